@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Where kernels live: sourced by scripts/setup, lab/lab and the test driver.
+# Only resolves names; installs, downloads and writes nothing.
+
+VMM_CACHE=${VMM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmm}
+VMM_SERIES="6.1 6.12"
+
+# Release (as uname -r says it) of the newest installed headers of series $1.
+# "6.1." does not match 6.12: the dot is part of the pattern.
+kernel_release()
+{
+	local dir newest
+
+	newest=$(for dir in /usr/src/linux-headers-"$1".*-cloud-amd64; do
+			[ -e "$dir/Makefile" ] && echo "${dir#/usr/src/linux-headers-}"
+		done | sort -V | tail -n 1)
+	[ -n "$newest" ] && echo "$newest"
+}
+
+# Debian version of the package that owns the headers of release $1.
+kernel_version()
+{
+	dpkg-query -W -f '${Version}' "linux-headers-$1"
+}
+
+kernel_headers_dir()
+{
+	echo "/usr/src/linux-headers-$(kernel_release "$1")"
+}
+
+# Unpacked image package: vmlinuz, config, lib/modules.
+kernel_image_dir()
+{
+	local release
+
+	release=$(kernel_release "$1") || return 1
+	echo "$VMM_CACHE/kernel-$release-$(kernel_version "$release" | tr ':' '_')"
+}
+
+# Parts of linux-source-6.1 (checkpatch, the kselftest harness), or all of it.
+kernel_source_dir()
+{
+	echo "$VMM_CACHE/source${1:+-$1}-$(dpkg-query -W -f '${Version}' linux-source-6.1 2>/dev/null)"
+}
