@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The one entry to building, trying and testing; `make help` lists the goals.
+#
+# Everything made lands in build/: vmm.ko per kernel in build/<kernel>/, the
+# library and the program in build/, self-tests in build/selftests/, unit tests
+# in build/unit/. Packages, kernels and their headers are scripts/setup's: it
+# runs first and writes what it found to build/config.mk.
+#
+# A directory without a Makefile is left out, so that a part can be taken away.
+
+VMM_VERSION := 0.1.0
+O := $(CURDIR)/build
+PREFIX ?= /usr/local
+KERNELS := 6.1 6.12
+
+export VMM_VERSION O PREFIX DESTDIR
+
+.PHONY: all modules lib runner selftests unit demo test test-quick lint bench
+.PHONY: install modules_install clean help FORCE
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
+include $(O)/config.mk
+endif
+export KSRC
+
+# Left alone when nothing changed, so that make starts over only on news.
+$(O)/config.mk: FORCE
+	@scripts/setup --quiet --mk $@
+
+all: modules lib runner selftests unit
+
+# ---- module -------------------------------------------------------------
+#
+# KDIR=<build directory> builds for that kernel alone, into
+# build/<KNAME or its release>/. An out-of-tree build writes beside its
+# sources, so every kernel gets its own tree of links to them.
+
+ifdef KDIR
+KNAME ?= $(shell cat $(KDIR)/include/config/kernel.release)
+KERNELS := $(KNAME)
+KDIR_$(KNAME) := $(KDIR)
+endif
+
+module_sources = $(shell find Kbuild kmod include -type f 2>/dev/null)
+kbuild = $(MAKE) --no-print-directory -C $(KDIR_$*) M=$(O)/$*/src \
+	CONFIG_DEBUG_INFO_BTF_MODULES=
+
+modules: $(KERNELS:%=$(O)/%/vmm.ko)
+
+$(KERNELS:%=$(O)/%/vmm.ko): $(O)/%/vmm.ko: FORCE
+	@[ -n "$(KDIR_$*)" ] && [ -e "$(KDIR_$*)/Makefile" ] || \
+		{ echo "make: no kernel headers for $*: set KDIR or run scripts/setup" >&2; exit 1; }
+	@scripts/links $(O)/$*/src $(module_sources)
+	@+$(kbuild) modules
+	@cmp -s $(O)/$*/src/vmm.ko $@ || cp $(O)/$*/src/vmm.ko $@
+
+# ---- user space ---------------------------------------------------------
+
+subdir = $(if $(wildcard $@/Makefile),+@$(MAKE) --no-print-directory -C $@ O=$(O),@:)
+
+lib:
+	$(subdir)
+
+runner: lib
+	$(subdir)
+
+selftests: lib runner
+	$(subdir)
+
+unit: lib
+	$(subdir)
+
+# ---- use and test -------------------------------------------------------
+
+demo: all
+	@scripts/demo
+
+test: all
+	@scripts/test all
+
+test-quick: all
+	@scripts/test quick
+
+lint:
+	@scripts/lint
+
+bench: all
+	@$(MAKE) --no-print-directory -C bench O=$(O)
+
+# ---- installation -------------------------------------------------------
+
+install: lib runner
+	install -d $(DESTDIR)$(PREFIX)/include/linux
+	install -m 644 include/uapi/linux/vmm.h $(DESTDIR)$(PREFIX)/include/linux/
+	$(MAKE) --no-print-directory -C lib O=$(O) install
+	$(MAKE) --no-print-directory -C runner O=$(O) install
+
+# Into the running kernel, or into the one of KDIR.
+modules_install: KREL = $(if $(KDIR),$(shell cat $(KDIR)/include/config/kernel.release),$(shell uname -r))
+modules_install:
+	$(MAKE) --no-print-directory modules KNAME=$(KREL) \
+		KDIR=$(or $(KDIR),/lib/modules/$(KREL)/build)
+	install -D -m 644 $(O)/$(KREL)/vmm.ko \
+		$(DESTDIR)/lib/modules/$(KREL)/extra/vmm.ko
+	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(KREL)
+
+clean:
+	rm -rf $(O)
+
+help:
+	@sed -n 's/^#: \?//p' $(MAKEFILE_LIST)
+
+#: make                  module for 6.1 and 6.12, library, program, self-tests
+#: make demo             boots a stock Debian kernel as a guest
+#: make test             every test; last line: N passed, N failed, N skipped
+#: make test-quick       the part of it that takes under two minutes
+#: make lint             style, sparse, and the borders of the architecture
+#: make bench            the yardstick against in-tree KVM
+#: make install          program, library, header, man pages (DESTDIR, PREFIX)
+#: make modules_install  vmm.ko for the running kernel (or KDIR), and depmod
+#: make clean            removes build/
+#:
+#: KDIR=DIR              builds the module for that kernel only
+#: V=1                   shows the kernel build's commands
+#:
+#: Single parts: make modules | lib | runner | selftests | unit
