@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Stands in for the kernel's <linux/kernel.h>: the few macros kmod/ files use. */
+#ifndef UNIT_SHIM_KERNEL_H
+#define UNIT_SHIM_KERNEL_H
+
+#include <linux/types.h>
+
+#define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
+
+#define min(a, b) ({				\
+	__typeof__(a) _min_a = (a);		\
+	__typeof__(b) _min_b = (b);		\
+	_min_a < _min_b ? _min_a : _min_b;	\
+})
+
+#define max(a, b) ({				\
+	__typeof__(a) _max_a = (a);		\
+	__typeof__(b) _max_b = (b);		\
+	_max_a > _max_b ? _max_a : _max_b;	\
+})
+
+#endif /* UNIT_SHIM_KERNEL_H */
