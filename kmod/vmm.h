@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The objects of the module and what its files offer each other. Prototypes are
+ * grouped by file. Lock keys of members:
+ *   (c) constant after creation   (v) vm->lock      (u) vcpu->lock
+ *   (m) vm->mmu.lock              (r) RCU, updates under vm->lock
+ *   (a) atomic access by anyone   (t) the vCPU's thread, or vcpu->lock while idle
+ * docs/locking.md has the order of the locks and the states of a vCPU.
+ */
+#ifndef VMM_H
+#define VMM_H
+
+#include <linux/atomic.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/rwlock.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <linux/vmm.h>
+
+#include "compat.h"
+#include "decode.h"
+#include "ops.h"
+#include "types.h"
+
+struct vmm_apic;
+struct vmm_cpuid_table;
+struct vmm_slots;
+
+/* ---- outcomes ---- */
+
+/* What the run loop does after an exit was handled. */
+enum vmm_next {
+	VMM_ENTER,		/* go on in the guest */
+	VMM_USER,		/* the run page is filled: return to the process */
+};
+
+/* What a memory fault turned out to be. */
+enum vmm_fault {
+	VMM_FAULT_FIXED,	/* mapped: enter again */
+	VMM_FAULT_RETRY,	/* raced with an invalidation, or a signal waits */
+	VMM_FAULT_MMIO,		/* no slot, or a write to a read-only one */
+	VMM_FAULT_ERROR,	/* the process's memory cannot be had */
+};
+
+/* Who asks for an MSR: the guest (policy applies) or the process (save, restore). */
+enum vmm_origin {
+	VMM_ORIGIN_GUEST,
+	VMM_ORIGIN_USER,
+};
+
+/* ---- exits, in neutral words ---- */
+
+enum vmm_exit_kind {
+	VMM_X_INTR,		/* host interrupt; nothing to do */
+	VMM_X_NMI,		/* host NMI; served already */
+	VMM_X_EXCEPTION,	/* of the guest: exception.* */
+	VMM_X_INTR_WINDOW,
+	VMM_X_NMI_WINDOW,
+	VMM_X_CPUID,
+	VMM_X_HLT,
+	VMM_X_PIO,
+	VMM_X_PIO_STRING,
+	VMM_X_MSR_READ,
+	VMM_X_MSR_WRITE,
+	VMM_X_CR,		/* cr.* */
+	VMM_X_XSETBV,
+	VMM_X_HYPERCALL,
+	VMM_X_MEMORY,		/* memory.* */
+	VMM_X_WBINVD,		/* WBINVD, INVD: nothing to write back */
+	VMM_X_PAUSE,
+	VMM_X_RDPMC,
+	VMM_X_UNDEFINED,	/* an instruction that guests do not have: #UD */
+	VMM_X_TASK_SWITCH,
+	VMM_X_SHUTDOWN,
+	VMM_X_FAIL_ENTRY,
+	VMM_X_UNKNOWN,
+	VMM_X_NR
+};
+
+struct vmm_exit {
+	enum vmm_exit_kind kind;
+	u8 length;		/* of the instruction; 0: the CPU did not tell */
+	union {
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 info;	/* #PF: address; #DB: DR6 bits, positive sense */
+		} exception;
+		struct {
+			u16 port;
+			u8 size;
+			bool write;
+		} pio;
+		struct {
+			u8 cr;		/* 0, 4 or 8 */
+			bool write;
+			bool decoded;	/* gpr is valid: the CPU told */
+			u8 gpr;
+		} cr;
+		struct {
+			gpa_t gpa;
+			u32 access;	/* VMM_ACCESS_* */
+		} memory;
+		struct {
+			u64 reason;
+			u64 info[4];
+		} raw;		/* FAIL_ENTRY, UNKNOWN */
+	};
+};
+
+/* ---- the VM ---- */
+
+/* Nested page table of a VM; one for all its vCPUs. Invariants in mmu/mmu.c. */
+struct vmm_mmu {
+	rwlock_t lock;
+	hpa_t root;		/* (m) VMM_INVALID_HPA before the first fault */
+	u64 pages;		/* (m) table pages */
+	unsigned long seq;	/* (m) counts invalidations */
+	long invalidating;	/* (m) invalidations under way */
+};
+
+struct vmm_vm {
+	struct kref users;		/* VM fd, each vCPU fd */
+	struct mm_struct *mm;		/* (c) grabbed, not "got" */
+	struct mutex lock;
+	bool dead;			/* (a) a host bug was met: everything is -EIO */
+	struct vmm_slots __rcu *slots;	/* (r) */
+	struct vmm_mmu mmu;
+	struct mmu_notifier notifier;
+	struct xarray vcpus;		/* by id; entries stay until the VM goes */
+	u32 nr_vcpus;			/* (v) */
+	s64 clock_offset;		/* (a) kvmclock ns - host boot-time ns */
+	seqcount_mutex_t clock_seq;	/* (v) for writing */
+	struct list_head irqfds;	/* (v) */
+	u32 nr_irqfds;			/* (v) */
+	struct list_head ioeventfds;	/* (r) */
+	u32 nr_ioeventfds;		/* (v) */
+	struct work_struct free_work;
+};
+
+/* ---- the vCPU ---- */
+
+/* vcpu->mode; edges and their functions are in docs/locking.md */
+enum vmm_mode {
+	VMM_IDLE,		/* no thread is in VMM_RUN */
+	VMM_LOADED,		/* a thread is, in the kernel */
+	VMM_IN_GUEST,		/* IRQs are off, requests were checked */
+	VMM_BLOCKED,		/* sleeps until an event */
+};
+
+/* vcpu->requests: work for the vCPU's thread before it enters again */
+enum vmm_request {
+	VMM_REQ_FLUSH,		/* flush the TLB */
+	VMM_REQ_ROOT,		/* the root changed */
+	VMM_REQ_CLOCK,		/* write kvmclock's page */
+	VMM_REQ_EVENT,		/* look for events; no data of its own */
+	VMM_REQ_DEAD,		/* vm->dead was set */
+};
+
+/* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
+#define VMM_STATE_CS		(1ULL << 32)	/* of SEGS only CS and SS */
+#define VMM_STATE_TSC		(1ULL << 33)	/* vcpu->tsc_offset */
+
+/* What the next VMM_RUN has to do with the answer of the process. */
+enum vmm_pending {
+	VMM_PENDING_NONE,
+	VMM_PENDING_PIO,	/* IN: run->pio.data into RAX */
+	VMM_PENDING_MMIO,	/* load: run->mmio.data by vcpu->pending_insn */
+};
+
+struct vmm_fpu;			/* fpu.c */
+struct vmm_msr_state;		/* msr.c */
+struct vmm_pv;			/* pv.c */
+
+struct vmm_vcpu {
+	/* the exit path's own cache lines */
+	struct vmm_regs regs;		/* (t) always current outside enter() */
+	u64 have;			/* (t) sections of the cache that are current */
+	u64 dirty;			/* (t) sections to push before entering */
+	unsigned long requests;		/* (a) enum vmm_request */
+	enum vmm_mode mode;		/* (a) */
+	int cpu;			/* (a) loaded on, or -1 */
+	struct vmm_exit exit;		/* (t) the last one */
+	struct vmm_event event;		/* (t) to deliver before anything else */
+	atomic_t nmi_pending;		/* (a) 0 to 2 */
+	bool nmi_masked;		/* (t) */
+	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
+	u8 mp_state;			/* (a) written by the thread */
+	u64 tsc_offset;			/* (t) guest TSC - host TSC */
+	struct vmm_segs segs;		/* (t) cached sections */
+	struct vmm_ctrl ctrl;
+	struct vmm_debug debug;
+
+	struct vmm_vm *vm;		/* (c) */
+	u32 id;				/* (c) */
+	struct mutex lock;
+	struct vmm_run *run;		/* (c) shared with the process: trust nothing */
+	struct page *run_page;		/* (c) */
+	enum vmm_pending pending;	/* (t) */
+	struct insn pending_insn;	/* (t) */
+	u8 pending_size;		/* (t) of VMM_PENDING_PIO */
+	bool ran;			/* (t) entered the guest at least once */
+	bool loaded;			/* (t) between vcpu_load and vcpu_put */
+	hpa_t root;			/* (t) as given to load_root */
+	struct rcuwait wait;
+	struct preempt_notifier preempt;
+	struct vmm_apic *apic;		/* (c) */
+	struct vmm_cpuid_table *cpuid;	/* (u) replaced before the first run only */
+	struct vmm_fpu *fpu;		/* (c) */
+	struct vmm_msr_state *msr;	/* (c) */
+	struct vmm_pv *pv;		/* (c) */
+};
+
+/* Set at module load, constant after. */
+extern const struct vmm_ops *vmm_ops;
+extern struct vmm_caps vmm_caps;
+
+/* ---- hw.c: the extension on every CPU ---- */
+int vmm_hw_get(void);			/* [sleep] first user enables; -EBUSY, -EOPNOTSUPP */
+void vmm_hw_put(void);			/* [sleep] last user disables */
+int vmm_hw_init(void);
+void vmm_hw_exit(void);
+
+/* ---- ioctl.c: the dispatcher; fds of the three kinds ---- */
+extern const struct file_operations vmm_system_fops;
+int vmm_vm_fd(struct vmm_vm *vm);	/* takes over one reference, also on failure */
+int vmm_vcpu_fd(struct vmm_vcpu *vcpu);	/* as vmm_vm_fd(), for vcpu->vm's */
+
+/* ---- vm.c ---- */
+struct vmm_vm *vmm_vm_create(void);	/* one reference; ERR_PTR */
+void vmm_vm_get(struct vmm_vm *vm);
+void vmm_vm_put(struct vmm_vm *vm);	/* [sleep] */
+void vmm_vm_kill(struct vmm_vm *vm);	/* after a host bug; any context with IRQs on */
+int vmm_vm_init_workqueue(void);
+void vmm_vm_flush_workqueue(void);	/* module exit: waits for the last VM's memory */
+/* Set @req on all vCPUs and wait until none runs without having seen it. */
+void vmm_vm_request(struct vmm_vm *vm, enum vmm_request req);
+
+/* ---- vcpu.c: life, run loop, kicks ---- */
+struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id);	/* vm->lock */
+void vmm_vcpu_destroy(struct vmm_vcpu *vcpu);
+int vmm_vcpu_run(struct vmm_vcpu *vcpu);			/* vcpu->lock */
+void vmm_vcpu_load(struct vmm_vcpu *vcpu);			/* vcpu->lock */
+void vmm_vcpu_put(struct vmm_vcpu *vcpu);
+void vmm_vcpu_reset(struct vmm_vcpu *vcpu);	/* INIT; [load] */
+void vmm_vcpu_kick(struct vmm_vcpu *vcpu);	/* any context: leave guest or sleep soon */
+
+static inline void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request req)
+{
+	/* Pairs with the barrier after mode = VMM_IN_GUEST in vcpu.c. */
+	smp_mb__before_atomic();
+	set_bit(req, &vcpu->requests);
+	smp_mb__after_atomic();
+}
+
+/* ---- state.c: the cache of sections; GET_STATE, SET_STATE ---- */
+static inline void vmm_pull(struct vmm_vcpu *vcpu, u64 mask)
+{
+	if (mask & ~vcpu->have)
+		vmm_ops->state_pull(vcpu, mask & ~vcpu->have);
+}
+
+/* The caller changed sections @mask of the cache, all of which it had pulled. */
+static inline void vmm_dirty(struct vmm_vcpu *vcpu, u64 mask)
+{
+	vcpu->dirty |= mask;
+}
+
+void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state);	/* [load] */
+int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state);
+void vmm_state_reset(struct vmm_vcpu *vcpu);	/* power-up or INIT values */
+/* Guest writes to control registers: 0, or -EINVAL: #GP. [load] */
+int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value);
+int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value);
+int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value);
+int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value);
+/* Needs sections CTRL and CS. */
+enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu);
+unsigned int vmm_cpl(const struct vmm_vcpu *vcpu);
+bool vmm_canonical(const struct vmm_vcpu *vcpu, u64 address);
+
+/* ---- event.c: what is delivered, in which order ---- */
+void vmm_queue_exception(struct vmm_vcpu *vcpu, u8 vector);	/* [load] */
+void vmm_queue_exception_error(struct vmm_vcpu *vcpu, u8 vector, u32 error);
+void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error);	/* sets CR2 */
+bool vmm_events_pending(struct vmm_vcpu *vcpu);	/* would HLT end? any context of the thread */
+void vmm_events_deliver(struct vmm_vcpu *vcpu);	/* [entry] */
+void vmm_nmi(struct vmm_vcpu *vcpu);		/* any context */
+
+/* ---- exit.c: the table of exits ---- */
+bool vmm_exit_fast(struct vmm_vcpu *vcpu);	/* [entry]; true: enter again */
+enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu);	/* [load], IRQs on */
+int vmm_exit_complete(struct vmm_vcpu *vcpu);	/* takes the process's answer */
+void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length);	/* [load] */
+
+/* ---- memslot.c ---- */
+struct vmm_memory {		/* what a slot says about one frame, by value */
+	hva_t hva;		/* of the frame asked for */
+	gfn_t first;		/* of the slot */
+	u64 npages;		/* of the slot */
+	u32 flags;		/* VMM_SLOT_* */
+};
+int vmm_slots_init(struct vmm_vm *vm);
+void vmm_slots_destroy(struct vmm_vm *vm);
+int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *slot);	/* vm->lock */
+bool vmm_slot_find(struct vmm_vm *vm, gfn_t gfn, struct vmm_memory *memory);	/* any */
+/*
+ * Call @fn for each part of a slot that user addresses [@start, @end) back, as
+ * frames [first, last). Takes rcu_read_lock: @fn may not sleep.
+ */
+void vmm_slots_for_hva(struct vmm_vm *vm, hva_t start, hva_t end,
+		       void (*fn)(struct vmm_vm *vm, gfn_t first, gfn_t last, void *arg),
+		       void *arg);
+/*
+ * Copy guest-physical memory through the process's mapping; may cross slots.
+ * -EFAULT: no slot, read-only, or not mapped. [sleep], current->mm == vm->mm.
+ * The _atomic forms do not sleep and also fail where a page is not present.
+ */
+int vmm_guest_read(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
+int vmm_guest_write(struct vmm_vm *vm, gpa_t gpa, const void *data, unsigned int length);
+int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
+
+/* ---- mmu/mmu.c, mmu/tdp.c, mmu/pte.c ---- */
+int vmm_mmu_init(struct vmm_vm *vm);		/* registers the mmu notifier */
+/* No guest runs any more: free all tables. [sleep] */
+void vmm_mmu_destroy(struct vmm_vm *vm);
+/* Waits for the notifier's readers; only from vm->free_work. [sleep] */
+void vmm_mmu_unregister(struct vmm_vm *vm);
+/* Make vcpu->root and the hardware agree with vm->mmu.root. [entry] */
+void vmm_mmu_load(struct vmm_vcpu *vcpu);
+int vmm_mmu_alloc_root(struct vmm_vm *vm);	/* [sleep], idempotent */
+enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access);	/* [sleep] */
+/*
+ * Unmap frames [@first, @last); when it returns no vCPU has access through the
+ * old mappings. [sleep]
+ */
+void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last);
+
+/* ---- mmu/walk.c: the guest's own page tables ---- */
+struct vmm_walk {
+	gpa_t gpa;
+	u32 error;		/* #PF error code, if vmm_walk() said false */
+};
+/* Translate @gva in the guest's current mode; false: #PF. Needs CTRL, CS. */
+bool vmm_walk(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk, bool atomic);
+/*
+ * Fetch up to 15 bytes at CS:RIP as the CPU would; returns how many could be
+ * read. @atomic: do not sleep, fetch less instead.
+ */
+unsigned int vmm_fetch(struct vmm_vcpu *vcpu, u8 bytes[15], bool atomic);
+
+/* ---- irq/lapic.c ---- */
+#define VMM_APIC_DEFAULT_BASE	0xfee00000ULL
+int vmm_apic_create(struct vmm_vcpu *vcpu);
+void vmm_apic_destroy(struct vmm_vcpu *vcpu);	/* cancels the timer and waits for it */
+void vmm_apic_reset(struct vmm_vcpu *vcpu, bool init);	/* @init: keeps the base and id */
+/* Is @gpa in this vCPU's enabled xAPIC page? Any context of the thread. */
+bool vmm_apic_claims(struct vmm_vcpu *vcpu, gpa_t gpa);
+/* Aligned 32-bit accesses at @offset of the page; others read 0, writes are dropped. */
+void vmm_apic_mmio_read(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u64 *data);
+void vmm_apic_mmio_write(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u64 data);
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC MSRs: 0, or -EINVAL: #GP. IRQs may be off. */
+int vmm_apic_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value);
+int vmm_apic_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value);
+/* Highest vector that TPR and ISR let through, or -1. IRQs may be off. */
+int vmm_apic_pending(struct vmm_vcpu *vcpu);
+/* Take that vector: IRR to ISR. The caller injects it. */
+void vmm_apic_accept(struct vmm_vcpu *vcpu, u8 vector);
+/* Take back a vector whose delivery did not happen and that event.c gives up. */
+u64 vmm_apic_get_cr8(struct vmm_vcpu *vcpu);
+void vmm_apic_set_cr8(struct vmm_vcpu *vcpu, u64 cr8);	/* 0 to 15 */
+void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic);
+int vmm_apic_check_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic);	/* -EINVAL */
+void vmm_apic_set_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic);	/* was checked */
+/* The guest's TSC was written: deadlines count anew. */
+void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu);
+
+/* ---- irq/msi.c ---- */
+int vmm_msi_check(const struct vmm_msi *msi);	/* -EINVAL */
+/* Deliver to all vCPUs it names; how many took it. Any context, IRQs off too. */
+int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi);
+
+/* ---- irq/irqfd.c, irq/ioeventfd.c ---- */
+int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args);		/* vm->lock */
+void vmm_irqfd_release(struct vmm_vm *vm);	/* VM goes: none fires after. [sleep] */
+int vmm_irqfd_init(void);
+void vmm_irqfd_exit(void);
+int vmm_ioeventfd(struct vmm_vm *vm, const struct vmm_ioeventfd *args);	/* vm->lock */
+void vmm_ioeventfd_release(struct vmm_vm *vm);
+/* Signal the doorbell this write rings; false: there is none. Any context. */
+bool vmm_ioeventfd_signal(struct vmm_vm *vm, bool pio, u64 address, unsigned int size, u64 data);
+
+/* ---- cpuid.c ---- */
+int vmm_cpuid_init(void);			/* supported table, from vmm_caps and the host */
+void vmm_cpuid_exit(void);
+int vmm_cpuid_get_supported(struct vmm_cpuid *args);	/* copies to user; [sleep] */
+int vmm_cpuid_create(struct vmm_vcpu *vcpu);	/* the default table, with vcpu->id */
+void vmm_cpuid_destroy(struct vmm_vcpu *vcpu);
+int vmm_cpuid_get(struct vmm_vcpu *vcpu, struct vmm_cpuid *args);
+int vmm_cpuid_set(struct vmm_vcpu *vcpu, const struct vmm_cpuid *args);
+/* CPUID: RAX, RCX in; RAX to RDX out. Any context of the thread; needs CTRL only for OSXSAVE. */
+void vmm_cpuid_exec(struct vmm_vcpu *vcpu);
+/* One answer; false: no such leaf (all zero). */
+bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4]);
+u64 vmm_cpuid_cr4_allowed(const struct vmm_vcpu *vcpu);	/* CR4 bits its CPUID has */
+u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu);
+u64 vmm_cpuid_xcr0_supported(void);
+u8 vmm_cpuid_phys_bits(const struct vmm_vcpu *vcpu);
+
+/* ---- msr.c ---- */
+int vmm_msr_create(struct vmm_vcpu *vcpu);
+void vmm_msr_destroy(struct vmm_vcpu *vcpu);
+void vmm_msr_reset(struct vmm_vcpu *vcpu);		/* power-up values */
+/* 0, or -EINVAL: #GP. [load], IRQs may be off. */
+int vmm_msr_read(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u64 *value);
+int vmm_msr_write(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u64 value);
+/* -EAGAIN: this MSR must be handled with IRQs on. For the fast path. */
+int vmm_msr_read_fast(struct vmm_vcpu *vcpu, u32 index, u64 *value);
+int vmm_msr_write_fast(struct vmm_vcpu *vcpu, u32 index, u64 value);
+int vmm_msr_get_list(struct vmm_msr_list *args);	/* copies to user */
+int vmm_msrs_get(struct vmm_vcpu *vcpu, const struct vmm_msrs *args);	/* entries done */
+int vmm_msrs_set(struct vmm_vcpu *vcpu, const struct vmm_msrs *args);
+/* For a backend's bitmap: the n-th MSR that guests access without an exit; false: no more. */
+bool vmm_msr_direct(unsigned int n, u32 *index);
+
+/* ---- fpu.c ---- */
+int vmm_fpu_create(struct vmm_vcpu *vcpu);
+void vmm_fpu_destroy(struct vmm_vcpu *vcpu);
+void vmm_fpu_reset(struct vmm_vcpu *vcpu);
+void vmm_fpu_load(struct vmm_vcpu *vcpu);	/* the guest's into the CPU; start of VMM_RUN */
+void vmm_fpu_put(struct vmm_vcpu *vcpu);	/* the process's back */
+void vmm_fpu_enter(struct vmm_vcpu *vcpu);	/* [entry]: XCR0 and PKRU of the guest */
+void vmm_fpu_leave(struct vmm_vcpu *vcpu);
+int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);	/* copies to user */
+int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);
+u32 vmm_fpu_size(void);
+
+/* ---- pv.c: KVM's documented paravirtual interface ---- */
+int vmm_pv_create(struct vmm_vcpu *vcpu);
+void vmm_pv_destroy(struct vmm_vcpu *vcpu);
+void vmm_pv_reset(struct vmm_vcpu *vcpu);
+int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, u64 *value);
+int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, u64 value);
+void vmm_pv_update_clock(struct vmm_vcpu *vcpu);	/* VMM_REQ_CLOCK; [sleep] */
+void vmm_pv_hypercall(struct vmm_vcpu *vcpu);	/* RAX number, RBX.. in; RAX out; [load] */
+u64 vmm_pv_clock_ns(struct vmm_vm *vm);
+void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns);	/* vm->lock */
+u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
+
+#endif
