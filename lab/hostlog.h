@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef LAB_HOSTLOG_H
+#define LAB_HOSTLOG_H
+
+/*
+ * Looks through the log for lines in which the host's kernel complains, and
+ * prints them with what follows. Returns how many complaints there are.
+ */
+int hostlog_complaints(int fd);
+
+/* Prints the last lines of the file, each after the prefix. */
+void hostlog_tail(int fd, int lines, const char *prefix);
+
+/* Copies the log to the path; -1 and errno on failure. */
+int hostlog_save(int fd, const char *path);
+
+#endif
