@@ -11,18 +11,20 @@
 #ifndef UNIT_TAP_H
 #define UNIT_TAP_H
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#ifndef __printf
+#define __printf(text, args)	__attribute__((format(printf, text, args)))
+#endif
 
 static unsigned int tap_points;
 static unsigned int tap_failures;
 
 /* A line of explanation, printed below the point it belongs to. */
-static inline __attribute__((format(printf, 1, 2))) void tap_note(const char *format, ...)
+static inline __printf(1, 2) void tap_note(const char *format, ...)
 {
 	va_list args;
 
@@ -33,7 +35,7 @@ static inline __attribute__((format(printf, 1, 2))) void tap_note(const char *fo
 	va_end(args);
 }
 
-static inline __attribute__((format(printf, 2, 3))) bool tap_point(bool good, const char *format, ...)
+static inline __printf(2, 3) bool tap_point(bool good, const char *format, ...)
 {
 	va_list args;
 
@@ -47,11 +49,10 @@ static inline __attribute__((format(printf, 2, 3))) bool tap_point(bool good, co
 	return good;
 }
 
-static inline bool tap_same(uint64_t got, uint64_t want)
+static inline bool tap_same(unsigned long long got, unsigned long long want)
 {
 	if (got != want)
-		tap_note("expected %#" PRIx64 " (%" PRId64 "), got %#" PRIx64 " (%" PRId64 ")",
-			 want, (int64_t)want, got, (int64_t)got);
+		tap_note("expected %#llx (%lld), got %#llx (%lld)", want, want, got, got);
 	return got == want;
 }
 
@@ -75,7 +76,7 @@ static inline bool tap_same_str(const char *got, const char *want)
 
 /* is(got, want, claim, ...): integers of any width. */
 #define is(got, want, ...) ({							\
-	bool _good = tap_point(tap_same((uint64_t)(got), (uint64_t)(want)),	\
+	bool _good = tap_point(tap_same((got), (want)),	\
 			       __VA_ARGS__);					\
 	if (!_good)								\
 		tap_note("%s:%d: %s", __FILE__, __LINE__, #got);		\

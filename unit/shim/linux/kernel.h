@@ -19,4 +19,7 @@
 	_max_a > _max_b ? _max_a : _max_b;	\
 })
 
+#define min_t(type, a, b)	min((type)(a), (type)(b))
+#define max_t(type, a, b)	max((type)(a), (type)(b))
+
 #endif /* UNIT_SHIM_KERNEL_H */
