@@ -10,11 +10,12 @@
 # A directory without a Makefile is left out, so that a part can be taken away.
 
 VMM_VERSION := 0.1.0
-O := $(CURDIR)/build
+BUILD := $(CURDIR)/build
 PREFIX ?= /usr/local
 KERNELS := 6.1 6.12
 
-export VMM_VERSION O PREFIX DESTDIR
+export VMM_VERSION PREFIX DESTDIR
+export VMM_BUILD := $(BUILD)
 
 .PHONY: all modules lib runner selftests unit demo test test-quick lint bench
 .PHONY: install modules_install clean help FORCE
@@ -22,12 +23,12 @@ export VMM_VERSION O PREFIX DESTDIR
 .DEFAULT_GOAL := all
 
 ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
-include $(O)/config.mk
+include $(BUILD)/config.mk
 endif
 export KSRC
 
 # Left alone when nothing changed, so that make starts over only on news.
-$(O)/config.mk: FORCE
+$(BUILD)/config.mk: FORCE
 	@scripts/setup --quiet --mk $@
 
 all: modules lib runner selftests unit
@@ -45,21 +46,21 @@ KDIR_$(KNAME) := $(KDIR)
 endif
 
 module_sources = $(shell find Kbuild kmod include -type f 2>/dev/null)
-kbuild = $(MAKE) --no-print-directory -C $(KDIR_$*) M=$(O)/$*/src \
+kbuild = $(MAKE) --no-print-directory -C $(KDIR_$*) M=$(BUILD)/$*/src \
 	CONFIG_DEBUG_INFO_BTF_MODULES=
 
-modules: $(KERNELS:%=$(O)/%/vmm.ko)
+modules: $(KERNELS:%=$(BUILD)/%/vmm.ko)
 
-$(KERNELS:%=$(O)/%/vmm.ko): $(O)/%/vmm.ko: FORCE
+$(KERNELS:%=$(BUILD)/%/vmm.ko): $(BUILD)/%/vmm.ko: FORCE
 	@[ -n "$(KDIR_$*)" ] && [ -e "$(KDIR_$*)/Makefile" ] || \
 		{ echo "make: no kernel headers for $*: set KDIR or run scripts/setup" >&2; exit 1; }
-	@scripts/links $(O)/$*/src $(module_sources)
+	@scripts/links $(BUILD)/$*/src $(module_sources)
 	@+$(kbuild) modules
-	@cmp -s $(O)/$*/src/vmm.ko $@ || cp $(O)/$*/src/vmm.ko $@
+	@cmp -s $(BUILD)/$*/src/vmm.ko $@ || cp $(BUILD)/$*/src/vmm.ko $@
 
 # ---- user space ---------------------------------------------------------
 
-subdir = $(if $(wildcard $@/Makefile),+@$(MAKE) --no-print-directory -C $@ O=$(O),@:)
+subdir = $(if $(wildcard $@/Makefile),+@$(MAKE) --no-print-directory -C $@ O=$(BUILD),@:)
 
 lib:
 	$(subdir)
@@ -88,27 +89,27 @@ lint:
 	@scripts/lint
 
 bench: all
-	@$(MAKE) --no-print-directory -C bench O=$(O)
+	@$(MAKE) --no-print-directory -C bench O=$(BUILD)
 
 # ---- installation -------------------------------------------------------
 
 install: lib runner
 	install -d $(DESTDIR)$(PREFIX)/include/linux
 	install -m 644 include/uapi/linux/vmm.h $(DESTDIR)$(PREFIX)/include/linux/
-	$(MAKE) --no-print-directory -C lib O=$(O) install
-	$(MAKE) --no-print-directory -C runner O=$(O) install
+	$(MAKE) --no-print-directory -C lib O=$(BUILD) install
+	$(MAKE) --no-print-directory -C runner O=$(BUILD) install
 
 # Into the running kernel, or into the one of KDIR.
 modules_install: KREL = $(if $(KDIR),$(shell cat $(KDIR)/include/config/kernel.release),$(shell uname -r))
 modules_install:
 	$(MAKE) --no-print-directory modules KNAME=$(KREL) \
 		KDIR=$(or $(KDIR),/lib/modules/$(KREL)/build)
-	install -D -m 644 $(O)/$(KREL)/vmm.ko \
+	install -D -m 644 $(BUILD)/$(KREL)/vmm.ko \
 		$(DESTDIR)/lib/modules/$(KREL)/extra/vmm.ko
 	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(KREL)
 
 clean:
-	rm -rf $(O)
+	rm -rf $(BUILD)
 
 help:
 	@sed -n 's/^#: \?//p' $(MAKEFILE_LIST)

@@ -140,8 +140,8 @@ static const char *option(const char *name, const char *otherwise)
 
 	while ((p = strstr(p, name))) {
 		if ((p == cmdline || p[-1] == ' ') && p[len] == '=') {
-			snprintf(out, sizeof(value[0]), "%.*s", (int)strcspn(p + len + 1, " \n"),
-				 p + len + 1);
+			p += len + 1;
+			snprintf(out, sizeof(value[0]), "%.*s", (int)strcspn(p, "\n "), p);
 			return out;
 		}
 		p += len;
@@ -325,7 +325,8 @@ static void start_on_tty(const char *size)
 {
 	struct winsize ws = { .ws_row = 24, .ws_col = 80 };
 
-	sscanf(size, "%hux%hu", &ws.ws_row, &ws.ws_col);
+	if (sscanf(size, "%hux%hu", &ws.ws_row, &ws.ws_col) != 2)
+		fail("lab.tty=%s is not <rows>x<columns>", size);
 	cmd.pid = forkpty(&cmd.tty, NULL, NULL, &ws);
 	if (cmd.pid < 0)
 		fail("cannot make a terminal: %s", strerror(errno));

@@ -503,7 +503,7 @@ static int relay(int sigfd)
 static int emulator_failed(void)
 {
 	if (WIFSIGNALED(emu.wait_status))
-		say("the emulator died of signal %d (%s); this says nothing about the hypervisor",
+		say("the emulator died of signal %d (%s): no verdict on the hypervisor",
 		    WTERMSIG(emu.wait_status), strsignal(WTERMSIG(emu.wait_status)));
 	else if (WEXITSTATUS(emu.wait_status))
 		say("the emulator failed with status %d", WEXITSTATUS(emu.wait_status));
@@ -521,7 +521,8 @@ static int judge(void)
 		return EMULATOR_FAILED;
 	}
 	if (hostlog_complaints(emu.log)) {
-		say("%s", host.failure[0] ? host.failure : "the host's kernel complained: see above");
+		say("%s", host.failure[0] ? host.failure :
+					    "the host's kernel complained: see above");
 		return HOST_FAILED;
 	}
 	if (host.exited && !host.failure[0])
