@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A VM lives as long as any of its fds and no longer: close in every order, dup,
+ * fork, another process, kill -9 in guest mode, thread exit. What a process
+ * leaves, the host takes back.
+ */
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "lib/test.h"
+
+static void guest_done(void)
+{
+	GUEST_DONE();
+}
+
+static void guest_loop(void)
+{
+	GUEST_SYNC(1);
+	for (;;)
+		cpu_relax();
+}
+
+/* /dev/vmm, VM and vCPU fd closed in the order of @order; mapping kept or not. */
+static void close_in_order(const char *order, bool unmap_first)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+
+	vcpu_done(vcpu);
+	if (unmap_first)
+		munmap(vcpu->run, VMM_RUN_SIZE);
+	for (; *order; order++)
+		close(*order == 's' ? vcpu->vm->sys : *order == 'v' ? vcpu->vm->fd : vcpu->fd);
+	if (!unmap_first)
+		munmap(vcpu->run, VMM_RUN_SIZE);
+	munmap(vcpu->vm->mem, GUEST_MEM_SIZE);
+}
+
+TEST(fds_close_in_every_order)
+{
+	static const char *const orders[] = { "svc", "scv", "vsc", "vcs", "csv", "cvs" };
+
+	for (u32 i = 0; i < ARRAY_SIZE(orders); i++) {
+		close_in_order(orders[i], false);
+		close_in_order(orders[i], true);
+	}
+	/* And there is nothing left that keeps a new one from being made. */
+	vcpu_done(vcpu_new(vm_new(), 0, guest_done));
+}
+
+TEST(a_vcpu_runs_without_the_other_fds)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+
+	close(vcpu->vm->fd);
+	close(vcpu->vm->sys);
+	vcpu_done(vcpu);
+}
+
+TEST(the_run_page_outlives_its_fd)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	struct vmm_run *run = vcpu->run;
+
+	vcpu_done(vcpu);
+	close(vcpu->fd);
+	close(vcpu->vm->fd);
+	close(vcpu->vm->sys);
+	run->immediate_exit = 1;
+	EXPECT_EQ(VMM_EXIT_PIO, run->exit_reason);
+	EXPECT_EQ(1, run->immediate_exit);
+}
+
+TEST(a_dup_keeps_the_vm)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	int copy = dup(vcpu->fd);
+
+	close(vcpu->fd);
+	vcpu->fd = copy;
+	vcpu_done(vcpu);
+}
+
+TEST(a_child_gets_eio)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	struct vmm_clock clock = { 0 };
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct vmm_state state = { .mask = VMM_STATE_REGS };
+
+		if (vmm_call(vcpu->fd, VMM_RUN, NULL) != -EIO)
+			_exit(1);
+		if (vmm_call(vcpu->fd, VMM_GET_STATE, &state) != -EIO)
+			_exit(2);
+		if (vmm_call(vcpu->vm->fd, VMM_GET_CLOCK, &clock) != -EIO)
+			_exit(3);
+		if (vm_slot(vcpu->vm, 1, GUEST_HOLE, 4096, vcpu->vm->mem, 0) != -EIO)
+			_exit(4);
+		/* /dev/vmm itself is anyone's. */
+		if (vmm_call(vcpu->vm->sys, VMM_GET_INFO, &(struct vmm_info){ 0 }))
+			_exit(5);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	EXPECT_EQ(0, status) {
+		TH_LOG("child: step %d was not -EIO", WEXITSTATUS(status));
+	}
+	vcpu_done(vcpu);
+}
+
+static void send_fd(int socket, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = "x", .iov_len = 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	if (sendmsg(socket, &msg, 0) != 1)
+		die("sendmsg: %s", strerror(errno));
+}
+
+static int receive_fd(int socket)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		die("recvmsg: %s", strerror(errno));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+TEST(a_vm_of_a_dead_process_is_eio_and_closes_cleanly)
+{
+	int pair[2], status, fd;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pid = fork();
+	if (!pid) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+
+		vcpu_done(vcpu);
+		send_fd(pair[1], vcpu->fd);
+		_exit(0);
+	}
+	fd = receive_fd(pair[0]);
+	waitpid(pid, &status, 0);
+	ASSERT_EQ(0, status);
+	EXPECT_EQ(-EIO, vmm_call(fd, VMM_RUN, NULL));
+	close(fd);
+}
+
+TEST(kill_9_in_guest_mode_ends_the_process)
+{
+	for (int i = 0; i < 20; i++) {
+		int pipes[2], status;
+		pid_t pid;
+		char byte;
+
+		ASSERT_EQ(0, pipe(pipes));
+		pid = fork();
+		if (!pid) {
+			struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_loop);
+
+			vcpu_sync(vcpu, 1);
+			if (write(pipes[1], "x", 1) != 1)
+				_exit(2);
+			vcpu_exit(vcpu);
+			_exit(3);
+		}
+		ASSERT_EQ(1, read(pipes[0], &byte, 1));
+		usleep(i * 500);
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
+		close(pipes[0]);
+		close(pipes[1]);
+	}
+	vcpu_done(vcpu_new(vm_new(), 0, guest_done));
+}
+
+static void *run_thread(void *arg)
+{
+	vcpu_done(arg);
+	return NULL;
+}
+
+static void *exit_in_kernel(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	vcpu_sync(vcpu, 1);
+	/* Ends with the answer to an exit still due. */
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+TEST(a_vcpu_moves_from_thread_to_thread)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	pthread_t thread;
+
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(0, pthread_create(&thread, NULL, run_thread, vcpu));
+		pthread_join(thread, NULL);
+		vcpu_done(vcpu);
+	}
+}
+
+TEST(a_thread_may_end_and_leave_its_vcpu)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_loop);
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, exit_in_kernel, vcpu));
+	pthread_join(thread, NULL);
+	vcpu_restart(vcpu, guest_done);
+	vcpu_done(vcpu);
+}
+
+static void *loop_thread(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	vmm_call(vcpu->fd, VMM_RUN, NULL);
+	vmm_call(vcpu->fd, VMM_RUN, NULL);
+	return NULL;
+}
+
+TEST(exit_group_while_another_thread_is_in_the_guest)
+{
+	for (int i = 0; i < 5; i++) {
+		int status;
+		pid_t pid = fork();
+
+		if (!pid) {
+			struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_loop);
+			pthread_t thread;
+
+			pthread_create(&thread, NULL, loop_thread, vcpu);
+			usleep(20000);
+			_exit(0);
+		}
+		waitpid(pid, &status, 0);
+		EXPECT_EQ(0, status);
+	}
+}
+
+TEST(closing_the_fds_under_a_running_vcpu_is_harmless)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_loop);
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, loop_thread, vcpu));
+	usleep(20000);
+	close(vcpu->fd);
+	close(vcpu->vm->fd);
+	close(vcpu->vm->sys);
+	munmap(vcpu->run, VMM_RUN_SIZE);
+	munmap(vcpu->vm->mem, GUEST_MEM_SIZE);
+	usleep(20000);
+	/* The thread is left in VMM_RUN: the end of the process ends it. */
+}
+
+static long free_memory_kb(void)
+{
+	char line[128];
+	long kb = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+
+	if (!file)
+		die("/proc/meminfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %ld", &kb) == 1)
+			break;
+	fclose(file);
+	return kb;
+}
+
+static void many_vms(int count)
+{
+	for (int i = 0; i < count; i++) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+
+		vcpu_done(vcpu);
+		vm_free(vcpu->vm);
+		vcpu_free(vcpu);
+	}
+}
+
+TEST_TIMEOUT(hundreds_of_vms_leave_no_memory_behind, 90)
+{
+	long before, after;
+
+	many_vms(50);
+	usleep(300000);
+	before = free_memory_kb();
+	many_vms(300);
+	for (int i = 0; i < 20; i++) {
+		usleep(100000);
+		after = free_memory_kb();
+		if (before - after < 4096)
+			return;
+	}
+	EXPECT_GT(4096, before - after) {
+		TH_LOG("300 VMs left %ld KiB", before - after);
+	}
+}
+
+TEST(many_vcpus)
+{
+	struct vmm_info info = get_info();
+	struct vm *vm = vm_new_bare();
+	struct vmm_create_vcpu args = { 0 };
+
+	for (args.id = 0; args.id < info.max_vcpus; args.id++) {
+		int fd = vmm_call(vm->fd, VMM_CREATE_VCPU, &args);
+
+		if (fd < 0)
+			EXPECT_EQ_FOR(0, fd, "vCPU %u", args.id);
+	}
+	EXPECT_EQ(-EINVAL, vmm_call(vm->fd, VMM_CREATE_VCPU, &args));
+}
+
+VMM_TEST_MAIN
