@@ -40,7 +40,7 @@
 #define WITH_F3	0x20
 #define NO_66	0x40
 #define NO_REPS	0x80	/* neither F3 nor F2 */
-#define NO_B	0x100	/* no REX.B, which makes XCHG of PAUSE */
+#define NO_F2	0x100
 
 struct form {
 	u8 class;
@@ -58,7 +58,7 @@ static const struct form one_byte[256] = {
 	[0x89] = { INSN_MOV_STORE_REG,	MODRM,			MEM },
 	[0x8a] = { INSN_MOV_LOAD,	MODRM | BYTE,		MEM },
 	[0x8b] = { INSN_MOV_LOAD,	MODRM,			MEM },
-	[0x90] = { INSN_PAUSE,		0,			WITH_F3 | NO_B },
+	[0x90] = { INSN_PAUSE,		0,			WITH_F3 },
 	[0xa0] = { INSN_MOV_LOAD,	MOFFS | BYTE },
 	[0xa1] = { INSN_MOV_LOAD,	MOFFS },
 	[0xa2] = { INSN_MOV_STORE_REG,	MOFFS | BYTE },
@@ -97,8 +97,8 @@ static const struct form map_0f[256] = {
 	[0x32] = { INSN_RDMSR },
 	[0x33] = { INSN_RDPMC },
 	[0x37] = { INSN_VIRT,		0,			NO_66 | NO_REPS }, /* GETSEC */
-	[0x78] = { INSN_VIRT,		MODRM | FULL,		NO_66 | NO_REPS }, /* VMREAD */
-	[0x79] = { INSN_VIRT,		MODRM | FULL,		NO_66 | NO_REPS }, /* VMWRITE */
+	[0x78] = { INSN_VIRT,		MODRM,			NO_66 | NO_REPS }, /* VMREAD */
+	[0x79] = { INSN_VIRT,		MODRM,			NO_66 | NO_REPS }, /* VMWRITE */
 	[0xa2] = { INSN_CPUID },
 	[0xaa] = { INSN_RSM },
 	[0xb6] = { INSN_MOVZX,		MODRM,			MEM },
@@ -109,36 +109,28 @@ static const struct form map_0f[256] = {
 
 /* From 0F 38 80 on. */
 static const struct form map_0f38[] = {
-	{ INSN_VIRT,	MODRM | FULL,	MEM | WITH_66 | NO_REPS },	/* INVEPT */
-	{ INSN_VIRT,	MODRM | FULL,	MEM | WITH_66 | NO_REPS },	/* INVVPID */
+	{ INSN_VIRT,	MODRM,		MEM | WITH_66 | NO_REPS },	/* INVEPT */
+	{ INSN_VIRT,	MODRM,		MEM | WITH_66 | NO_REPS },	/* INVVPID */
 	{ INSN_INVPCID,	MODRM | FULL,	MEM | WITH_66 | NO_REPS },
 };
 
 /* Group 7 with ModRM.mod 3, by the other six bits. */
 static const struct form group_7_register[64] = {
 	[0x01] = { INSN_VMCALL,		MODRM,	NO_66 | NO_REPS },
-	[0x02] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* VMLAUNCH */
-	[0x03] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* VMRESUME */
-	[0x04] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* VMXOFF */
+	[0x02 ... 0x04] = { INSN_VIRT,	MODRM,	NO_66 | NO_REPS },	/* VMLAUNCH ... VMXOFF */
 	[0x08] = { INSN_MONITOR,	MODRM,	NO_66 | NO_REPS },
 	[0x09] = { INSN_MWAIT,		MODRM,	NO_66 | NO_REPS },
 	[0x11] = { INSN_XSETBV,		MODRM,	NO_66 | NO_REPS },
 	[0x14] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* VMFUNC */
 	[0x18] = { INSN_VIRT,		MODRM },			/* VMRUN */
 	[0x19] = { INSN_VMMCALL,	MODRM },
-	[0x1a] = { INSN_VIRT,		MODRM },			/* VMLOAD */
-	[0x1b] = { INSN_VIRT,		MODRM },			/* VMSAVE */
-	[0x1c] = { INSN_VIRT,		MODRM },			/* STGI */
-	[0x1d] = { INSN_VIRT,		MODRM },			/* CLGI */
-	[0x1e] = { INSN_VIRT,		MODRM },			/* SKINIT */
-	[0x1f] = { INSN_VIRT,		MODRM },			/* INVLPGA */
+	[0x1a ... 0x1f] = { INSN_VIRT,	MODRM },			/* VMLOAD ... INVLPGA */
 	[0x20 ... 0x27] = { INSN_SMSW,	MODRM },
 	[0x30 ... 0x37] = { INSN_LMSW,	MODRM },
 	[0x39] = { INSN_RDTSCP,		MODRM },
 	[0x3a] = { INSN_MONITOR,	MODRM,	NO_66 | NO_REPS },	/* MONITORX */
 	[0x3b] = { INSN_MWAIT,		MODRM,	NO_66 | NO_REPS },	/* MWAITX */
-	[0x3e] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* INVLPGB */
-	[0x3f] = { INSN_VIRT,		MODRM,	NO_66 | NO_REPS },	/* TLBSYNC */
+	[0x3e ... 0x3f] = { INSN_VIRT,	MODRM,	NO_66 | NO_REPS },	/* INVLPGB, TLBSYNC */
 };
 
 /* Groups with a memory operand, by ModRM.reg. */
@@ -149,7 +141,7 @@ static const struct form group_7_memory[8] = {
 };
 
 static const struct form group_9_memory[8] = {
-	[6] = { INSN_VIRT,	MODRM },	/* VMPTRLD, with 66 VMCLEAR, with F3 VMXON */
+	[6] = { INSN_VIRT,	MODRM,	NO_F2 },		/* VMPTRLD, VMCLEAR, VMXON */
 	[7] = { INSN_VIRT,	MODRM,	NO_66 | NO_REPS },	/* VMPTRST */
 };
 
@@ -305,7 +297,7 @@ static bool form_fits(const struct form *form, const struct insn *insn)
 	holds |= insn->prefixes & INSN_OPSIZE ? WITH_66 : NO_66;
 	holds |= insn->prefixes & INSN_REP ? WITH_F3 : 0;
 	holds |= insn->prefixes & REPS ? 0 : NO_REPS;
-	holds |= insn->rex & INSN_REX_B ? 0 : NO_B;
+	holds |= insn->prefixes & INSN_REPNE ? 0 : NO_F2;
 	return !(form->only & ~holds);
 }
 
