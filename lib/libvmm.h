@@ -150,8 +150,7 @@ struct vmm_run *vmm_vcpu_run_page(const struct vmm_vcpu *vcpu);
 
 /*
  * Run the guest until an exit: 0, the reason is in the run page. -EINTR: a signal
- * or immediate_exit, nothing is lost, run again. -EAGAIN: the vCPU waits for
- * INIT-SIPI and was interrupted, as -EINTR.
+ * or immediate_exit, nothing is lost, run again.
  */
 int vmm_vcpu_run(struct vmm_vcpu *vcpu);
 

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * vmm_emulate(): the emulator's core between a run page and a VM's memory.
+ *
+ * State comes from the run page or VMM_GET_STATE and goes back through sync_in, so
+ * an emulated instruction costs the ioctls of its translations and one more.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "emul.h"
+#include "internal.h"
+
+#define NEEDED	(VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENTS)
+
+#define DR6_BS	(1ull << 14)
+
+/* XSAVE area, standard form: the legacy region and the header's XSTATE_BV. */
+#define XSAVE_XMM	160
+#define XSAVE_XMM_SIZE	256
+#define XSAVE_BV	512
+#define XSAVE_HEADER	64
+#define XSAVE_BV_SSE	2
+
+struct session {
+	struct vmm_vcpu *vcpu;
+	const struct vmm_emul_ops *ops;
+	void *opaque;
+	bool mark;		/* set accessed and dirty bits */
+	struct vmm_state state;
+	struct emul_ctx ctx;
+};
+
+/* ---- the core's outside ---- */
+
+static int env_ram_read(void *data, uint64_t gpa, void *buf, unsigned int len)
+{
+	return ram_read(((struct session *)data)->vcpu->vm, gpa, buf, len);
+}
+
+static int env_ram_write(void *data, uint64_t gpa, const void *buf, unsigned int len)
+{
+	return ram_write(((struct session *)data)->vcpu->vm, gpa, buf, len);
+}
+
+static int env_ram_replace(void *data, uint64_t gpa, const void *old, const void *new,
+			   unsigned int len)
+{
+	return ram_replace(((struct session *)data)->vcpu->vm, gpa, old, new, len);
+}
+
+static void env_pio(void *data, uint16_t port, unsigned int size, bool write, void *val)
+{
+	struct session *s = data;
+
+	s->ops->pio(s->opaque, port, size, write, val);
+}
+
+static void env_mmio(void *data, uint64_t gpa, unsigned int size, bool write, void *val)
+{
+	struct session *s = data;
+
+	s->ops->mmio(s->opaque, gpa, size, write, val);
+}
+
+static int env_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
+			 uint32_t *error);
+
+static int xsave_read(struct vmm_vcpu *vcpu)
+{
+	unsigned int size = vcpu->vm->xsave_size;
+	uint64_t bv;
+	int ret;
+
+	if (size < XSAVE_BV + XSAVE_HEADER)
+		return -ENOSPC;
+	if (!vcpu->xsave)
+		vcpu->xsave = malloc(size);
+	if (!vcpu->xsave)
+		return -ENOMEM;
+	ret = vmm_vcpu_get_xsave(vcpu, vcpu->xsave, size);
+	if (ret < 0)
+		return ret;
+	/* A component that is in its initial state may have anything in its place. */
+	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
+	if (!(bv & XSAVE_BV_SSE))
+		memset(vcpu->xsave + XSAVE_XMM, 0, XSAVE_XMM_SIZE);
+	bv |= XSAVE_BV_SSE;
+	memcpy(vcpu->xsave + XSAVE_BV, &bv, sizeof(bv));
+	return 0;
+}
+
+static int env_xmm_get(void *data, unsigned int n, void *val)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	int ret = xsave_read(vcpu);
+
+	if (!ret)
+		memcpy(val, vcpu->xsave + XSAVE_XMM + n * 16, 16);
+	return ret;
+}
+
+static int env_xmm_set(void *data, unsigned int n, const void *val)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	int ret = xsave_read(vcpu);
+
+	if (ret)
+		return ret;
+	memcpy(vcpu->xsave + XSAVE_XMM + n * 16, val, 16);
+	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
+}
+
+static const struct emul_env env = {
+	.translate = env_translate,
+	.ram_read = env_ram_read,
+	.ram_write = env_ram_write,
+	.ram_replace = env_ram_replace,
+	.pio = env_pio,
+	.mmio = env_mmio,
+	.xmm_get = env_xmm_get,
+	.xmm_set = env_xmm_set,
+};
+
+static int env_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
+			 uint32_t *error)
+{
+	struct session *s = data;
+	struct vmm_translate tr = { .gva = gva, .access = access };
+	int ret;
+
+	/* A signal's handler has run when the call is made again. */
+	do
+		ret = vmm_vcpu_translate(s->vcpu, &tr);
+	while (ret == -EINTR);
+	if (ret < 0)
+		return ret == -EAGAIN ? -EBUSY : ret;
+	*error = tr.error;
+	*gpa = tr.gpa;
+	if (tr.fault)
+		return 1;
+	if (!s->mark)
+		return 0;
+	return emul_mark_accessed(&env, s, &s->state.ctrl, gva, access & VMM_ACCESS_WRITE, tr.gpa);
+}
+
+/* ---- state in and out ---- */
+
+static int session_begin(struct session *s)
+{
+	struct vmm_run *run = s->vcpu->run;
+	uint64_t there = (run->sync_in | run->sync_out) & NEEDED;
+	int ret = 0;
+
+	memset(&s->ctx, 0, sizeof(s->ctx));
+	memset(&s->state, 0, sizeof(s->state));
+	s->state.mask = NEEDED & ~there;
+	if (s->state.mask)
+		ret = vmm_vcpu_get_state(s->vcpu, &s->state);
+	if (ret < 0)
+		return ret;
+	if (there & VMM_STATE_REGS)
+		s->state.regs = run->state.regs;
+	if (there & VMM_STATE_SEGS)
+		s->state.segs = run->state.segs;
+	if (there & VMM_STATE_CTRL)
+		s->state.ctrl = run->state.ctrl;
+	if (there & VMM_STATE_EVENTS)
+		s->state.events = run->state.events;
+
+	s->ctx.env = &env;
+	s->ctx.data = s;
+	s->ctx.regs = s->state.regs;
+	s->ctx.segs = s->state.segs;
+	s->ctx.ctrl = s->state.ctrl;
+	if (run->exit_reason == VMM_EXIT_INSN && run->insn.length <= EMUL_MAX_INSN) {
+		s->ctx.length = run->insn.length;
+		memcpy(s->ctx.bytes, run->insn.bytes, s->ctx.length);
+	}
+	return 0;
+}
+
+/* Leave a section to the next VMM_RUN. */
+static void give_events(struct session *s)
+{
+	s->vcpu->run->state.events = s->state.events;
+	s->vcpu->run->sync_in |= VMM_STATE_EVENTS;
+}
+
+static void give_ctrl(struct session *s)
+{
+	s->vcpu->run->state.ctrl = s->state.ctrl;
+	s->vcpu->run->sync_in |= VMM_STATE_CTRL;
+}
+
+static int give_single_step(struct session *s)
+{
+	struct vmm_run *run = s->vcpu->run;
+	int ret = 0;
+
+	if (!(run->sync_in & VMM_STATE_DEBUG)) {
+		s->state.mask = VMM_STATE_DEBUG;
+		ret = vmm_vcpu_get_state(s->vcpu, &s->state);
+		run->state.debug = s->state.debug;
+	}
+	if (ret < 0)
+		return ret;
+	run->state.debug.dr6 |= DR6_BS;
+	run->sync_in |= VMM_STATE_DEBUG;
+	return 0;
+}
+
+static int session_end(struct session *s, enum emul_status status)
+{
+	const struct emul_ctx *ctx = &s->ctx;
+	struct vmm_run *run = s->vcpu->run;
+
+	if (ctx->single_step) {
+		int ret = give_single_step(s);
+
+		if (ret < 0)
+			return ret;
+	}
+	run->state.regs = ctx->regs;
+	run->sync_in |= VMM_STATE_REGS;
+	if (ctx->cr2_set) {
+		s->state.ctrl.cr2 = ctx->cr2;
+		give_ctrl(s);
+	}
+	if (ctx->event.type != VMM_EVENT_NONE)
+		s->state.events.event = ctx->event;
+	/* The instruction is over, and with it what STI or MOV SS held back. */
+	if (ctx->event.type != VMM_EVENT_NONE || (status == EMUL_OK && s->state.events.shadow)) {
+		s->state.events.shadow = 0;
+		give_events(s);
+	}
+	return 0;
+}
+
+static enum vmm_emul_result fail(struct vmm_vcpu *vcpu, int error)
+{
+	vcpu->emul_error = error;
+	return VMM_EMUL_ERROR;
+}
+
+enum vmm_emul_result vmm_emulate(struct vmm_vcpu *vcpu, const struct vmm_emul_ops *ops,
+				 void *opaque)
+{
+	struct session s = { .vcpu = vcpu, .ops = ops, .opaque = opaque, .mark = true };
+	enum emul_status status;
+	int ret = session_begin(&s);
+
+	if (ret < 0)
+		return fail(vcpu, ret);
+	status = emul_step(&s.ctx);
+	if (status == EMUL_UNSUPPORTED)
+		return VMM_EMUL_UNSUPPORTED;
+	if (status == EMUL_ERROR)
+		return fail(vcpu, s.ctx.error);
+	ret = session_end(&s, status);
+	return ret < 0 ? fail(vcpu, ret) : VMM_EMUL_OK;
+}
+
+int vmm_emul_error(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->emul_error;
+}
+
+/* ---- describing ---- */
+
+static void format_bytes(const struct emul_ctx *ctx, unsigned int len, char *text)
+{
+	unsigned int i;
+
+	*text = '\0';
+	for (i = 0; i < len; i++)
+		text += sprintf(text, "%s%02x", i ? " " : "", ctx->bytes[i]);
+}
+
+static void format_insn(const struct emul_ctx *ctx, char *text, size_t size)
+{
+	ZydisFormatter formatter;
+
+	if (!ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL)) ||
+	    !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &ctx->insn, ctx->operands,
+							  ctx->insn.operand_count_visible, text,
+							  size, ctx->regs.rip, NULL)))
+		snprintf(text, size, "(cannot be shown)");
+}
+
+static const char *mode_name(const struct emul_ctx *ctx)
+{
+	if (ctx->long64)
+		return "64-bit";
+	return ctx->segs.seg[VMM_CS].attr & VMM_SEG_DB ? "32-bit" : "16-bit";
+}
+
+int vmm_emul_describe(struct vmm_vcpu *vcpu, char *buf, size_t size)
+{
+	struct session s = { .vcpu = vcpu };
+	char bytes[3 * EMUL_MAX_INSN + 1], text[128] = "(no instruction)";
+	int ret = session_begin(&s);
+	unsigned int len;
+
+	if (ret < 0)
+		return snprintf(buf, size, "rip 0x%" PRIx64 ": (state cannot be read: %s)",
+				(uint64_t)vcpu->run->rip, strerror(-ret));
+	if (emul_decode(&s.ctx, true) == EMUL_OK) {
+		format_insn(&s.ctx, text, sizeof(text));
+		len = s.ctx.insn.length;
+	} else {
+		len = s.ctx.length;
+	}
+	format_bytes(&s.ctx, len, bytes);
+	return snprintf(buf, size, "rip 0x%" PRIx64 " cpl %u %s: %s: %s",
+			(uint64_t)s.ctx.regs.rip, s.ctx.cpl, mode_name(&s.ctx), bytes, text);
+}
