@@ -76,7 +76,7 @@ unit: lib
 
 # ---- use and test -------------------------------------------------------
 
-demo: all
+demo: modules lib runner
 	@scripts/demo
 
 test: all
