@@ -565,6 +565,36 @@ static void test_random(void)
 	is(differences, 0, "%u random strings: as Zydis", RANDOM_STRINGS);
 }
 
+/* insn_length_of() says a length for the class that insn_decode() finds, and no other. */
+static bool lengths_agree(const u8 *bytes, int mode)
+{
+	struct insn insn;
+	int ret = insn_decode(bytes, INSN_MAX_LENGTH, mode, &insn);
+
+	for (int class = 0; class < INSN_NR_CLASS; class++) {
+		bool right = !ret && class != INSN_OTHER && class == insn.class;
+
+		if (insn_length_of(bytes, INSN_MAX_LENGTH, mode, class) !=
+		    (right ? insn.length : -EINVAL))
+			return false;
+	}
+	return true;
+}
+
+static void test_lengths(void)
+{
+	unsigned int wrong = 0;
+
+	for (unsigned int i = 0; i < 0x10000; i++) {
+		u8 two[INSN_MAX_LENGTH] = { i >> 8, i, next_random() };
+		u8 three[INSN_MAX_LENGTH] = { 0x0f, 0x01, i };
+
+		for (int mode = INSN_MODE_16; mode <= INSN_MODE_64; mode++)
+			wrong += !lengths_agree(two, mode) + !lengths_agree(three, mode);
+	}
+	is(wrong, 0, "insn_length_of() gives a length for the right class only");
+}
+
 static void test_coverage(void)
 {
 	unsigned int missing = 0;
@@ -586,6 +616,7 @@ int main(void)
 	test_addresses();
 	test_opcodes();
 	test_random();
+	test_lengths();
 	test_coverage();
 	return tap_end();
 }
