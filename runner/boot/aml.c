@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * AML encoding. Lengths of packages always take three bytes: that covers a MiB,
+ * and the place is known before the contents are.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "aml.h"
+
+/* Opcodes and prefixes */
+#define OP_NAME		0x08
+#define OP_BYTE		0x0a
+#define OP_WORD		0x0b
+#define OP_DWORD	0x0c
+#define OP_STRING	0x0d
+#define OP_SCOPE	0x10
+#define OP_BUFFER	0x11
+#define OP_PACKAGE	0x12
+#define OP_EXT		0x5b
+#define OP_EXT_DEVICE	0x82
+#define ROOT		'\\'
+#define SEGMENT		4
+
+#define PKG_LENGTH_SIZE	3
+
+/* Resource descriptors */
+#define RES_IO		0x47
+#define RES_IO_DECODE16	0x01
+#define RES_INTERRUPT	0x89
+#define RES_CONSUMER	0x01
+#define RES_EDGE	0x02
+#define RES_END		0x79
+
+void aml_bytes(struct aml *aml, const void *data, size_t len)
+{
+	if (len > aml->max - aml->len) {
+		aml->overflow = true;
+		return;
+	}
+	memcpy(aml->buf + aml->len, data, len);
+	aml->len += len;
+}
+
+static void byte(struct aml *aml, uint8_t value)
+{
+	aml_bytes(aml, &value, 1);
+}
+
+static void word(struct aml *aml, uint16_t value)
+{
+	aml_bytes(aml, &value, sizeof(value));
+}
+
+static void dword(struct aml *aml, uint32_t value)
+{
+	aml_bytes(aml, &value, sizeof(value));
+}
+
+/* Names are padded with underscores to whole segments. */
+static void name(struct aml *aml, const char *text)
+{
+	char segment[SEGMENT];
+	size_t len;
+
+	if (*text == ROOT)
+		byte(aml, *text++);
+	memset(segment, '_', sizeof(segment));
+	len = strnlen(text, SEGMENT);
+	memcpy(segment, text, len);
+	aml_bytes(aml, segment, sizeof(segment));
+}
+
+static size_t length_begin(struct aml *aml)
+{
+	size_t start = aml->len;
+
+	aml_bytes(aml, "\0\0", PKG_LENGTH_SIZE);
+	return start;
+}
+
+void aml_end(struct aml *aml, size_t start)
+{
+	size_t len = aml->len - start;
+
+	if (aml->overflow)
+		return;
+	aml->buf[start] = (PKG_LENGTH_SIZE - 1) << 6 | (len & 0xf);
+	aml->buf[start + 1] = len >> 4;
+	aml->buf[start + 2] = len >> 12;
+}
+
+size_t aml_scope_begin(struct aml *aml, const char *path)
+{
+	size_t start;
+
+	byte(aml, OP_SCOPE);
+	start = length_begin(aml);
+	name(aml, path);
+	return start;
+}
+
+size_t aml_device_begin(struct aml *aml, const char *device)
+{
+	size_t start;
+
+	byte(aml, OP_EXT);
+	byte(aml, OP_EXT_DEVICE);
+	start = length_begin(aml);
+	name(aml, device);
+	return start;
+}
+
+size_t aml_package_begin(struct aml *aml, const char *package, uint8_t count)
+{
+	size_t start;
+
+	byte(aml, OP_NAME);
+	name(aml, package);
+	byte(aml, OP_PACKAGE);
+	start = length_begin(aml);
+	byte(aml, count);
+	return start;
+}
+
+/* A buffer says its size again, as an integer, which is filled in at the end. */
+size_t aml_resources_begin(struct aml *aml, const char *resources)
+{
+	size_t start;
+
+	byte(aml, OP_NAME);
+	name(aml, resources);
+	byte(aml, OP_BUFFER);
+	start = length_begin(aml);
+	byte(aml, OP_WORD);
+	word(aml, 0);
+	return start;
+}
+
+void aml_resources_end(struct aml *aml, size_t start)
+{
+	size_t contents = start + PKG_LENGTH_SIZE + 1 + sizeof(uint16_t);
+	uint16_t len;
+
+	byte(aml, RES_END);
+	byte(aml, 0);		/* a checksum that is not to be checked */
+	if (aml->overflow)
+		return;
+	len = aml->len - contents;
+	memcpy(aml->buf + contents - sizeof(len), &len, sizeof(len));
+	aml_end(aml, start);
+}
+
+void aml_integer(struct aml *aml, uint32_t value)
+{
+	if (value <= 1) {	/* ZeroOp and OneOp are their values */
+		byte(aml, value);
+	} else if (value <= UINT8_MAX) {
+		byte(aml, OP_BYTE);
+		byte(aml, value);
+	} else if (value <= UINT16_MAX) {
+		byte(aml, OP_WORD);
+		word(aml, value);
+	} else {
+		byte(aml, OP_DWORD);
+		dword(aml, value);
+	}
+}
+
+void aml_name_integer(struct aml *aml, const char *object, uint32_t value)
+{
+	byte(aml, OP_NAME);
+	name(aml, object);
+	aml_integer(aml, value);
+}
+
+void aml_name_string(struct aml *aml, const char *object, const char *text)
+{
+	byte(aml, OP_NAME);
+	name(aml, object);
+	byte(aml, OP_STRING);
+	aml_bytes(aml, text, strlen(text) + 1);
+}
+
+/* Five bits a letter and the number's four digits, all in big-endian order. */
+void aml_name_eisaid(struct aml *aml, const char *object, const char *id)
+{
+	uint32_t value = strtoul(id + 3, NULL, 16);
+
+	for (int i = 0; i < 3; i++)
+		value |= (uint32_t)(id[i] - '@') << (26 - 5 * i);
+	aml_name_integer(aml, object, __builtin_bswap32(value));
+}
+
+void aml_ports(struct aml *aml, uint16_t port, uint8_t count)
+{
+	byte(aml, RES_IO);
+	byte(aml, RES_IO_DECODE16);
+	word(aml, port);
+	word(aml, port);
+	byte(aml, 1);		/* alignment */
+	byte(aml, count);
+}
+
+void aml_edge_interrupt(struct aml *aml, uint32_t gsi)
+{
+	byte(aml, RES_INTERRUPT);
+	word(aml, 2 + sizeof(gsi));
+	byte(aml, RES_CONSUMER | RES_EDGE);
+	byte(aml, 1);		/* one interrupt */
+	dword(aml, gsi);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The state in which the bootstrap processor enters a kernel, and the tables in
+ * memory that this state needs. Both boot protocols ask for flat segments with
+ * interrupts off; they differ in the mode.
+ *
+ * Descriptors are written once, as segment attributes: the GDT's entries are
+ * derived from them, so what the guest reloads is what it started with.
+ */
+#include <string.h>
+#include <asm/processor-flags.h>
+#include "../layout.h"
+#include "boot.h"
+
+/* Segment types, "Code- and Data-Segment Descriptor Types" and "System Descriptor Types". */
+#define TYPE_DATA	0x3	/* read, write, accessed */
+#define TYPE_CODE	0xb	/* execute, read, accessed */
+#define TYPE_TSS	0xb	/* busy, 32- or 64-bit */
+
+#define FLAT		(VMM_SEG_S | VMM_SEG_P | VMM_SEG_G)
+#define ATTR_DATA	(FLAT | TYPE_DATA | VMM_SEG_DB)
+#define ATTR_CODE64	(FLAT | TYPE_CODE | VMM_SEG_L)
+#define ATTR_CODE32	(FLAT | TYPE_CODE | VMM_SEG_DB)
+#define ATTR_TSS	(VMM_SEG_P | TYPE_TSS)
+
+/* Selectors: those that the Linux protocol names, and one for the TSS. */
+#define SEL_CODE	0x10
+#define SEL_DATA	0x18
+#define SEL_TSS		0x20
+#define GDT_ENTRIES	5
+#define TSS_LIMIT	0x67
+
+#define EFER_LME	(1 << 8)
+#define EFER_LMA	(1 << 10)
+
+/* Page-table entries */
+#define PTE_P		(1ULL << 0)
+#define PTE_W		(1ULL << 1)
+#define PTE_PS		(1ULL << 7)
+#define ENTRIES		512
+#define GIB		(1ULL << 30)
+#define LARGE		(2ULL << 20)
+#define MAPPED		4	/* GiB: all that a kernel is loaded into and told of */
+
+static const struct mode_row {
+	uint16_t code_attr;
+	uint64_t cr0, cr3, cr4, efer;
+	enum vmm_gpr info;
+} modes[] = {
+	[BOOT_LONG] = {
+		.code_attr = ATTR_CODE64,
+		.cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_NE | X86_CR0_PG,
+		.cr3 = LAYOUT_PAGE_TABLES,
+		.cr4 = X86_CR4_PAE,
+		.efer = EFER_LME | EFER_LMA,
+		.info = VMM_RSI,
+	},
+	[BOOT_PROTECTED] = {
+		.code_attr = ATTR_CODE32,
+		.cr0 = X86_CR0_PE | X86_CR0_ET,
+		.info = VMM_RBX,
+	},
+};
+
+static struct vmm_segment flat(uint16_t selector, uint16_t attr)
+{
+	return (struct vmm_segment) { .limit = UINT32_MAX, .selector = selector, .attr = attr };
+}
+
+void boot_cpu_state(const struct boot_plan *plan, struct vmm_state *state)
+{
+	const struct mode_row *mode = &modes[plan->mode];
+	struct vmm_segment *seg = state->segs.seg;
+
+	memset(state, 0, sizeof(*state));
+	state->mask = VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENTS;
+
+	state->regs.rip = plan->entry;
+	state->regs.rflags = X86_EFLAGS_FIXED;
+	state->regs.gpr[mode->info] = plan->info;
+
+	seg[VMM_CS] = flat(SEL_CODE, mode->code_attr);
+	seg[VMM_DS] = seg[VMM_ES] = seg[VMM_SS] = flat(SEL_DATA, ATTR_DATA);
+	seg[VMM_FS] = seg[VMM_GS] = seg[VMM_DS];
+	seg[VMM_LDTR].attr = VMM_SEG_UNUSABLE;
+	seg[VMM_TR] = (struct vmm_segment) { .limit = TSS_LIMIT, .selector = SEL_TSS,
+					     .attr = ATTR_TSS };
+	state->segs.gdt.base = LAYOUT_GDT;
+	state->segs.gdt.limit = GDT_ENTRIES * sizeof(uint64_t) - 1;
+
+	state->ctrl.cr0 = mode->cr0;
+	state->ctrl.cr3 = mode->cr3;
+	state->ctrl.cr4 = mode->cr4;
+	state->ctrl.efer = mode->efer;
+	state->ctrl.xcr0 = 1;
+	state->events.mp_state = VMM_MP_RUNNABLE;
+}
+
+/* A flat descriptor: base 0, limit all ones in pages. */
+static uint64_t descriptor(uint16_t attr)
+{
+	return 0xffffULL | 0xfULL << 48 | (uint64_t)(attr & 0xf0ff) << 40;
+}
+
+static enum status write_gdt(const struct boot_plan *plan, const struct ram *ram)
+{
+	uint64_t gdt[GDT_ENTRIES] = {
+		[SEL_CODE / 8] = descriptor(modes[plan->mode].code_attr),
+		[SEL_DATA / 8] = descriptor(ATTR_DATA),
+		[SEL_TSS / 8] = TSS_LIMIT | (uint64_t)ATTR_TSS << 40,
+	};
+	void *to;
+	enum status status = boot_place(ram, "GDT", LAYOUT_GDT, sizeof(gdt), &to);
+
+	if (!status)
+		memcpy(to, gdt, sizeof(gdt));
+	return status;
+}
+
+/* Identity map of the first MAPPED GiB: PML4, PDPT, then page directories. */
+static enum status write_page_tables(const struct ram *ram)
+{
+	uint64_t (*table)[ENTRIES];
+	void *to;
+	enum status status = boot_place(ram, "page tables", LAYOUT_PAGE_TABLES,
+					(2 + MAPPED) * sizeof(*table), &to);
+
+	if (status)
+		return status;
+	table = to;
+	table[0][0] = (LAYOUT_PAGE_TABLES + sizeof(*table)) | PTE_P | PTE_W;
+	for (uint64_t i = 0; i < MAPPED; i++) {
+		table[1][i] = (LAYOUT_PAGE_TABLES + (2 + i) * sizeof(*table)) | PTE_P | PTE_W;
+		for (uint64_t j = 0; j < ENTRIES; j++)
+			table[2 + i][j] = (i * GIB + j * LARGE) | PTE_P | PTE_W | PTE_PS;
+	}
+	return STATUS_OK;
+}
+
+enum status boot_cpu_tables(const struct boot_plan *plan, const struct ram *ram)
+{
+	enum status status = write_gdt(plan, ram);
+
+	return !status && modes[plan->mode].cr3 ? write_page_tables(ram) : status;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The subcommands; each gets the arguments behind its name and returns an exit status. */
+#ifndef RUNNER_COMMAND_H
+#define RUNNER_COMMAND_H
+
+int command_run(int argc, char **argv);
+void command_run_help(void);
+
+#endif /* RUNNER_COMMAND_H */

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * `vmm run`: from the command line to the exit status.
+ *
+ * The order is that of cost and of trust: what can be refused without the host is
+ * refused first; what needs files and descriptors is done before the sandbox; no
+ * guest runs before it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "command.h"
+#include "loop.h"
+#include "options.h"
+#include "sandbox.h"
+#include "terminal.h"
+
+static const char usage[] =
+	"Usage: vmm run --kernel FILE [OPTION]...\n"
+	"Boot a kernel as a guest; its console is this terminal.\n"
+	"\n"
+	"Options:\n";
+
+static const char keys[] =
+	"\n"
+	"Keys, when standard input is a terminal:\n"
+	"  Ctrl-A x       end the guest\n"
+	"  Ctrl-A a       send Ctrl-A to the guest (or Ctrl-A Ctrl-A)\n"
+	"  Ctrl-A h       list these keys\n"
+	"\n"
+	"Exit status:\n";
+
+void command_run_help(void)
+{
+	fputs(usage, stdout);
+	options_print(stdout);
+	fputs(keys, stdout);
+	status_print(stdout);
+}
+
+/* All that lives from the first start of the machine to the last. */
+struct session {
+	struct config config;
+	struct boot_source source;
+	struct boot_plan *plan;
+	struct ram ram;
+	struct host host;
+	struct console *console;
+	struct loop loop;
+};
+
+/* ---- preparation ---- */
+
+static enum status open_files(struct session *session)
+{
+	const struct config *config = &session->config;
+	enum status status;
+
+	session->source.append = config->append;
+	session->source.cpus = config->cpus;
+	status = image_open(&session->source.kernel, "kernel", config->kernel);
+	if (!status && config->initrd)
+		status = image_open(&session->source.initrd, "initrd", config->initrd);
+	return status;
+}
+
+/* What the module and the CPU can bear. */
+static enum status check_limits(const struct session *session)
+{
+	const struct vmm_info *info = &session->host.info;
+	const struct ram_part *last = &session->ram.part[RAM_PARTS - 1];
+
+	if (session->config.cpus > info->max_vcpus) {
+		complain("%llu CPUs are more than the module's %u; use a smaller --cpus",
+			 (unsigned long long)session->config.cpus, info->max_vcpus);
+		return STATUS_HOST;
+	}
+	if (info->phys_bits < 64 && (last->gpa + last->size - 1) >> info->phys_bits) {
+		complain("the CPU has addresses of %u bits only; use a smaller --mem",
+			 info->phys_bits);
+		return STATUS_HOST;
+	}
+	return STATUS_OK;
+}
+
+static enum status open_console(struct session *session)
+{
+	bool terminal = isatty(STDIN_FILENO);
+
+	session->console = console_create(STDIN_FILENO, STDOUT_FILENO, terminal);
+	if (!session->console) {
+		complain("cannot create the console: %s; free some memory", strerror(errno));
+		return STATUS_HOST;
+	}
+	if (terminal)
+		terminal_open(STDIN_FILENO);
+	machine_setup_signals();
+	return loop_open(&session->loop, session->console);
+}
+
+static enum status prepare(struct session *session)
+{
+	enum status status = open_files(session);
+
+	ram_plan(&session->ram, session->config.mem);
+	if (!status)
+		status = boot_plan(&session->source, &session->ram, &session->plan);
+	if (!status)
+		status = host_open(&session->host);
+	if (!status)
+		status = check_limits(session);
+	if (!status)
+		status = ram_map(&session->ram);
+	if (!status)
+		status = open_console(session);
+	return status;
+}
+
+static enum status create_machine(struct session *session, struct machine **machine)
+{
+	struct machine_spec spec = {
+		.host = &session->host,
+		.ram = &session->ram,
+		.source = &session->source,
+		.plan = session->plan,
+		.console = session->console,
+		.cpus = session->config.cpus,
+	};
+
+	return machine_create(&spec, machine);
+}
+
+/* The last step before guests: the sandbox, then the thread and the terminal's mode. */
+static enum status confine(struct session *session)
+{
+	enum status status = sandbox_enter();
+
+	if (!status)
+		status = console_start(session->console);
+	if (!status)
+		terminal_raw();
+	return status;
+}
+
+/* ---- running ---- */
+
+/* Run @machine to its end and give it back. */
+static enum status run_machine(struct session *session, struct machine *machine,
+			       struct loop_result *result, struct machine_end *end)
+{
+	enum status status = machine_start(machine);
+
+	if (!status) {
+		*result = loop_run(&session->loop, machine);
+		machine_stop(machine);
+		*end = machine_get_end(machine);
+	}
+	machine_destroy(machine);
+	return status;
+}
+
+/* Output that nobody can read any more, as the shell knows it from other programs. */
+static int lost_status(const struct session *session)
+{
+	int err = console_error(session->console);
+
+	if (err == EPIPE)
+		return STATUS_SIGNAL + SIGPIPE;
+	terminal_restore();
+	complain("cannot write the guest's output: %s; see to standard output", strerror(err));
+	return STATUS_HOST;
+}
+
+/* The exit status for what ended the last machine, with its message. */
+static int finish(struct session *session, struct loop_result result,
+		  const struct machine_end *end)
+{
+	if (result.end == LOOP_MACHINE)
+		result = loop_drain(&session->loop);
+	terminal_restore();
+	if (result.end == LOOP_SIGNAL)
+		return STATUS_SIGNAL + result.signal;
+	if (result.end == LOOP_LOST)
+		return lost_status(session);
+	if (end->kind != MACHINE_FAILED)
+		return STATUS_OK;
+	complain("%s", end->reason);
+	return end->status;
+}
+
+static int run(struct session *session)
+{
+	struct machine *machine;
+	enum status status = create_machine(session, &machine);
+
+	if (status)
+		return status;
+	status = confine(session);
+	if (status) {
+		machine_destroy(machine);
+		return status;
+	}
+	for (;;) {
+		struct loop_result result;
+		struct machine_end end = { 0 };
+
+		status = run_machine(session, machine, &result, &end);
+		if (status)
+			return status;
+		if (result.end != LOOP_MACHINE || end.kind != MACHINE_RESET ||
+		    session->config.no_reboot)
+			return finish(session, result, &end);
+		status = create_machine(session, &machine);
+		if (status)
+			return status;
+	}
+}
+
+int command_run(int argc, char **argv)
+{
+	/* Too large for comfort on the stack, and one is all there is. */
+	static struct session session = {
+		.source = { .kernel = { .fd = -1 }, .initrd = { .fd = -1 } },
+		.host = { .fd = -1 },
+	};
+	enum status status;
+
+	config_defaults(&session.config);
+	status = options_parse(argc, argv, &session.config);
+	if (status)
+		return status;
+	if (session.config.help) {
+		command_run_help();
+		return STATUS_OK;
+	}
+	status = config_check(&session.config);
+	if (status)
+		return status;
+	sandbox_clean();
+	status = prepare(&session);
+	/* The process ends here: its exit gives the rest back. */
+	return status ? (int)status : run(&session);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the user asked for: the one struct between the command line and the
+ * machine. Plain data; strings are borrowed from argv.
+ */
+#ifndef RUNNER_CONFIG_H
+#define RUNNER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "status.h"
+
+struct config {
+	const char *kernel;
+	const char *initrd;	/* NULL: none */
+	const char *append;
+	uint64_t mem;		/* bytes */
+	uint64_t cpus;
+	bool no_reboot;
+	bool help;
+};
+
+/* A guest without a megabyte cannot hold its own tables; 1 TiB of address space is plenty. */
+#define CONFIG_MEM_MIN	(1ULL << 20)
+#define CONFIG_MEM_MAX	(1ULL << 40)
+#define CONFIG_CPUS_MAX	255
+
+#define CONFIG_MEM_DEFAULT	(256ULL << 20)
+#define CONFIG_APPEND_DEFAULT	"console=ttyS0"
+
+void config_defaults(struct config *config);
+
+/* What no single option can tell: is the whole usable? Complains if not. */
+enum status config_check(const struct config *config);
+
+#endif /* RUNNER_CONFIG_H */

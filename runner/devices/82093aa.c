@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The 82093AA I/O APIC as a device of the process: 24 lines become interrupt
+ * messages. Facts: Intel 82093AA data sheet, "I/O APIC Registers"; for the message
+ * Intel SDM, "Message Signalled Interrupts".
+ *
+ * Edge-triggered entries are complete. A level-triggered entry sends its message
+ * when its line becomes active or is unmasked while active, but not again at the
+ * guest's EOI, which the kernel does not report: Remote IRR stays 0. No device of
+ * a machine uses one.
+ *
+ * Invariant: line[] is the pins' state before polarity, whatever is masked.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include "../layout.h"
+#include "82093aa.h"
+#include "device.h"
+
+/* Offsets of the two registers that are memory */
+#define IOREGSEL	0x00
+#define IOWIN		0x10
+
+/* Indices behind IOREGSEL */
+#define IOAPICID	0x00
+#define IOAPICVER	0x01
+#define IOAPICARB	0x02
+#define IOREDTBL	0x10
+
+#define ID_SHIFT	24
+#define ID_MASK		0x0f000000
+#define VERSION		0x11
+#define MAX_ENTRY_SHIFT	16
+
+/* Redirection entry */
+#define RTE_VECTOR		0xffULL
+#define RTE_DELIVERY_MODE	0x700ULL
+#define RTE_LOWEST_PRIORITY	0x100ULL
+#define RTE_LOGICAL		(1ULL << 11)
+#define RTE_STATUS		(1ULL << 12)	/* read-only */
+#define RTE_ACTIVE_LOW		(1ULL << 13)
+#define RTE_REMOTE_IRR		(1ULL << 14)	/* read-only */
+#define RTE_LEVEL		(1ULL << 15)
+#define RTE_MASKED		(1ULL << 16)
+#define RTE_DESTINATION_SHIFT	56
+#define RTE_WRITABLE		(0xff0000000001ffffULL & ~(RTE_STATUS | RTE_REMOTE_IRR))
+
+/* Message address and data */
+#define MSI_ADDRESS		0xfee00000
+#define MSI_DESTINATION_SHIFT	12
+#define MSI_REDIRECTION_HINT	(1 << 3)
+#define MSI_LOGICAL		(1 << 2)
+#define MSI_ASSERT		(1 << 14)
+
+struct i82093aa {
+	pthread_mutex_t lock;
+	const struct device_env *env;
+	uint32_t id;
+	uint8_t select;
+	uint64_t entry[I82093AA_LINES];
+	bool line[I82093AA_LINES];
+};
+
+static struct vmm_msi message(uint64_t entry)
+{
+	uint64_t dest = entry >> RTE_DESTINATION_SHIFT;
+	struct vmm_msi msi = {
+		.address = MSI_ADDRESS | dest << MSI_DESTINATION_SHIFT,
+		.data = (entry & (RTE_VECTOR | RTE_DELIVERY_MODE)) | MSI_ASSERT,
+	};
+
+	if (entry & RTE_LOGICAL)
+		msi.address |= MSI_LOGICAL;
+	if ((entry & RTE_DELIVERY_MODE) == RTE_LOWEST_PRIORITY)
+		msi.address |= MSI_REDIRECTION_HINT;
+	return msi;
+}
+
+static bool active(const struct i82093aa *chip, unsigned int line)
+{
+	return chip->line[line] == !(chip->entry[line] & RTE_ACTIVE_LOW);
+}
+
+static void send(struct i82093aa *chip, unsigned int line)
+{
+	struct vmm_msi msi = message(chip->entry[line]);
+
+	if (!(chip->entry[line] & RTE_MASKED))
+		chip->env->send_msi(chip->env->opaque, &msi);
+}
+
+void i82093aa_set_line(struct i82093aa *chip, unsigned int line, bool high)
+{
+	bool was;
+
+	if (line >= I82093AA_LINES)
+		return;
+	pthread_mutex_lock(&chip->lock);
+	was = active(chip, line);
+	chip->line[line] = high;
+	if (!was && active(chip, line))
+		send(chip, line);
+	pthread_mutex_unlock(&chip->lock);
+}
+
+static void write_entry(struct i82093aa *chip, unsigned int line, unsigned int half, uint32_t value)
+{
+	unsigned int shift = half * 32;
+	uint64_t old = chip->entry[line];
+	uint64_t new = (old & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+
+	chip->entry[line] = new & RTE_WRITABLE;
+	if (old & RTE_MASKED && new & RTE_LEVEL && active(chip, line))
+		send(chip, line);
+}
+
+static uint32_t read_indirect(const struct i82093aa *chip)
+{
+	unsigned int n = chip->select - IOREDTBL;
+
+	switch (chip->select) {
+	case IOAPICID:
+	case IOAPICARB:
+		return chip->id;
+	case IOAPICVER:
+		return VERSION | (I82093AA_LINES - 1) << MAX_ENTRY_SHIFT;
+	}
+	if (chip->select < IOREDTBL || n / 2 >= I82093AA_LINES)
+		return 0;
+	return chip->entry[n / 2] >> (n % 2 * 32);
+}
+
+static void write_indirect(struct i82093aa *chip, uint32_t value)
+{
+	unsigned int n = chip->select - IOREDTBL;
+
+	if (chip->select == IOAPICID)
+		chip->id = value & ID_MASK;
+	else if (chip->select >= IOREDTBL && n / 2 < I82093AA_LINES)
+		write_entry(chip, n / 2, n % 2, value);
+}
+
+static uint64_t i82093aa_read(void *device, uint64_t offset, unsigned int size)
+{
+	struct i82093aa *chip = device;
+	uint32_t value = 0;
+
+	(void)size;
+	pthread_mutex_lock(&chip->lock);
+	if (offset == IOREGSEL)
+		value = chip->select;
+	else if (offset == IOWIN)
+		value = read_indirect(chip);
+	pthread_mutex_unlock(&chip->lock);
+	return value;
+}
+
+static void i82093aa_write(void *device, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct i82093aa *chip = device;
+
+	(void)size;
+	pthread_mutex_lock(&chip->lock);
+	if (offset == IOREGSEL)
+		chip->select = value;
+	else if (offset == IOWIN)
+		write_indirect(chip, value);
+	pthread_mutex_unlock(&chip->lock);
+}
+
+static void *i82093aa_create(struct device_env *env)
+{
+	struct i82093aa *chip = calloc(1, sizeof(*chip));
+
+	if (!chip)
+		return NULL;
+	pthread_mutex_init(&chip->lock, NULL);
+	chip->env = env;
+	for (unsigned int i = 0; i < I82093AA_LINES; i++)
+		chip->entry[i] = RTE_MASKED;
+	env->ioapic = chip;
+	return chip;
+}
+
+static void i82093aa_destroy(void *device)
+{
+	struct i82093aa *chip = device;
+
+	pthread_mutex_destroy(&chip->lock);
+	free(chip);
+}
+
+const struct device_type i82093aa_type = {
+	.name = "82093AA",
+	.mmio = true,
+	.start = LAYOUT_IOAPIC,
+	.size = LAYOUT_IOAPIC_SIZE,
+	.ops = { i82093aa_read, i82093aa_write, 4, 4 },
+	.create = i82093aa_create,
+	.destroy = i82093aa_destroy,
+};

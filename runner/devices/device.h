@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a device is, and what it is handed.
+ *
+ * A device is one file and one row in devices.c. It gets a struct device_env and
+ * knows nothing else of the machine: no VM handle, no memory, no other device
+ * but the interrupt line it drives. Each device has one lock of its own, taken in
+ * its register and input functions; a device may raise a line with its lock held
+ * (16550 before 82093AA), never the other way round.
+ */
+#ifndef RUNNER_DEVICE_H
+#define RUNNER_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/vmm.h>
+#include "../bus.h"
+
+enum device_event {
+	EVENT_NONE,
+	EVENT_POWEROFF,		/* the guest switched itself off */
+	EVENT_RESET,		/* the guest restarted itself */
+	EVENT_PANIC,		/* the guest reports a panic; it may go on */
+};
+
+struct i82093aa;
+struct pc16550;
+struct console;
+
+struct device_env {
+	/* Send an interrupt message. */
+	void (*send_msi)(void *opaque, const struct vmm_msi *msi);
+	/* Tell the machine what a guest asked for. Any vCPU thread. */
+	void (*event)(void *opaque, enum device_event event);
+	void *opaque;
+	/* The characters' other end. */
+	struct console *console;
+	/* Filled by the rows of devices.c as they are made, in their order. */
+	struct i82093aa *ioapic;
+	struct pc16550 *serial;
+};
+
+struct device_type {
+	const char *name;
+	bool mmio;		/* else ports */
+	uint64_t start, size;
+	struct bus_ops ops;
+	/* Returns the device or NULL when there is no memory. */
+	void *(*create)(struct device_env *env);
+	void (*destroy)(void *device);
+};
+
+extern const struct device_type i82093aa_type;
+extern const struct device_type pc16550_type;
+extern const struct device_type acpi_pm_type;
+extern const struct device_type pvpanic_type;
+
+/* In the order of creation. */
+extern const struct device_type *const device_types[];
+#define DEVICE_COUNT	4
+
+#endif /* RUNNER_DEVICE_H */

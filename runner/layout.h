@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where things are in a guest's address spaces: the one list of addresses, ports
+ * and interrupt lines. Devices answer there, and the ACPI tables say so.
+ */
+#ifndef RUNNER_LAYOUT_H
+#define RUNNER_LAYOUT_H
+
+/* What the loaders put into the first page frames, each a page unless said. */
+#define LAYOUT_GDT		0x1000
+#define LAYOUT_PAGE_TABLES	0x2000		/* six pages */
+#define LAYOUT_BOOT_PARAMS	0x8000		/* Linux: struct boot_params */
+#define LAYOUT_START_INFO	0x8000		/* PVH: struct hvm_start_info and its tables */
+#define LAYOUT_CMDLINE		0x10000
+#define LAYOUT_CMDLINE_MAX	0x10000		/* with its NUL */
+
+/* The PC's reserved range. Kernels search its end for ACPI's root pointer. */
+#define LAYOUT_RESERVED		0xa0000
+#define LAYOUT_ACPI		0xe0000
+#define LAYOUT_ACPI_MAX		0x20000
+#define LAYOUT_HIGH		0x100000	/* where memory for a kernel starts */
+
+/* Addresses below 4 GiB that are never RAM: MMIO, IOAPIC, LAPIC, MSI. */
+#define LAYOUT_HOLE		0xc0000000
+#define LAYOUT_HOLE_END		0x100000000
+
+#define LAYOUT_IOAPIC		0xfec00000
+#define LAYOUT_IOAPIC_SIZE	0x1000
+#define LAYOUT_LAPIC		0xfee00000
+
+/* Ports */
+#define LAYOUT_COM1		0x3f8
+#define LAYOUT_COM1_SIZE	8
+#define LAYOUT_COM1_IRQ		4
+#define LAYOUT_PVPANIC		0x505		/* by pvpanic's specification */
+#define LAYOUT_ACPI_PM		0x600
+#define LAYOUT_SLEEP_CONTROL	0x600
+#define LAYOUT_SLEEP_STATUS	0x601
+#define LAYOUT_RESET		0x602
+#define LAYOUT_ACPI_PM_SIZE	3
+
+/* Values that tables and device agree on. */
+#define LAYOUT_SLEEP_S5		5		/* SLP_TYP of the soft-off state */
+#define LAYOUT_RESET_VALUE	1
+
+#endif /* RUNNER_LAYOUT_H */

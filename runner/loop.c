@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One poll() for a handful of descriptors. What each signal does is a row of a
+ * table; so is where each descriptor's event goes.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "loop.h"
+#include "terminal.h"
+
+static void stop_process(void)
+{
+	terminal_restore();
+	raise(SIGSTOP);
+	terminal_raw();
+}
+
+/* A signal without an action ends the process. */
+static const struct {
+	int signal;
+	void (*action)(void);
+} signals[] = {
+	{ SIGINT, NULL },
+	{ SIGTERM, NULL },
+	{ SIGHUP, NULL },
+	{ SIGQUIT, NULL },
+	{ SIGTSTP, stop_process },
+	{ SIGCONT, terminal_raw },
+};
+
+enum status loop_open(struct loop *loop, struct console *console)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&set, signals[i].signal);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* A reader that went away shows as EPIPE, in the thread that can tell. */
+	signal(SIGPIPE, SIG_IGN);
+	loop->console = console;
+	loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (loop->signal_fd >= 0)
+		return STATUS_OK;
+	complain("cannot receive signals: %s; allow more open files", strerror(errno));
+	return STATUS_HOST;
+}
+
+void loop_close(struct loop *loop)
+{
+	close(loop->signal_fd);
+}
+
+/* ---- sources; each returns whether the loop is over ---- */
+
+static bool on_signal(struct loop *loop, struct loop_result *result)
+{
+	struct signalfd_siginfo info;
+
+	if (read(loop->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (signals[i].signal != (int)info.ssi_signo)
+			continue;
+		if (!signals[i].action) {
+			*result = (struct loop_result) { LOOP_SIGNAL, info.ssi_signo };
+			return true;
+		}
+		signals[i].action();
+	}
+	return false;
+}
+
+static const struct {
+	bool over;
+	enum loop_end end;
+} console_ends[] = {
+	[CONSOLE_GOES_ON] = { false, LOOP_MACHINE },
+	[CONSOLE_END] = { true, LOOP_USER },
+	[CONSOLE_LOST] = { true, LOOP_LOST },
+	[CONSOLE_DRAINED] = { true, LOOP_DRAINED },
+};
+
+static bool on_console(enum console_event event, struct loop_result *result)
+{
+	if (console_ends[event].over)
+		result->end = console_ends[event].end;
+	return console_ends[event].over;
+}
+
+/* A terminal that is another program's now must not be read. */
+static int input_fd(const struct loop *loop)
+{
+	return isatty(STDIN_FILENO) && !terminal_is_raw() ? -1 : console_input_fd(loop->console);
+}
+
+enum { SIGNAL, WAKE, INPUT, END, SOURCES };
+
+/* @end_fd: readable when there is nothing more to wait for, or -1. */
+static struct loop_result loop_poll(struct loop *loop, int end_fd)
+{
+	struct loop_result result = { .end = LOOP_MACHINE };
+	struct pollfd source[SOURCES] = {
+		[SIGNAL] = { .fd = loop->signal_fd, .events = POLLIN },
+		[WAKE] = { .fd = console_wake_fd(loop->console), .events = POLLIN },
+		[INPUT] = { .events = POLLIN },
+		[END] = { .fd = end_fd, .events = POLLIN },
+	};
+
+	for (;;) {
+		source[INPUT].fd = input_fd(loop);
+		if (poll(source, SOURCES, -1) < 0)
+			continue;
+		if (source[SIGNAL].revents && on_signal(loop, &result))
+			return result;
+		if (source[END].revents)
+			return result;
+		if (source[WAKE].revents && on_console(console_wake(loop->console), &result))
+			return result;
+		if (source[INPUT].revents && on_console(console_input(loop->console), &result))
+			return result;
+	}
+}
+
+struct loop_result loop_run(struct loop *loop, struct machine *machine)
+{
+	return loop_poll(loop, machine->end_fd);
+}
+
+struct loop_result loop_drain(struct loop *loop)
+{
+	struct loop_result result = { .end = LOOP_DRAINED };
+
+	return console_drain(loop->console) == CONSOLE_DRAINED ? result : loop_poll(loop, -1);
+}

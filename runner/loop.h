@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event loop of the main thread: signals, the console, the machine's end. It
+ * never blocks in anything but poll().
+ */
+#ifndef RUNNER_LOOP_H
+#define RUNNER_LOOP_H
+
+#include "console.h"
+#include "machine.h"
+
+struct loop {
+	int signal_fd;
+	struct console *console;
+};
+
+enum loop_end {
+	LOOP_MACHINE,		/* machine_get_end() has more */
+	LOOP_USER,		/* Ctrl-A x */
+	LOOP_SIGNAL,		/* @signal */
+	LOOP_LOST,		/* the output cannot be written: console_error() */
+	LOOP_DRAINED,
+};
+
+struct loop_result {
+	enum loop_end end;
+	int signal;
+};
+
+/*
+ * Block the signals that the loop handles, for all threads to come, and open the
+ * descriptor they arrive at. Complains.
+ */
+enum status loop_open(struct loop *loop, struct console *console);
+void loop_close(struct loop *loop);
+
+/* Until the machine, the user or a signal ends it. The machine is still to be stopped. */
+struct loop_result loop_run(struct loop *loop, struct machine *machine);
+
+/* Until all output is written, or the user or a signal gives up on it. */
+struct loop_result loop_drain(struct loop *loop);
+
+#endif /* RUNNER_LOOP_H */

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Building a machine and taking it apart, in the order vm, memory, devices, vCPUs,
+ * guest memory's contents; the undo reads in reverse.
+ *
+ * The devices are connected to the console last and disconnected first: from
+ * then on input can reach them.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "../lib/libvmm.h"
+#include "console.h"
+#include "machine.h"
+
+/* ---- what devices reach ---- */
+
+static void send_msi(void *opaque, const struct vmm_msi *msi)
+{
+	struct machine *machine = opaque;
+
+	/* What a guest wrote may be no message at all; then nobody gets it. */
+	vmm_signal_msi(machine->vm, msi);
+}
+
+static void on_event(void *opaque, enum device_event event)
+{
+	struct machine *machine = opaque;
+
+	switch (event) {
+	case EVENT_POWEROFF:
+		machine_end(machine, MACHINE_POWEROFF, STATUS_OK, "");
+		break;
+	case EVENT_RESET:
+		if (atomic_load(&machine->panicked) || console_saw_panic(machine->spec.console))
+			machine_end(machine, MACHINE_FAILED, STATUS_PANIC,
+				    "the guest's kernel panicked");
+		else
+			machine_end(machine, MACHINE_RESET, STATUS_OK, "");
+		break;
+	case EVENT_PANIC:
+		atomic_store(&machine->panicked, true);
+		break;
+	case EVENT_NONE:
+		break;
+	}
+}
+
+/* ---- parts ---- */
+
+static enum status refused(const char *what, int err)
+{
+	complain("cannot create %s: %s", what, vmm_strerror_open(err));
+	return host_status(err);
+}
+
+static enum status create_vm(struct machine *machine)
+{
+	int err = vmm_create(machine->spec.host->fd, &machine->vm);
+
+	return err ? refused("a virtual machine", err) : STATUS_OK;
+}
+
+static enum status add_memory(struct machine *machine)
+{
+	for (unsigned int i = 0; i < RAM_PARTS; i++) {
+		const struct ram_part *part = &machine->spec.ram->part[i];
+		int err;
+
+		if (!part->size)
+			continue;
+		err = vmm_memory_add(machine->vm, i, part->gpa, part->size, part->host, 0);
+		if (err) {
+			complain("cannot give the guest its memory: %s; use a smaller --mem",
+				 strerror(-err));
+			return STATUS_HOST;
+		}
+	}
+	return STATUS_OK;
+}
+
+static enum status create_devices(struct machine *machine)
+{
+	machine->env = (struct device_env) {
+		.send_msi = send_msi,
+		.event = on_event,
+		.opaque = machine,
+		.console = machine->spec.console,
+	};
+	for (unsigned int i = 0; i < DEVICE_COUNT; i++) {
+		const struct device_type *type = device_types[i];
+		struct bus_range range = { type->start, type->size, &type->ops, NULL };
+
+		machine->device[i] = type->create(&machine->env);
+		range.device = machine->device[i];
+		if (!range.device || !bus_add(type->mmio ? &machine->mmio : &machine->pio, &range)) {
+			complain("cannot create the device %s: %s", type->name,
+				 range.device ? "its address is taken; report this" :
+						"no memory; free some");
+			return range.device ? STATUS_INTERNAL : STATUS_HOST;
+		}
+	}
+	return STATUS_OK;
+}
+
+static enum status create_vcpus(struct machine *machine)
+{
+	machine->vcpu = calloc(machine->spec.cpus, sizeof(*machine->vcpu));
+	if (!machine->vcpu)
+		return refused("the guest's CPUs", -ENOMEM);
+	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
+		int err = vmm_vcpu_create(machine->vm, i, &machine->vcpu[i].handle);
+
+		if (err)
+			return refused("a CPU of the guest", err);
+		machine->vcpu[i].machine = machine;
+	}
+	return STATUS_OK;
+}
+
+static enum status load(struct machine *machine)
+{
+	const struct machine_spec *spec = &machine->spec;
+	enum status status = ram_clear(spec->ram);
+	struct vmm_state state;
+	int err;
+
+	if (!status)
+		status = boot_load(spec->plan, spec->source, spec->ram);
+	if (status)
+		return status;
+	boot_cpu_state(spec->plan, &state);
+	err = vmm_vcpu_set_state(machine->vcpu[0].handle, &state);
+	if (!err)
+		return STATUS_OK;
+	complain("the module refused the CPU's first state: %s; report this", strerror(-err));
+	return STATUS_INTERNAL;
+}
+
+/* ---- the whole ---- */
+
+static enum status build(struct machine *machine)
+{
+	enum status status = create_vm(machine);
+
+	if (!status)
+		status = add_memory(machine);
+	if (!status)
+		status = create_devices(machine);
+	if (!status)
+		status = create_vcpus(machine);
+	if (!status)
+		status = load(machine);
+	if (!status)
+		console_attach(machine->spec.console, machine->env.serial);
+	return status;
+}
+
+enum status machine_create(const struct machine_spec *spec, struct machine **out)
+{
+	struct machine *machine = calloc(1, sizeof(*machine));
+	enum status status;
+
+	if (!machine)
+		return refused("a machine", -ENOMEM);
+	machine->spec = *spec;
+	pthread_mutex_init(&machine->end_lock, NULL);
+	machine->end_fd = eventfd(0, EFD_CLOEXEC);
+	status = machine->end_fd < 0 ? refused("a machine", errno) : build(machine);
+	if (status) {
+		machine_destroy(machine);
+		return status;
+	}
+	*out = machine;
+	return STATUS_OK;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	console_attach(machine->spec.console, NULL);
+	for (unsigned int i = 0; machine->vcpu && i < machine->spec.cpus; i++)
+		vmm_vcpu_destroy(machine->vcpu[i].handle);
+	free(machine->vcpu);
+	for (unsigned int i = DEVICE_COUNT; i-- > 0;)
+		if (machine->device[i])
+			device_types[i]->destroy(machine->device[i]);
+	vmm_destroy(machine->vm);
+	if (machine->end_fd >= 0)
+		close(machine->end_fd);
+	pthread_mutex_destroy(&machine->end_lock);
+	free(machine);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The command line of `vmm run`: the table and its reader. `--name VALUE` and
+ * `--name=VALUE` are the same; each option may be given once, so that nothing on
+ * a command line is silently without effect.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "options.h"
+
+#define AT(member) offsetof(struct config, member)
+
+const struct option_row option_rows[] = {
+	{ "kernel", "FILE", OPTION_STRING, AT(kernel), 0, 0,
+	  "kernel to boot: Linux bzImage, or ELF with a PVH entry" },
+	{ "initrd", "FILE", OPTION_STRING, AT(initrd), 0, 0,
+	  "initial RAM disk for the kernel" },
+	{ "append", "STRING", OPTION_STRING, AT(append), 0, 0,
+	  "kernel command line (default: console=ttyS0)" },
+	{ "mem", "SIZE", OPTION_SIZE, AT(mem), CONFIG_MEM_MIN, CONFIG_MEM_MAX,
+	  "memory of the guest, with a unit K, M, G (default: 256M)" },
+	{ "cpus", "N", OPTION_COUNT, AT(cpus), 1, CONFIG_CPUS_MAX,
+	  "CPUs of the guest (default: 1)" },
+	{ "no-reboot", NULL, OPTION_FLAG, AT(no_reboot), 0, 0,
+	  "end when the guest restarts itself, with status 0" },
+	{ "help", NULL, OPTION_FLAG, AT(help), 0, 0,
+	  "print this and end" },
+};
+
+const unsigned int option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
+
+/* Bits of a word say which options were given. */
+_Static_assert(sizeof(option_rows) / sizeof(option_rows[0]) <= 64, "options fit a word");
+
+static const struct {
+	char letter;
+	unsigned int shift;
+} units[] = {
+	{ 'K', 10 }, { 'M', 20 }, { 'G', 30 }, { 'T', 40 },
+};
+
+/* Where the digits at @s end; NULL if there are none or they overflow. */
+static const char *parse_digits(const char *s, uint64_t *value)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return NULL;
+	errno = 0;
+	*value = strtoull(s, &end, 10);
+	return errno ? NULL : end;
+}
+
+static bool parse_count(const char *s, uint64_t *value)
+{
+	const char *end = parse_digits(s, value);
+
+	return end && !*end;
+}
+
+/* A unit is required: of a bare number nobody knows whether it means bytes. */
+static bool parse_size(const char *s, uint64_t *value)
+{
+	const char *end = parse_digits(s, value);
+
+	if (!end || !end[0] || end[1])
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if ((*end & ~0x20) != units[i].letter)
+			continue;
+		if (*value > UINT64_MAX >> units[i].shift)
+			return false;
+		*value <<= units[i].shift;
+		return true;
+	}
+	return false;
+}
+
+static enum status store(const struct option_row *row, const char *text, struct config *config)
+{
+	void *member = (char *)config + row->offset;
+	uint64_t value = 0;
+
+	switch (row->kind) {
+	case OPTION_FLAG:
+		*(bool *)member = true;
+		return STATUS_OK;
+	case OPTION_STRING:
+		*(const char **)member = text;
+		return STATUS_OK;
+	case OPTION_SIZE:
+		if (!parse_size(text, &value)) {
+			complain("run: --%s %s: not a size; write it with a unit, such as 256M",
+				 row->name, text);
+			return STATUS_USAGE;
+		}
+		break;
+	case OPTION_COUNT:
+		if (!parse_count(text, &value)) {
+			complain("run: --%s %s: not a number; write digits only", row->name, text);
+			return STATUS_USAGE;
+		}
+		break;
+	}
+	if (value < row->min || value > row->max) {
+		complain("run: --%s %s: out of range; use %llu to %llu", row->name, text,
+			 (unsigned long long)row->min, (unsigned long long)row->max);
+		return STATUS_USAGE;
+	}
+	*(uint64_t *)member = value;
+	return STATUS_OK;
+}
+
+/* The row of "--name" or "--name=value"; @value is behind the "=", or NULL. */
+static const struct option_row *find(const char *arg, const char **value)
+{
+	size_t len;
+
+	*value = NULL;
+	if (strncmp(arg, "--", 2))
+		return NULL;
+	arg += 2;
+	len = strcspn(arg, "=");
+	if (arg[len])
+		*value = arg + len + 1;
+	for (unsigned int i = 0; i < option_row_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (strlen(row->name) == len && !memcmp(row->name, arg, len))
+			return row;
+	}
+	return NULL;
+}
+
+enum status options_parse(int argc, char **argv, struct config *config)
+{
+	uint64_t seen = 0;
+
+	for (int i = 0; i < argc; i++) {
+		const char *value;
+		const struct option_row *row = find(argv[i], &value);
+		enum status status;
+		uint64_t bit;
+
+		if (!row) {
+			complain("run: unknown argument '%s'; 'vmm run --help' lists the options",
+				 argv[i]);
+			return STATUS_USAGE;
+		}
+		bit = 1ULL << (row - option_rows);
+		if (seen & bit) {
+			complain("run: --%s is given twice; give it once", row->name);
+			return STATUS_USAGE;
+		}
+		seen |= bit;
+		if (row->kind == OPTION_FLAG && value) {
+			complain("run: --%s takes no value; leave '=%s' out", row->name, value);
+			return STATUS_USAGE;
+		}
+		if (row->kind != OPTION_FLAG && !value) {
+			if (++i == argc) {
+				complain("run: --%s lacks its value; write --%s %s", row->name,
+					 row->name, row->value);
+				return STATUS_USAGE;
+			}
+			value = argv[i];
+		}
+		status = store(row, value, config);
+		if (status)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+void options_print(FILE *out)
+{
+	for (unsigned int i = 0; i < option_row_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		fprintf(out, "  --%s%s%-*s  %s\n", row->name, row->value ? " " : "",
+			(int)(15 - strlen(row->name) - !!row->value), row->value ? row->value : "",
+			row->text);
+	}
+}

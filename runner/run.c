@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The vCPU threads: run the guest, serve the exit, again.
+ *
+ * What an exit means is one row of the table; a row either serves the guest, and
+ * it goes on, or ends the machine with a line that names the exit and RIP.
+ *
+ * Stopping: the flag stopping is set, immediate_exit is set, the signal is sent.
+ * A thread in the guest leaves it through the signal, one on its way into it sees
+ * immediate_exit, one outside sees the flag: no wake-up can be lost.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include "../lib/libvmm.h"
+#include "machine.h"
+
+#define KICK_SIGNAL	SIGRTMIN
+
+enum next {
+	ENTER,		/* the guest goes on */
+	LEAVE,		/* the machine has ended */
+};
+
+struct exit_row {
+	const char *name;
+	enum next (*serve)(struct vcpu *vcpu, struct vmm_run *run);
+};
+
+static const struct exit_row *exit_row(uint32_t reason);
+
+/* The vCPU whose thread this is, NULL in the event loop's. */
+static _Thread_local const struct vcpu *current;
+
+/* ---- the end ---- */
+
+static void describe_end(struct machine_end *end, const char *reason)
+{
+	const struct vmm_run *run;
+
+	if (!current) {
+		snprintf(end->reason, sizeof(end->reason), "%s", reason);
+		return;
+	}
+	run = vmm_vcpu_run_page(current->handle);
+	snprintf(end->reason, sizeof(end->reason), "%s; CPU %u, last exit %s, RIP %#llx", reason,
+		 vmm_vcpu_id(current->handle), exit_row(run->exit_reason)->name,
+		 (unsigned long long)run->rip);
+}
+
+void machine_end(struct machine *machine, enum machine_end_kind kind, enum status status,
+		 const char *reason)
+{
+	struct machine_end *end = &machine->end;
+	uint64_t one = 1;
+
+	atomic_store(&machine->stopping, true);
+	pthread_mutex_lock(&machine->end_lock);
+	if (end->kind == MACHINE_RUNS) {
+		end->kind = kind;
+		end->status = status;
+		describe_end(end, reason);
+		/* An eventfd at 0 takes a 1. */
+		if (write(machine->end_fd, &one, sizeof(one)) < 0)
+			abort();
+	}
+	pthread_mutex_unlock(&machine->end_lock);
+}
+
+struct machine_end machine_get_end(struct machine *machine)
+{
+	struct machine_end end;
+
+	pthread_mutex_lock(&machine->end_lock);
+	end = machine->end;
+	pthread_mutex_unlock(&machine->end_lock);
+	return end;
+}
+
+static enum next fail(struct vcpu *vcpu, enum status status, const char *what)
+{
+	machine_end(vcpu->machine, MACHINE_FAILED, status, what);
+	return LEAVE;
+}
+
+/* ---- accesses ---- */
+
+static enum next serve_pio(struct vcpu *vcpu, struct vmm_run *run)
+{
+	struct vmm_exit_pio *pio = &run->pio;
+	const struct bus *bus = &vcpu->machine->pio;
+
+	if (pio->write)
+		bus_write(bus, pio->port, pio->size, pio->data);
+	else
+		pio->data = bus_read(bus, pio->port, pio->size);
+	return ENTER;
+}
+
+static enum next serve_mmio(struct vcpu *vcpu, struct vmm_run *run)
+{
+	struct vmm_exit_mmio *mmio = &run->mmio;
+	const struct bus *bus = &vcpu->machine->mmio;
+
+	if (mmio->write)
+		bus_write(bus, mmio->gpa, mmio->size, mmio->data);
+	else
+		mmio->data = bus_read(bus, mmio->gpa, mmio->size);
+	return ENTER;
+}
+
+/* The emulator's accesses: the same buses, with the value in memory. */
+static void emulated(const struct bus *bus, uint64_t addr, unsigned int size, bool write,
+		     void *data)
+{
+	uint64_t value = 0;
+
+	if (write) {
+		memcpy(&value, data, size);
+		bus_write(bus, addr, size, value);
+	} else {
+		value = bus_read(bus, addr, size);
+		memcpy(data, &value, size);
+	}
+}
+
+static void emulated_pio(void *opaque, uint16_t port, unsigned int size, bool write, void *data)
+{
+	struct machine *machine = opaque;
+
+	emulated(&machine->pio, port, size, write, data);
+}
+
+static void emulated_mmio(void *opaque, uint64_t gpa, unsigned int size, bool write, void *data)
+{
+	struct machine *machine = opaque;
+
+	emulated(&machine->mmio, gpa, size, write, data);
+}
+
+static const struct vmm_emul_ops emul_ops = { emulated_pio, emulated_mmio };
+
+static enum next serve_insn(struct vcpu *vcpu, struct vmm_run *run)
+{
+	char insn[128], what[192];
+
+	(void)run;
+	switch (vmm_emulate(vcpu->handle, &emul_ops, vcpu->machine)) {
+	case VMM_EMUL_OK:
+		return ENTER;
+	case VMM_EMUL_ERROR:
+		snprintf(what, sizeof(what), "emulating an instruction failed: %s",
+			 strerror(-vmm_emul_error(vcpu->handle)));
+		return fail(vcpu, STATUS_INTERNAL, what);
+	case VMM_EMUL_UNSUPPORTED:
+		break;
+	}
+	vmm_emul_describe(vcpu->handle, insn, sizeof(insn));
+	snprintf(what, sizeof(what), "cannot emulate an instruction: %s", insn);
+	return fail(vcpu, STATUS_EMULATION, what);
+}
+
+/* ---- ends ---- */
+
+static enum next serve_none(struct vcpu *vcpu, struct vmm_run *run)
+{
+	(void)run;
+	return fail(vcpu, STATUS_INTERNAL, "the module gave no reason for an exit");
+}
+
+/* VMM_RUN tells of signals by its errno; with 0 there is nothing to serve. */
+static enum next serve_intr(struct vcpu *vcpu, struct vmm_run *run)
+{
+	(void)vcpu;
+	(void)run;
+	return ENTER;
+}
+
+static enum next serve_shutdown(struct vcpu *vcpu, struct vmm_run *run)
+{
+	(void)run;
+	return fail(vcpu, STATUS_TRIPLE_FAULT, "the guest died of a triple fault");
+}
+
+static enum next serve_fail_entry(struct vcpu *vcpu, struct vmm_run *run)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "the CPU refused the guest's state (reason %#llx)",
+		 (unsigned long long)run->fail_entry.hardware_reason);
+	return fail(vcpu, STATUS_FAIL_ENTRY, what);
+}
+
+static enum next serve_memory(struct vcpu *vcpu, struct vmm_run *run)
+{
+	char what[160];
+
+	snprintf(what, sizeof(what), "the host could not provide the guest's memory at %#llx: %s",
+		 (unsigned long long)run->memory.gpa, strerror(run->memory.error));
+	return fail(vcpu, STATUS_MEMORY, what);
+}
+
+static enum next serve_internal(struct vcpu *vcpu, struct vmm_run *run)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "internal error %u of the module (%#llx %#llx)",
+		 run->internal.code, (unsigned long long)run->internal.info[0],
+		 (unsigned long long)run->internal.info[1]);
+	return fail(vcpu, STATUS_INTERNAL, what);
+}
+
+static const struct exit_row exits[] = {
+	[VMM_EXIT_NONE]		= { "NONE", serve_none },
+	[VMM_EXIT_INTR]		= { "INTR", serve_intr },
+	[VMM_EXIT_PIO]		= { "PIO", serve_pio },
+	[VMM_EXIT_MMIO]		= { "MMIO", serve_mmio },
+	[VMM_EXIT_INSN]		= { "INSN", serve_insn },
+	[VMM_EXIT_SHUTDOWN]	= { "SHUTDOWN", serve_shutdown },
+	[VMM_EXIT_FAIL_ENTRY]	= { "FAIL_ENTRY", serve_fail_entry },
+	[VMM_EXIT_MEMORY]	= { "MEMORY", serve_memory },
+	[VMM_EXIT_INTERNAL]	= { "INTERNAL", serve_internal },
+};
+
+/* A reason this program does not know is as good as none. */
+static const struct exit_row *exit_row(uint32_t reason)
+{
+	return &exits[reason < sizeof(exits) / sizeof(exits[0]) ? reason : VMM_EXIT_NONE];
+}
+
+/* ---- threads ---- */
+
+static enum next run_once(struct vcpu *vcpu)
+{
+	struct vmm_run *run = vmm_vcpu_run_page(vcpu->handle);
+	int err = vmm_vcpu_run(vcpu->handle);
+	char what[128];
+
+	if (err == -EINTR || err == -EAGAIN)
+		return ENTER;
+	if (!err)
+		return exit_row(run->exit_reason)->serve(vcpu, run);
+	snprintf(what, sizeof(what), "running the guest failed: %s", strerror(-err));
+	return fail(vcpu, STATUS_INTERNAL, what);
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vcpu *vcpu = opaque;
+	char name[16];
+	sigset_t kick;
+
+	snprintf(name, sizeof(name), "vcpu%u", vmm_vcpu_id(vcpu->handle));
+	prctl(PR_SET_NAME, name);
+	current = vcpu;
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+
+	while (!atomic_load(&vcpu->machine->stopping) && run_once(vcpu) == ENTER)
+		;
+	return NULL;
+}
+
+enum status machine_start(struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+		int err = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+
+		if (err) {
+			machine_stop(machine);
+			complain("cannot start a thread for CPU %u: %s; allow more threads", i,
+				 strerror(err));
+			return STATUS_HOST;
+		}
+		vcpu->started = true;
+	}
+	return STATUS_OK;
+}
+
+void machine_stop(struct machine *machine)
+{
+	atomic_store(&machine->stopping, true);
+	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
+		if (!vcpu->started)
+			continue;
+		vmm_vcpu_request_exit(vcpu->handle);
+		pthread_kill(vcpu->thread, KICK_SIGNAL);
+		pthread_join(vcpu->thread, NULL);
+		vcpu->started = false;
+	}
+}
+
+/* The signal's arrival is all it is for. */
+static void on_kick(int sig)
+{
+	(void)sig;
+}
+
+void machine_setup_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_kick };
+	sigset_t kick;
+
+	sigaction(KICK_SIGNAL, &action, NULL);
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	sigprocmask(SIG_BLOCK, &kick, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What this process may still do once a guest runs. A guest that takes over a
+ * device or the emulator finds a process that can compute, talk to its vmm
+ * descriptors and write its console: no files, programs, processes, sockets.
+ */
+#ifndef RUNNER_SANDBOX_H
+#define RUNNER_SANDBOX_H
+
+#include "status.h"
+
+/* Before anything is opened: drop what the process inherited but did not ask for. */
+void sandbox_clean(void);
+
+/*
+ * Before the first guest instruction and before there are threads: no new
+ * privileges, and system calls by the list in sandbox.c. A call that is not on it
+ * ends the process by SIGSYS, with a message. Complains.
+ */
+enum status sandbox_enter(void);
+
+#endif /* RUNNER_SANDBOX_H */
