@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The table of slots itself, for memslot.c and for mmu/walk.c, whose reads of
+ * guest page tables on the exit path cannot afford a copy for each. Everyone
+ * else asks vmm_slot_find().
+ */
+#ifndef VMM_MEMSLOT_H
+#define VMM_MEMSLOT_H
+
+#include "vmm.h"
+
+struct slot {
+	gfn_t first;
+	u64 npages;
+	hva_t hva;
+	u32 flags;		/* VMM_SLOT_* */
+	u16 id;
+	bool retiring;		/* the only member that changes; see memslot.c */
+};
+
+struct vmm_slots {
+	struct rcu_head rcu;
+	unsigned int count;
+	struct slot slot[];	/* sorted by first, apart from each other */
+};
+
+static inline bool slot_holds(const struct slot *slot, gfn_t gfn)
+{
+	return gfn - slot->first < slot->npages;
+}
+
+/* The slot that holds @gfn, or NULL. Under rcu_read_lock. */
+static inline const struct slot *slots_search(const struct vmm_slots *slots, gfn_t gfn)
+{
+	unsigned int low = 0, high = slots->count;
+
+	/* Slots below low start at or before gfn, those from high on behind it. */
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (slots->slot[middle].first <= gfn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low || !slot_holds(&slots->slot[low - 1], gfn))
+		return NULL;
+	return &slots->slot[low - 1];
+}
+
+#endif
