@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Host pages behind guest memory.
+ *
+ * No page stays referenced or pinned: the reference that finds a page is dropped
+ * once its address is in the nested table, and the mmu notifier tells when to
+ * take it out again.
+ *
+ * Dirty state. Guest writes set no dirty bit in the process's page table. It is
+ * enough to mark a page dirty when it is mapped writable: whoever cleans a page
+ * (writeback, reclaim, MADV_FREE) has to write-protect or unmap it first, which
+ * goes through the notifier; so the guest's next write faults, and marks it again.
+ */
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+
+#include "mmu/host.h"
+
+static void mark_dirty(struct page *page)
+{
+	/* A page that the process could write is dirty already in most cases. */
+	if (!PageDirty(page))
+		set_page_dirty_lock(page);
+}
+
+static bool get_page_fast(hva_t hva, unsigned int flags, struct page **page)
+{
+	return get_user_pages_fast_only(hva, 1, flags, page) == 1;
+}
+
+static int get_page_slow(hva_t hva, unsigned int flags, struct page **page)
+{
+	long n = get_user_pages_unlocked(hva, 1, page,
+					 flags | FOLL_HWPOISON | COMPAT_FOLL_GUEST);
+
+	if (n == 1)
+		return 0;
+	return n < 0 ? n : -EAGAIN;
+}
+
+int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable)
+{
+	struct page *again;
+	int r;
+
+	/* A page that is writable anyway saves the fault of the first write. */
+	*writable = may_write && get_page_fast(hva, FOLL_WRITE, page);
+	if (*writable)
+		goto out;
+	if (!write && get_page_fast(hva, 0, page))
+		return 0;
+	r = get_page_slow(hva, write ? FOLL_WRITE : 0, page);
+	if (r)
+		return r;
+	*writable = write;
+	if (!write && may_write && get_page_fast(hva, FOLL_WRITE, &again)) {
+		put_page(*page);
+		*page = again;
+		*writable = true;
+	}
+out:
+	if (*writable)
+		mark_dirty(*page);
+	return 0;
+}
+
+/* ---- the process's page table ---- */
+
+/* Flags of a present user mapping; an entry for PROT_NONE or NUMA lacks them. */
+static bool usable(u64 flags, bool write)
+{
+	const u64 need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
+
+	return (flags & need) == need;
+}
+
+/* A page that may enter the nested table although nobody took a reference. */
+static hpa_t window_page(pte_t pte, bool write)
+{
+	if (!usable(pte_flags(pte), write) || pte_special(pte) || pte_devmap(pte))
+		return 0;
+	/* Nobody can mark it dirty here; see the top of this file. */
+	if (write && !pte_dirty(pte))
+		return 0;
+	return PFN_PHYS(pte_pfn(pte));
+}
+
+static void lookup_pte(pmd_t pmd, hva_t hva, bool write, struct host_leaf *leaf)
+{
+	const hva_t start = round_down(hva, HOST_WINDOW * PAGE_SIZE);
+	pte_t *ptep = pte_offset_kernel(&pmd, start);
+	unsigned int i;
+
+	for (i = 0; i < HOST_WINDOW; i++) {
+		pte_t pte = READ_ONCE(ptep[i]);
+
+		leaf->window[i] = window_page(pte, write);
+		if (start + i * PAGE_SIZE != (hva & PAGE_MASK) || !usable(pte_flags(pte), false))
+			continue;
+		leaf->level = VMM_LEVEL_4K;
+		leaf->writable = usable(pte_flags(pte), true);
+		leaf->hpa = PFN_PHYS(pte_pfn(pte));
+	}
+}
+
+static void set_leaf(struct host_leaf *leaf, u64 flags, unsigned long pfn, hva_t inside)
+{
+	if (!usable(flags, false))
+		return;
+	leaf->level = VMM_LEVEL_2M;
+	leaf->writable = flags & _PAGE_RW;
+	leaf->hpa = PFN_PHYS(pfn) + (inside & PAGE_MASK);
+}
+
+/* IRQs are off: no table on the way is freed, as for get_user_pages_fast(). */
+static void lookup(struct mm_struct *mm, hva_t hva, bool write, struct host_leaf *leaf)
+{
+	pgd_t *pgdp = pgd_offset(mm, hva);
+	pgd_t pgd = READ_ONCE(*pgdp);
+	p4d_t *p4dp, p4d;
+	pud_t *pudp, pud;
+	pmd_t *pmdp, pmd;
+
+	if (pgd_none(pgd))
+		return;
+	p4dp = p4d_offset_lockless(pgdp, pgd, hva);
+	p4d = READ_ONCE(*p4dp);
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		return;
+	pudp = pud_offset_lockless(p4dp, p4d, hva);
+	pud = READ_ONCE(*pudp);
+	if (pud_none(pud) || !pud_present(pud))
+		return;
+	if (pud_leaf(pud)) {
+		set_leaf(leaf, pud_flags(pud), pud_pfn(pud), hva & ~PUD_MASK);
+		return;
+	}
+	pmdp = pmd_offset_lockless(pudp, pud, hva);
+	pmd = READ_ONCE(*pmdp);
+	if (pmd_none(pmd) || !pmd_present(pmd))
+		return;
+	if (pmd_leaf(pmd))
+		set_leaf(leaf, pmd_flags(pmd), pmd_pfn(pmd), hva & ~PMD_MASK);
+	else
+		lookup_pte(pmd, hva, write, leaf);
+}
+
+void host_lookup(struct mm_struct *mm, hva_t hva, bool write, struct host_leaf *leaf)
+{
+	unsigned long flags;
+
+	memset(leaf, 0, sizeof(*leaf));
+	local_irq_save(flags);
+	lookup(mm, hva, write, leaf);
+	local_irq_restore(flags);
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest-physical memory of a VM: the root of its nested table, the fault that
+ * fills it, the zap that empties it. The table itself is tdp.c's, the process's
+ * pages are host.c's, and notifier.c hears when those change.
+ *
+ * A fault looks everything up without a lock and then, under mmu.lock, asks
+ * whether an invalidation ended since or is under way: if so, what it knows may
+ * be old, and the guest faults again. So nothing is ever mapped that belongs to
+ * no slot, or that is not in the process's page table at that moment.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "mmu/host.h"
+#include "mmu/mmu.h"
+
+unsigned int vmm_mmu_phys_bits(void)
+{
+	return min_t(unsigned int, boot_cpu_data.x86_phys_bits,
+		     PAGE_SHIFT + vmm_caps.levels * VMM_PTE_INDEX_BITS);
+}
+
+int vmm_mmu_init(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+
+	if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
+			 !vmm_pte_format_valid(vmm_caps.nested_format)))
+		return -EOPNOTSUPP;
+	rwlock_init(&mmu->lock);
+	mmu->root = VMM_INVALID_HPA;
+	return vmm_notifier_register(vm);
+}
+
+void vmm_mmu_destroy(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	LIST_HEAD(free);
+
+	write_lock(&mmu->lock);
+	tdp_zap_root(mmu, &free);
+	/* No vCPU is left that could have a TLB. */
+	atomic64_set(&mmu->flushed, mmu->cleared);
+	write_unlock(&mmu->lock);
+	tdp_free(mmu, &free, true);
+	WARN_ON_ONCE(atomic_long_read(&mmu->pages));
+}
+
+int vmm_mmu_alloc_root(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	struct tdp_spare spare = { .want = 1 };
+	int r;
+
+	if (READ_ONCE(mmu->root) != VMM_INVALID_HPA)
+		return 0;
+	r = tdp_spare_fill(&spare);
+	if (r)
+		return r;
+	write_lock(&mmu->lock);
+	if (mmu->root == VMM_INVALID_HPA) {
+		atomic_long_inc(&mmu->pages);
+		WRITE_ONCE(mmu->root, page_to_phys(spare.page[--spare.count]));
+	}
+	write_unlock(&mmu->lock);
+	tdp_spare_free(&spare);
+	return 0;
+}
+
+void vmm_mmu_load(struct vmm_vcpu *vcpu)
+{
+	hpa_t root = READ_ONCE(vcpu->vm->mmu.root);
+
+	if (likely(vcpu->root == root))
+		return;
+	vcpu->root = root;
+	vmm_ops->load_root(vcpu, root);
+	vmm_ops->flush_tlb(vcpu, VMM_FLUSH_ALL, 0);
+}
+
+/* ---- zap ---- */
+
+/*
+ * A zap that finds its range empty must not return while another one, which
+ * emptied it, has still to flush. So entries made absent are counted, and a flush
+ * is done unless one that covers the count so far has ended.
+ */
+void vmm_mmu_flush(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	s64 cleared, flushed;
+
+	read_lock(&mmu->lock);
+	cleared = mmu->cleared;
+	read_unlock(&mmu->lock);
+	flushed = atomic64_read(&mmu->flushed);
+	if (flushed >= cleared)
+		return;
+	vmm_vm_request(vm, VMM_REQ_FLUSH);
+	while (flushed < cleared)
+		if (atomic64_try_cmpxchg(&mmu->flushed, &flushed, cleared))
+			break;
+}
+
+void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	LIST_HEAD(free);
+
+	might_sleep();
+	write_lock(&mmu->lock);
+	mmu->seq++;
+	tdp_zap(mmu, first, last, &free);
+	write_unlock(&mmu->lock);
+	vmm_mmu_flush(vm);
+	tdp_free(mmu, &free, true);
+}
+
+/* ---- fault ---- */
+
+struct fault {
+	struct vmm_vm *vm;
+	gfn_t gfn;
+	bool write;
+	unsigned long seq;	/* of mmu, before anything was looked up */
+	struct vmm_memory memory;
+	hpa_t hpa;
+	bool writable;		/* the page, and the slot */
+};
+
+/* mmu.lock is held: could an invalidation have changed what @fault knows? */
+static bool fault_is_stale(const struct fault *fault)
+{
+	const struct vmm_mmu *mmu = &fault->vm->mmu;
+	const hva_t window = round_down(fault->memory.hva, PMD_SIZE);
+
+	if (mmu->seq != fault->seq)
+		return true;
+	/* All that the fault may map lies in the 2 MiB around it. */
+	return mmu->invalidating && window < mmu->invalid_end &&
+	       window + PMD_SIZE > mmu->invalid_start;
+}
+
+/* The highest level that one leaf for @fault may have. */
+static unsigned int fault_level(const struct fault *fault, const struct host_leaf *leaf)
+{
+	const struct vmm_memory *memory = &fault->memory;
+	const u64 frames = vmm_level_frames(VMM_LEVEL_2M);
+	const gfn_t first = round_down(fault->gfn, frames);
+
+	if (leaf->level < VMM_LEVEL_2M || leaf->hpa != fault->hpa ||
+	    (fault->writable && !leaf->writable))
+		return VMM_LEVEL_4K;
+	if (!(vmm_caps.features & VMM_FEATURE_LARGE_2M))
+		return VMM_LEVEL_4K;
+	if ((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (frames - 1))
+		return VMM_LEVEL_4K;
+	if (first < memory->first || first + frames > memory->first + memory->npages)
+		return VMM_LEVEL_4K;
+	return VMM_LEVEL_2M;
+}
+
+/* Map what else of the window is in the slot and in the process's page table. */
+static void fault_around(const struct fault *fault, struct host_leaf *leaf)
+{
+	const struct vmm_memory *memory = &fault->memory;
+	const u64 at = (memory->hva >> PAGE_SHIFT) & (HOST_WINDOW - 1);
+	const u64 before = fault->gfn - memory->first;
+	unsigned int from = at > before ? at - before : 0;
+	unsigned int to = min_t(u64, HOST_WINDOW, at + memory->npages - before);
+
+	tdp_map_around(&fault->vm->mmu, fault->gfn, fault->gfn - at + from, leaf->window + from,
+		       to - from, fault->writable);
+}
+
+static enum tdp_result fault_map(const struct fault *fault, struct tdp_spare *spare)
+{
+	struct tdp_map map = {
+		.gfn = fault->gfn,
+		.hpa = fault->hpa,
+		.writable = fault->writable,
+	};
+	enum tdp_result result;
+	struct host_leaf leaf;
+
+	host_lookup(fault->vm->mm, fault->memory.hva, fault->writable, &leaf);
+	map.level = fault_level(fault, &leaf);
+	result = tdp_map(&fault->vm->mmu, &map, spare);
+	if (result == TDP_MAPPED && leaf.level == VMM_LEVEL_4K)
+		fault_around(fault, &leaf);
+	return result;
+}
+
+/* Lock, check, map; tables are allocated on the way when some are missing. */
+static enum vmm_fault fault_install(const struct fault *fault)
+{
+	struct vmm_mmu *mmu = &fault->vm->mmu;
+	struct tdp_spare spare = { };
+	enum tdp_result result;
+	bool stale;
+
+	do {
+		if (tdp_spare_fill(&spare)) {
+			tdp_spare_free(&spare);
+			return VMM_FAULT_ERROR;
+		}
+		write_lock(&mmu->lock);
+		stale = fault_is_stale(fault) || mmu->root == VMM_INVALID_HPA;
+		if (!stale)
+			result = fault_map(fault, &spare);
+		write_unlock(&mmu->lock);
+	} while (!stale && result == TDP_NEED_TABLES);
+
+	tdp_spare_free(&spare);
+	if (stale)
+		return VMM_FAULT_RETRY;
+	if (result == TDP_CONFLICT) {
+		vmm_mmu_zap(fault->vm, fault->gfn, fault->gfn + 1);
+		return VMM_FAULT_RETRY;
+	}
+	return VMM_FAULT_FIXED;
+}
+
+static enum vmm_fault fault_error(struct vmm_vcpu *vcpu, int error)
+{
+	if (error == -EINTR || error == -EAGAIN || error == -ERESTARTSYS)
+		return VMM_FAULT_RETRY;
+	vcpu->fault_errno = error;
+	return VMM_FAULT_ERROR;
+}
+
+enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	struct vmm_vm *vm = vcpu->vm;
+	struct fault fault = {
+		.vm = vm,
+		.gfn = gpa >> PAGE_SHIFT,
+		.write = access & VMM_ACCESS_WRITE,
+		.seq = READ_ONCE(vm->mmu.seq),
+	};
+	enum vmm_fault outcome;
+	struct page *page;
+	bool may_write;
+	int r;
+
+	/* seq before slot and page; pairs with slot_retire() in memslot.c. */
+	smp_rmb();
+	if (!vmm_slot_find(vm, fault.gfn, &fault.memory))
+		return VMM_FAULT_MMIO;
+	if (fault.memory.retiring)
+		return VMM_FAULT_RETRY;
+	may_write = !(fault.memory.flags & VMM_SLOT_READONLY);
+	if (fault.write && !may_write)
+		return VMM_FAULT_MMIO;
+
+	r = host_get_page(fault.memory.hva, may_write, fault.write, &page, &fault.writable);
+	if (r)
+		return fault_error(vcpu, r);
+	fault.hpa = page_to_phys(page);
+	outcome = fault_install(&fault);
+	put_page(page);
+	if (outcome == VMM_FAULT_ERROR)
+		vcpu->fault_errno = -ENOMEM;
+	return outcome;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The nested page table as an object: map, zap, age. For files of mmu/ only.
+ */
+#ifndef VMM_MMU_TDP_H
+#define VMM_MMU_TDP_H
+
+#include "mmu/pte.h"
+#include "vmm.h"
+
+enum tdp_result {
+	TDP_MAPPED,		/* the access is possible now, or was already */
+	TDP_NEED_TABLES,	/* nothing done: spare->want tables are missing */
+	TDP_CONFLICT,		/* another mapping is there: zap it first */
+};
+
+/* What a leaf is to say about the frame that contains @gfn. */
+struct tdp_map {
+	gfn_t gfn;
+	hpa_t hpa;		/* of @gfn's 4 KiB */
+	unsigned int level;	/* the highest that the leaf may have */
+	bool writable;
+};
+
+/* Tables that were allocated before mmu.lock was taken. */
+struct tdp_spare {
+	struct page *page[VMM_MAX_LEVELS];
+	unsigned int count;
+	unsigned int want;	/* what TDP_NEED_TABLES asks for */
+};
+
+/* [sleep] Allocate until there are spare->want. -ENOMEM: fewer. */
+int tdp_spare_fill(struct tdp_spare *spare);
+void tdp_spare_free(struct tdp_spare *spare);
+
+/* mmu.lock held for writing, and there is a root. */
+enum tdp_result tdp_map(struct vmm_mmu *mmu, const struct tdp_map *map, struct tdp_spare *spare);
+/*
+ * Map the frame @gfn + n to the address @hpa[n], 0: leave it, where nothing is
+ * mapped yet; only within the table of lowest level that maps @beside, which
+ * tdp_map() has mapped.
+ */
+void tdp_map_around(struct vmm_mmu *mmu, gfn_t beside, gfn_t gfn, const hpa_t *hpa,
+		    unsigned int count, bool writable);
+
+/*
+ * Unmap frames [@first, @last). Tables without use go to @free, and to
+ * tdp_free() after the TLBs were flushed. mmu.lock held for writing.
+ */
+void tdp_zap(struct vmm_mmu *mmu, gfn_t first, gfn_t last, struct list_head *free);
+/* Detach the whole table: mmu.root is invalid then. */
+void tdp_zap_root(struct vmm_mmu *mmu, struct list_head *free);
+/* Any context but [sleep] if @may_sleep; no lock needed. */
+void tdp_free(struct vmm_mmu *mmu, struct list_head *free, bool may_sleep);
+
+/*
+ * Was a frame of [@first, @last) used since the last @clear? mmu.lock held. False
+ * where the CPU keeps no accessed bits.
+ */
+bool tdp_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
+
+#endif
