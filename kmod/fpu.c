@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's FPU and vector state, in the kernel's own container for guests: it
+ * is in the CPU, or where a context switch put it, from vmm_fpu_load() to
+ * vmm_fpu_put(), that is for one VMM_RUN; else in memory.
+ *
+ * XCR0 and IA32_XSS are the guest's only between vmm_fpu_enter() and
+ * vmm_fpu_leave(), with IRQs off, because the host's XSAVE obeys them too.
+ * vcpu->ctrl.xcr0 is always current: XSETBV exits. So is CR4.OSXSAVE in the cache,
+ * since every write of that bit does; while it is clear the guest can neither use
+ * XSAVE nor vector registers, and XCR0 is left alone.
+ *
+ * Protection keys and supervisor state (XSS) are hidden from guests: PKRU stays
+ * the process's, which without CR4.PKE the guest can neither read nor feel, and
+ * IA32_XSS is 0 in the guest.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include <asm/fpu/api.h>
+#include <asm/fpu/xcr.h>
+
+#include "vmm.h"
+
+/* Power-up values (manual: "State of the processor after power-up, reset, INIT"). */
+#define FPU_FCW_POWER_UP	0x0040
+#define FPU_FTW_POWER_UP	0xff	/* abridged: all registers valid, +0.0 */
+#define FPU_MXCSR_POWER_UP	0x1f80
+
+#define FPU_LEGACY_MASK		(XFEATURE_MASK_FP | XFEATURE_MASK_SSE)
+
+struct vmm_fpu {
+	struct fpu_guest guest;
+	u64 host_xcr0;
+	u64 host_xss;
+	bool xcr0_switched;	/* between enter and leave */
+};
+
+static u64 guest_features(void)
+{
+	return vmm_cpuid_xcr0_supported() | FPU_LEGACY_MASK;
+}
+
+/* CPUID leaf "Processor Extended State Enumeration": size and offset of component @i. */
+static u32 component_end(unsigned int i)
+{
+	u32 size, offset, c, d;
+
+	cpuid_count(0xd, i, &size, &offset, &c, &d);
+	return offset + size;
+}
+
+u32 vmm_fpu_size(void)
+{
+	static u32 known;
+	u32 size = READ_ONCE(known);
+	u64 extended;
+	unsigned int i;
+
+	if (size)
+		return size;
+	size = offsetof(struct xregs_state, extended_state_area);
+	extended = guest_features() & ~(u64)FPU_LEGACY_MASK;
+	for (i = 2; i < 63; i++)
+		if (extended & BIT_ULL(i))
+			size = max(size, component_end(i));
+	WRITE_ONCE(known, size);
+	return size;
+}
+
+/*
+ * -EINVAL as VMM_SET_XSAVE. The kernel's copy reads the components that the header
+ * names, and of those only what guest_features() has.
+ */
+static int set_image(struct vmm_fpu *fpu, const struct xregs_state *image)
+{
+	u32 pkru;
+
+	if (image->header.xcomp_bv ||
+	    memchr_inv(image->header.reserved, 0, sizeof(image->header.reserved)))
+		return -EINVAL;
+	return fpu_copy_uabi_to_guest_fpstate(&fpu->guest, image, guest_features(), &pkru);
+}
+
+static const struct xregs_state power_up = {
+	.i387.cwd = FPU_FCW_POWER_UP,
+	.i387.twd = FPU_FTW_POWER_UP,
+	.i387.mxcsr = FPU_MXCSR_POWER_UP,
+	.header.xfeatures = FPU_LEGACY_MASK,
+};
+
+int vmm_fpu_create(struct vmm_vcpu *vcpu)
+{
+	struct vmm_fpu *fpu = kzalloc(sizeof(*fpu), GFP_KERNEL_ACCOUNT);
+
+	if (!fpu)
+		return -ENOMEM;
+	if (!fpu_alloc_guest_fpstate(&fpu->guest)) {
+		kfree(fpu);
+		return -ENOMEM;
+	}
+	if (boot_cpu_has(X86_FEATURE_OSXSAVE))
+		fpu->host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	if (boot_cpu_has(X86_FEATURE_XSAVES))
+		rdmsrl(MSR_IA32_XSS, fpu->host_xss);
+	vcpu->fpu = fpu;
+	return 0;
+}
+
+void vmm_fpu_destroy(struct vmm_vcpu *vcpu)
+{
+	fpu_free_guest_fpstate(&vcpu->fpu->guest);
+	kfree(vcpu->fpu);
+	vcpu->fpu = NULL;
+}
+
+/* Power-up; INIT leaves the state as it is. Not between load and put. */
+void vmm_fpu_reset(struct vmm_vcpu *vcpu)
+{
+	WARN_ON_ONCE(set_image(vcpu->fpu, &power_up));
+}
+
+void vmm_fpu_load(struct vmm_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu->guest, true);
+}
+
+void vmm_fpu_put(struct vmm_vcpu *vcpu)
+{
+	fpu_swap_kvm_fpstate(&vcpu->fpu->guest, false);
+}
+
+/* Does the guest need an XCR0 that is not the host's? */
+static bool xcr0_differs(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->ctrl.xcr0 != vcpu->fpu->host_xcr0 && (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE);
+}
+
+void vmm_fpu_enter(struct vmm_vcpu *vcpu)
+{
+	struct vmm_fpu *fpu = vcpu->fpu;
+
+	lockdep_assert_irqs_disabled();
+	/* Since vmm_fpu_load() a context switch, or the kernel, used the FPU. */
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
+		switch_fpu_return();
+	fpu->xcr0_switched = xcr0_differs(vcpu);
+	if (unlikely(fpu->xcr0_switched))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->ctrl.xcr0);
+	if (unlikely(fpu->host_xss))
+		wrmsrl(MSR_IA32_XSS, 0);
+}
+
+void vmm_fpu_leave(struct vmm_vcpu *vcpu)
+{
+	struct vmm_fpu *fpu = vcpu->fpu;
+
+	if (unlikely(fpu->host_xss))
+		wrmsrl(MSR_IA32_XSS, fpu->host_xss);
+	if (unlikely(fpu->xcr0_switched))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu->host_xcr0);
+}
+
+/* ---- VMM_GET_XSAVE, VMM_SET_XSAVE; the state is in memory ---- */
+
+int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
+{
+	const u32 size = vmm_fpu_size();
+	struct xregs_state *image;
+	int r = 0;
+
+	if (args->flags)
+		return -EINVAL;
+	if (args->size < size)
+		return -ENOSPC;
+	image = kvzalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!image)
+		return -ENOMEM;
+	fpu_copy_guest_fpstate_to_uabi(&vcpu->fpu->guest, image, size, guest_features(), 0);
+	/* Left to software by XSAVE; the kernel's marks for signal frames are not state. */
+	memset(image->i387.sw_reserved, 0, sizeof(image->i387.sw_reserved));
+	if (copy_to_user(u64_to_user_ptr(args->data), image, size))
+		r = -EFAULT;
+	kvfree(image);
+	return r;
+}
+
+int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
+{
+	const u32 size = vmm_fpu_size();
+	struct xregs_state *image;
+	int r;
+
+	if (args->flags)
+		return -EINVAL;
+	if (args->size < size)
+		return -ENOSPC;
+	image = vmemdup_user(u64_to_user_ptr(args->data), size);
+	if (IS_ERR(image))
+		return PTR_ERR(image);
+	r = set_image(vcpu->fpu, image);
+	kvfree(image);
+	return r;
+}
