@@ -132,6 +132,7 @@ struct emul_ctx {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	bool long64;
+	bool element_done;	/* TF is set and REP did one of several elements */
 	unsigned int cpl;
 	struct emul_page pages[EMUL_NR_PAGES];
 	unsigned int next_page;

@@ -216,7 +216,7 @@ static enum emul_status finish(struct emul_ctx *ctx, enum emul_status status, bo
 		retire(ctx);
 	if (status == EMUL_FAULT)
 		ctx->done.rflags |= EMUL_RF;
-	if (traced && status == EMUL_OK) {
+	if (traced && (status == EMUL_OK || ctx->element_done)) {
 		emul_raise(ctx, EMUL_VECTOR_DB);
 		ctx->single_step = true;
 	}
@@ -232,6 +232,7 @@ enum emul_status emul_step(struct emul_ctx *ctx)
 	enum emul_status status;
 
 	emul_checkpoint(ctx);
+	ctx->element_done = false;
 	memset(ctx->pages, 0, sizeof(ctx->pages));
 	status = emul_decode(ctx, true);
 	if (status)

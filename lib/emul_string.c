@@ -184,7 +184,8 @@ static enum vmm_sreg source_segment(const struct emul_ctx *ctx)
 static enum emul_status repeat(struct emul_ctx *ctx, const struct string *s)
 {
 	bool while_zero = ctx->insn.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REP);
-	unsigned int left = ctx->regs.rflags & EMUL_TF ? 1 : EMUL_MAX_REP;
+	bool traced = ctx->regs.rflags & EMUL_TF;
+	unsigned int left = traced ? 1 : EMUL_MAX_REP;
 	enum emul_status status;
 	uint64_t count = emul_gpr_read(ctx, VMM_RCX, s->address);
 
@@ -197,6 +198,7 @@ static enum emul_status repeat(struct emul_ctx *ctx, const struct string *s)
 		if (ops[s->op].compares && !!(ctx->regs.rflags & EMUL_ZF) != while_zero)
 			return EMUL_OK;
 	}
+	ctx->element_done = traced && count;
 	return count ? EMUL_PARTIAL : EMUL_OK;
 }
 
