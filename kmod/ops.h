@@ -14,6 +14,7 @@
 #ifndef VMM_OPS_H
 #define VMM_OPS_H
 
+#include "decode.h"
 #include "types.h"
 
 struct vmm_vm;
@@ -27,6 +28,7 @@ struct vmm_caps {
 	u64 features;		/* VMM_FEATURE_* of the ABI */
 	bool nested;		/* nested paging is in use */
 	u8 levels;		/* of the nested page table */
+	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
 	const struct vmm_pte_format *nested_format;
 	const char *why;	/* why probe() failed: cause and cure in words */
 };
@@ -45,6 +47,7 @@ enum vmm_flush {
 struct vmm_ops {
 	const char *name;
 	u32 backend;		/* VMM_BACKEND_* */
+	enum insn_class hypercall;	/* the instruction that exits as VMM_X_HYPERCALL */
 	size_t vm_size;		/* of the struct that starts with struct vmm_vm */
 	size_t vcpu_size;	/* of the struct that starts with struct vmm_vcpu */
 
@@ -147,8 +150,11 @@ struct vmm_ops {
 	bool (*event_ready)(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 	/* event_inject - deliver @event at the next enter(). [entry] */
 	void (*event_inject)(struct vmm_vcpu *vcpu, const struct vmm_event *event);
-	/* event_window - exit as soon as event_ready(@kind), or no more. [load] */
-	void (*event_window)(struct vmm_vcpu *vcpu, enum vmm_event_kind kind, bool open);
+	/*
+	 * event_window - exit as soon as event_ready(@kind), or earlier: the
+	 * window closes itself at the exit. [entry]
+	 */
+	void (*event_window)(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 	/*
 	 * event_interrupted - the event whose delivery the last exit interrupted,
 	 * VMM_EVENT_NONE if none. [load], before the exit is handled.

@@ -16,8 +16,10 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/rcuwait.h>
 #include <linux/rwlock.h>
+#include <linux/seqlock.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -69,6 +71,7 @@ enum vmm_exit_kind {
 	VMM_X_MSR_READ,
 	VMM_X_MSR_WRITE,
 	VMM_X_CR,		/* cr.* */
+	VMM_X_DR,		/* dr.*: DR0 to DR3; the others live in hardware */
 	VMM_X_XSETBV,
 	VMM_X_HYPERCALL,
 	VMM_X_MEMORY,		/* memory.* */
@@ -101,12 +104,15 @@ struct vmm_exit {
 		struct {
 			u8 cr;		/* 0, 4 or 8 */
 			bool write;
-			bool decoded;	/* gpr is valid: the CPU told */
-			u8 gpr;
 		} cr;
+		struct {
+			u8 dr;
+			bool write;
+		} dr;
 		struct {
 			gpa_t gpa;
 			u32 access;	/* VMM_ACCESS_* */
+			bool walk;	/* the CPU was reading guest page tables */
 		} memory;
 		struct {
 			u64 reason;
@@ -120,10 +126,14 @@ struct vmm_exit {
 /* Nested page table of a VM; one for all its vCPUs. Invariants in mmu/mmu.c. */
 struct vmm_mmu {
 	rwlock_t lock;
-	hpa_t root;		/* (m) VMM_INVALID_HPA before the first fault */
-	u64 pages;		/* (m) table pages */
-	unsigned long seq;	/* (m) counts invalidations */
-	long invalidating;	/* (m) invalidations under way */
+	hpa_t root;		/* (m) VMM_INVALID_HPA before vmm_mmu_alloc_root() */
+	atomic_long_t pages;	/* (a) table pages */
+	unsigned long seq;	/* (m) invalidations that ended, and zaps */
+	long invalidating;	/* (m) invalidations under way, all of them within */
+	hva_t invalid_start;	/* (m) these user addresses */
+	hva_t invalid_end;
+	u64 cleared;		/* (m) counts entries that were made absent */
+	atomic64_t flushed;	/* (a) value of cleared that no TLB lags behind */
 };
 
 struct vmm_vm {
@@ -136,10 +146,13 @@ struct vmm_vm {
 	struct mmu_notifier notifier;
 	struct xarray vcpus;		/* by id; entries stay until the VM goes */
 	u32 nr_vcpus;			/* (v) */
-	s64 clock_offset;		/* (a) kvmclock ns - host boot-time ns */
-	seqcount_mutex_t clock_seq;	/* (v) for writing */
-	struct list_head irqfds;	/* (v) */
-	u32 nr_irqfds;			/* (v) */
+	seqcount_mutex_t clock_seq;	/* (v) for writing: the three below */
+	u64 clock_tsc;			/* host TSC at which kvmclock showed */
+	u64 clock_ns;			/* this many ns */
+	s64 clock_offset;		/* kvmclock ns - host boot-time ns */
+	u64 tsc_start;			/* (c) host TSC at which guests' TSCs are 0 */
+	struct list_head irqfds;	/* irqfd_lock in irq/irqfd.c */
+	u32 nr_irqfds;			/* as irqfds */
 	struct list_head ioeventfds;	/* (r) */
 	u32 nr_ioeventfds;		/* (v) */
 	struct work_struct free_work;
@@ -191,12 +204,13 @@ struct vmm_vcpu {
 	struct vmm_event event;		/* (t) to deliver before anything else */
 	atomic_t nmi_pending;		/* (a) 0 to 2 */
 	bool nmi_masked;		/* (t) */
+	bool triple_fault;		/* (t) the next thing is VMM_EXIT_SHUTDOWN */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
 	u64 tsc_offset;			/* (t) guest TSC - host TSC */
 	struct vmm_segs segs;		/* (t) cached sections */
 	struct vmm_ctrl ctrl;
-	struct vmm_debug debug;
+	struct vmm_debug debug;		/* dr[] is always current: not kept in hardware */
 
 	struct vmm_vm *vm;		/* (c) */
 	u32 id;				/* (c) */
@@ -209,6 +223,7 @@ struct vmm_vcpu {
 	bool ran;			/* (t) entered the guest at least once */
 	bool loaded;			/* (t) between vcpu_load and vcpu_put */
 	hpa_t root;			/* (t) as given to load_root */
+	int fault_errno;		/* (t) -errno: why VMM_FAULT_ERROR */
 	struct rcuwait wait;
 	struct preempt_notifier preempt;
 	struct vmm_apic *apic;		/* (c) */
@@ -216,6 +231,7 @@ struct vmm_vcpu {
 	struct vmm_fpu *fpu;		/* (c) */
 	struct vmm_msr_state *msr;	/* (c) */
 	struct vmm_pv *pv;		/* (c) */
+	struct rcu_head rcu;
 };
 
 /* Set at module load, constant after. */
@@ -238,8 +254,8 @@ struct vmm_vm *vmm_vm_create(void);	/* one reference; ERR_PTR */
 void vmm_vm_get(struct vmm_vm *vm);
 void vmm_vm_put(struct vmm_vm *vm);	/* [sleep] */
 void vmm_vm_kill(struct vmm_vm *vm);	/* after a host bug; any context with IRQs on */
-int vmm_vm_init_workqueue(void);
-void vmm_vm_flush_workqueue(void);	/* module exit: waits for the last VM's memory */
+int vmm_vm_init(void);
+void vmm_vm_exit(void);		/* module exit: waits for the last VM's memory */
 /* Set @req on all vCPUs and wait until none runs without having seen it. */
 void vmm_vm_request(struct vmm_vm *vm, enum vmm_request req);
 
@@ -263,8 +279,14 @@ static inline void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request req)
 /* ---- state.c: the cache of sections; GET_STATE, SET_STATE ---- */
 static inline void vmm_pull(struct vmm_vcpu *vcpu, u64 mask)
 {
-	if (mask & ~vcpu->have)
-		vmm_ops->state_pull(vcpu, mask & ~vcpu->have);
+	u64 missing = mask & ~vcpu->have;
+
+	if (missing) {
+		vmm_ops->state_pull(vcpu, missing);
+		vcpu->have |= missing;
+		if (missing & VMM_STATE_SEGS)
+			vcpu->have |= VMM_STATE_CS;
+	}
 }
 
 /* The caller changed sections @mask of the cache, all of which it had pulled. */
@@ -306,18 +328,19 @@ struct vmm_memory {		/* what a slot says about one frame, by value */
 	gfn_t first;		/* of the slot */
 	u64 npages;		/* of the slot */
 	u32 flags;		/* VMM_SLOT_* */
+	bool retiring;		/* being replaced or deleted: map nothing of it */
 };
 int vmm_slots_init(struct vmm_vm *vm);
 void vmm_slots_destroy(struct vmm_vm *vm);
 int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *slot);	/* vm->lock */
 bool vmm_slot_find(struct vmm_vm *vm, gfn_t gfn, struct vmm_memory *memory);	/* any */
 /*
- * Call @fn for each part of a slot that user addresses [@start, @end) back, as
- * frames [first, last). Takes rcu_read_lock: @fn may not sleep.
+ * The lowest part of a slot, from frame *@cursor on, that user addresses
+ * [@start, @end) back: frames [*@first, *@last). Moves *@cursor behind it; false:
+ * there is none. Any context; slots may change between two calls.
  */
-void vmm_slots_for_hva(struct vmm_vm *vm, hva_t start, hva_t end,
-		       void (*fn)(struct vmm_vm *vm, gfn_t first, gfn_t last, void *arg),
-		       void *arg);
+bool vmm_slots_next_hva(struct vmm_vm *vm, hva_t start, hva_t end,
+			gfn_t *cursor, gfn_t *first, gfn_t *last);
 /*
  * Copy guest-physical memory through the process's mapping; may cross slots.
  * -EFAULT: no slot, read-only, or not mapped. [sleep], current->mm == vm->mm.
@@ -336,7 +359,9 @@ void vmm_mmu_unregister(struct vmm_vm *vm);
 /* Make vcpu->root and the hardware agree with vm->mmu.root. [entry] */
 void vmm_mmu_load(struct vmm_vcpu *vcpu);
 int vmm_mmu_alloc_root(struct vmm_vm *vm);	/* [sleep], idempotent */
-enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access);	/* [sleep] */
+/* [sleep], current->mm == vm->mm. VMM_FAULT_ERROR sets vcpu->fault_errno. */
+enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access);
+unsigned int vmm_mmu_phys_bits(void);	/* width of guest-physical addresses */
 /*
  * Unmap frames [@first, @last); when it returns no vCPU has access through the
  * old mappings. [sleep]
@@ -348,7 +373,12 @@ struct vmm_walk {
 	gpa_t gpa;
 	u32 error;		/* #PF error code, if vmm_walk() said false */
 };
-/* Translate @gva in the guest's current mode; false: #PF. Needs CTRL, CS. */
+/* walk.error: no #PF; the tables lie where there is no memory, or @atomic fails */
+#define VMM_WALK_UNREADABLE	(~0U)
+/*
+ * Translate @gva, canonical, in the guest's current mode, VMM_ACCESS_* as an
+ * explicit access; false: #PF. Needs CTRL and REGS. Sets no accessed or dirty bits.
+ */
 bool vmm_walk(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk, bool atomic);
 /*
  * Fetch up to 15 bytes at CS:RIP as the CPU would; returns how many could be
@@ -369,11 +399,18 @@ void vmm_apic_mmio_write(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC MSRs: 0, or -EINVAL: #GP. IRQs may be off. */
 int vmm_apic_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value);
 int vmm_apic_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value);
+/*
+ * INIT and SIPI that other vCPUs sent: act on them (vmm_vcpu_reset(), mp_state).
+ * [load], IRQs on, at the head of the run loop. Does nothing when there are none.
+ */
+void vmm_apic_accept_init(struct vmm_vcpu *vcpu);
+bool vmm_apic_init_pending(struct vmm_vcpu *vcpu);	/* that would end a sleep; any context */
 /* Highest vector that TPR and ISR let through, or -1. IRQs may be off. */
 int vmm_apic_pending(struct vmm_vcpu *vcpu);
 /* Take that vector: IRR to ISR. The caller injects it. */
 void vmm_apic_accept(struct vmm_vcpu *vcpu, u8 vector);
-/* Take back a vector whose delivery did not happen and that event.c gives up. */
+/* Back to IRR: the delivery of @vector was interrupted and event.c gave it up. */
+void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector);
 u64 vmm_apic_get_cr8(struct vmm_vcpu *vcpu);
 void vmm_apic_set_cr8(struct vmm_vcpu *vcpu, u64 cr8);	/* 0 to 15 */
 void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic);

@@ -1,0 +1,744 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an exit leads to: one table of handlers for those that may take their
+ * time, one for the few that are finished with IRQs off and the guest's state
+ * still in the CPU. A handler says ENTER (go on in the guest) or USER (the run
+ * page is filled). What a guest does never warns on the host: it is an exception
+ * in the guest, or an exit to its process.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/sched.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+#include <uapi/asm/debugreg.h>
+
+#include "vmm.h"
+
+/* "Debug Control Register (DR7)": general detect enable */
+#define DR7_GENERAL_DETECT	BIT(13)
+
+/* ---- instructions ---- */
+
+void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
+{
+	bool trap = vcpu->regs.rflags & X86_EFLAGS_TF;
+
+	vmm_ops->advance_rip(vcpu, length);
+	if (likely(!trap))
+		return;
+	vmm_pull(vcpu, VMM_STATE_DEBUG);
+	vcpu->debug.dr6 |= DR_STEP;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	vmm_queue_exception(vcpu, X86_TRAP_DB);
+}
+
+/* Bytes at RIP and the mode they are decoded in. */
+static unsigned int fetch(struct vmm_vcpu *vcpu, u8 *bytes, enum insn_mode *mode, bool atomic)
+{
+	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+	*mode = vmm_insn_mode(vcpu);
+	return vmm_fetch(vcpu, bytes, atomic);
+}
+
+/*
+ * Length of the instruction that exited, which is one of @class; negative if
+ * it is not, or not any more: then the guest is entered again to run what is
+ * there now.
+ */
+static int length_of(struct vmm_vcpu *vcpu, enum insn_class class, bool atomic)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	unsigned int n;
+
+	if (vcpu->exit.length)
+		return vcpu->exit.length;
+	n = fetch(vcpu, bytes, &mode, atomic);
+	return insn_length_of(bytes, n, mode, class);
+}
+
+static enum vmm_next skip_class(struct vmm_vcpu *vcpu, enum insn_class class)
+{
+	int length = length_of(vcpu, class, false);
+
+	if (length > 0)
+		vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next raise_gp(struct vmm_vcpu *vcpu)
+{
+	vmm_queue_exception_error(vcpu, X86_TRAP_GP, 0);
+	return VMM_ENTER;
+}
+
+/* ---- to the process ---- */
+
+static enum vmm_next to_user(struct vmm_vcpu *vcpu, u32 reason)
+{
+	vcpu->run->exit_reason = reason;
+	return VMM_USER;
+}
+
+static enum vmm_next internal_error(struct vmm_vcpu *vcpu, u32 code, u64 info)
+{
+	vcpu->run->internal = (struct vmm_exit_internal) {
+		.code = code,
+		.info = { info },
+	};
+	return to_user(vcpu, VMM_EXIT_INTERNAL);
+}
+
+static enum vmm_next insn_to_user(struct vmm_vcpu *vcpu, u32 cause, gpa_t gpa, u32 access,
+				  const u8 *bytes, unsigned int length)
+{
+	struct vmm_exit_insn insn = {
+		.cause = cause,
+		.access = access,
+		.gpa = gpa,
+		.length = length,
+	};
+
+	memcpy(insn.bytes, bytes, length);
+	vcpu->run->insn = insn;
+	return to_user(vcpu, VMM_EXIT_INSN);
+}
+
+static enum vmm_next memory_to_user(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access, int error)
+{
+	vcpu->run->memory = (struct vmm_exit_memory) {
+		.gpa = gpa,
+		.access = access,
+		.error = -error,
+	};
+	return to_user(vcpu, VMM_EXIT_MEMORY);
+}
+
+/* ---- handlers ---- */
+
+static enum vmm_next exit_nothing(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_cpuid(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_CPUID, false);
+
+	if (length > 0) {
+		vmm_cpuid_exec(vcpu);
+		vmm_skip(vcpu, length);
+	}
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_hlt(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_HLT, false);
+
+	if (length > 0) {
+		vmm_skip(vcpu, length);
+		WRITE_ONCE(vcpu->mp_state, VMM_MP_HALTED);
+	}
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_msr_read(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_RDMSR, false);
+	u64 value;
+
+	if (length <= 0)
+		return VMM_ENTER;
+	if (vmm_msr_read(vcpu, vcpu->regs.rcx, VMM_ORIGIN_GUEST, &value))
+		return raise_gp(vcpu);
+	vcpu->regs.rax = lower_32_bits(value);
+	vcpu->regs.rdx = upper_32_bits(value);
+	vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static u64 msr_operand(const struct vmm_vcpu *vcpu)
+{
+	return (u32)vcpu->regs.rax | vcpu->regs.rdx << 32;
+}
+
+static enum vmm_next exit_msr_write(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_WRMSR, false);
+
+	if (length <= 0)
+		return VMM_ENTER;
+	if (vmm_msr_write(vcpu, vcpu->regs.rcx, VMM_ORIGIN_GUEST, msr_operand(vcpu)))
+		return raise_gp(vcpu);
+	vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_hypercall(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	/* Both vendors' instructions are three bytes; this one is the CPU's own. */
+	int length = length_of(vcpu, vmm_ops->hypercall, false);
+
+	if (length > 0) {
+		vmm_skip(vcpu, length);
+		vmm_pv_hypercall(vcpu);
+	}
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_xsetbv(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_XSETBV, false);
+
+	if (length <= 0)
+		return VMM_ENTER;
+	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+	if (!(vcpu->ctrl.cr4 & X86_CR4_OSXSAVE)) {
+		vmm_queue_exception(vcpu, X86_TRAP_UD);
+		return VMM_ENTER;
+	}
+	if (vmm_cpl(vcpu) || (u32)vcpu->regs.rcx != XCR_XFEATURE_ENABLED_MASK ||
+	    vmm_set_xcr0(vcpu, msr_operand(vcpu)))
+		return raise_gp(vcpu);
+	vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_wbinvd(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	int length = length_of(vcpu, INSN_WBINVD, false);
+
+	if (length <= 0)
+		length = length_of(vcpu, INSN_INVD, false);
+	if (length > 0)
+		vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_pause(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	cond_resched();
+	return skip_class(vcpu, INSN_PAUSE);
+}
+
+static enum vmm_next exit_rdpmc(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	return raise_gp(vcpu);
+}
+
+static enum vmm_next exit_undefined(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	vmm_queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_ENTER;
+}
+
+/*
+ * The extension is on while a guest runs, so its instructions raise #GP instead
+ * of #UD at CPL 3; the guest, which has no such extension, is told #UD.
+ */
+static bool gp_hides_undefined(struct vmm_vcpu *vcpu)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	struct insn insn;
+	unsigned int n;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	return !insn_decode(bytes, n, mode, &insn) && insn.class == INSN_VIRT;
+}
+
+static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 vector = exit->exception.vector;
+
+	if (vector == X86_TRAP_GP && !exit->exception.error && gp_hides_undefined(vcpu))
+		return exit_undefined(vcpu, exit);
+	if (vector == X86_TRAP_DB) {
+		vmm_pull(vcpu, VMM_STATE_DEBUG);
+		vcpu->debug.dr6 |= exit->exception.info;
+		/* "Debug Exceptions": delivery clears the general-detect enable. */
+		vcpu->debug.dr7 &= ~(u64)DR7_GENERAL_DETECT;
+		vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	}
+	if (vector == X86_TRAP_PF)
+		vmm_queue_page_fault(vcpu, exit->exception.info, exit->exception.error);
+	else if (exit->exception.has_error)
+		vmm_queue_exception_error(vcpu, vector, exit->exception.error);
+	else
+		vmm_queue_exception(vcpu, vector);
+	return VMM_ENTER;
+}
+
+static u64 read_cr(struct vmm_vcpu *vcpu, u8 cr)
+{
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	switch (cr) {
+	case 0:
+		return vcpu->ctrl.cr0;
+	case 4:
+		return vcpu->ctrl.cr4;
+	default:
+		return vmm_apic_get_cr8(vcpu);
+	}
+}
+
+static int write_cr(struct vmm_vcpu *vcpu, u8 cr, u64 value)
+{
+	switch (cr) {
+	case 0:
+		return vmm_set_cr0(vcpu, value);
+	case 4:
+		return vmm_set_cr4(vcpu, value);
+	default:
+		if (value > 15)
+			return -EINVAL;
+		vmm_apic_set_cr8(vcpu, value);
+		return 0;
+	}
+}
+
+/* LMSW: bits 3:0 of CR0, of which PE can be set but not cleared. */
+static u64 lmsw_value(struct vmm_vcpu *vcpu, u64 operand)
+{
+	u64 cr0 = read_cr(vcpu, 0);
+	u64 low = X86_CR0_MP | X86_CR0_EM | X86_CR0_TS;
+
+	return (cr0 & ~low) | (operand & (low | X86_CR0_PE));
+}
+
+/* The memory form of LMSW and SMSW; @insn->memory. false: #PF was queued. */
+static bool msw_memory(struct vmm_vcpu *vcpu, const struct insn *insn, bool write, u16 *value)
+{
+	u32 access = write ? VMM_ACCESS_WRITE : VMM_ACCESS_READ;
+	struct vmm_walk walk;
+	gva_t gva;
+
+	vmm_pull(vcpu, VMM_STATE_SEGS | VMM_STATE_CTRL);
+	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+	if (insn->segment != INSN_FLAT)
+		gva += vcpu->segs.seg[insn->segment].base;
+	if (vmm_cpl(vcpu) == 3)
+		access |= VMM_ACCESS_USER;
+	if (!vmm_walk(vcpu, gva, access, &walk, false)) {
+		vmm_queue_page_fault(vcpu, gva, walk.error);
+		return false;
+	}
+	/* Outside memory reads are all-ones and writes are lost, as on a bus. */
+	if (write)
+		vmm_guest_write(vcpu->vm, walk.gpa, value, sizeof(*value));
+	else if (vmm_guest_read(vcpu->vm, walk.gpa, value, sizeof(*value)))
+		*value = 0xffff;
+	return true;
+}
+
+static enum vmm_next finish_cr_write(struct vmm_vcpu *vcpu, u8 cr, u64 value, u8 length)
+{
+	if (write_cr(vcpu, cr, value))
+		return raise_gp(vcpu);
+	vmm_skip(vcpu, length);
+	return VMM_ENTER;
+}
+
+static void write_gpr(struct vmm_vcpu *vcpu, u8 gpr, u64 value, u8 size)
+{
+	u64 *reg = &vcpu->regs.gpr[gpr];
+
+	switch (size) {
+	case 8:
+		*reg = value;
+		break;
+	case 4:
+		*reg = (u32)value;
+		break;
+	case 2:
+		*reg = (*reg & ~0xffffULL) | (value & 0xffff);
+		break;
+	}
+}
+
+static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	struct insn insn;
+	unsigned int n;
+	u16 word;
+	u64 value;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	if (insn_decode(bytes, n, mode, &insn))
+		return VMM_ENTER;
+	switch (insn.class) {
+	case INSN_MOV_TO_CR:
+		value = vcpu->regs.gpr[insn.rm];
+		if (mode != INSN_MODE_64)
+			value = (u32)value;
+		return finish_cr_write(vcpu, insn.reg, value, insn.length);
+	case INSN_MOV_FROM_CR:
+		write_gpr(vcpu, insn.rm, read_cr(vcpu, insn.reg), mode == INSN_MODE_64 ? 8 : 4);
+		break;
+	case INSN_CLTS:
+		return finish_cr_write(vcpu, 0, read_cr(vcpu, 0) & ~(u64)X86_CR0_TS, insn.length);
+	case INSN_LMSW:
+		word = vcpu->regs.gpr[insn.rm & 15];
+		if (insn.memory && !msw_memory(vcpu, &insn, false, &word))
+			return VMM_ENTER;
+		return finish_cr_write(vcpu, 0, lmsw_value(vcpu, word), insn.length);
+	case INSN_SMSW:
+		word = value = read_cr(vcpu, 0);
+		if (!insn.memory)
+			write_gpr(vcpu, insn.rm, value, insn.opsize);
+		else if (!msw_memory(vcpu, &insn, true, &word))
+			return VMM_ENTER;
+		break;
+	default:
+		return VMM_ENTER;
+	}
+	vmm_skip(vcpu, insn.length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	struct insn insn;
+	unsigned int n;
+	u64 *dr;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	if (insn_decode(bytes, n, mode, &insn) || insn.reg > 3)
+		return VMM_ENTER;
+	dr = &vcpu->debug.dr[insn.reg];
+	if (insn.class == INSN_MOV_TO_DR) {
+		*dr = vcpu->regs.gpr[insn.rm];
+		if (mode != INSN_MODE_64)
+			*dr = (u32)*dr;
+	} else if (insn.class == INSN_MOV_FROM_DR) {
+		write_gpr(vcpu, insn.rm, *dr, mode == INSN_MODE_64 ? 8 : 4);
+	} else {
+		return VMM_ENTER;
+	}
+	vmm_skip(vcpu, insn.length);
+	return VMM_ENTER;
+}
+
+/* ---- ports ---- */
+
+static u32 pio_mask(u8 size)
+{
+	return size == 4 ? ~0U : (1U << (size * 8)) - 1;
+}
+
+static enum vmm_next exit_pio(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	bool write = exit->pio.write;
+	u32 data = write ? vcpu->regs.rax & pio_mask(exit->pio.size) : 0;
+	int length = length_of(vcpu, write ? INSN_OUT : INSN_IN, false);
+
+	if (length <= 0)
+		return VMM_ENTER;
+	vmm_skip(vcpu, length);
+	if (write && vmm_ioeventfd_signal(vcpu->vm, true, exit->pio.port, exit->pio.size, data))
+		return VMM_ENTER;
+	vcpu->run->pio = (struct vmm_exit_pio) {
+		.port = exit->pio.port,
+		.size = exit->pio.size,
+		.write = write,
+		.data = data,
+	};
+	if (!write) {
+		vcpu->pending = VMM_PENDING_PIO;
+		vcpu->pending_size = exit->pio.size;
+	}
+	return to_user(vcpu, VMM_EXIT_PIO);
+}
+
+static void complete_pio(struct vmm_vcpu *vcpu)
+{
+	u32 data = READ_ONCE(vcpu->run->pio.data);
+	u64 *rax = &vcpu->regs.rax;
+
+	switch (vcpu->pending_size) {
+	case 1:
+		*rax = (*rax & ~0xffULL) | (u8)data;
+		break;
+	case 2:
+		*rax = (*rax & ~0xffffULL) | (u16)data;
+		break;
+	case 4:
+		*rax = data;
+		break;
+	}
+}
+
+static enum vmm_next exit_pio_string(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	unsigned int n;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	return insn_to_user(vcpu, VMM_INSN_PIO, 0, 0, bytes, n);
+}
+
+/* ---- memory ---- */
+
+static void complete_load(struct vmm_vcpu *vcpu, const struct insn *insn, u64 data)
+{
+	u64 *reg = &vcpu->regs.gpr[insn->reg];
+
+	*reg = insn_load_result(insn, *reg, data);
+}
+
+static enum vmm_next mmio_store(struct vmm_vcpu *vcpu, gpa_t gpa, const struct insn *insn)
+{
+	u64 data = insn_store_value(insn, vcpu->regs.gpr);
+
+	vmm_skip(vcpu, insn->length);
+	if (vmm_apic_claims(vcpu, gpa)) {
+		vmm_apic_mmio_write(vcpu, gpa & ~PAGE_MASK, insn->size, data);
+		return VMM_ENTER;
+	}
+	if (vmm_ioeventfd_signal(vcpu->vm, false, gpa, insn->size, data))
+		return VMM_ENTER;
+	vcpu->run->mmio = (struct vmm_exit_mmio) {
+		.gpa = gpa,
+		.data = data,
+		.size = insn->size,
+		.write = 1,
+	};
+	return to_user(vcpu, VMM_EXIT_MMIO);
+}
+
+static enum vmm_next mmio_load(struct vmm_vcpu *vcpu, gpa_t gpa, const struct insn *insn)
+{
+	u64 data;
+
+	vmm_skip(vcpu, insn->length);
+	if (vmm_apic_claims(vcpu, gpa)) {
+		vmm_apic_mmio_read(vcpu, gpa & ~PAGE_MASK, insn->size, &data);
+		complete_load(vcpu, insn, data);
+		return VMM_ENTER;
+	}
+	vcpu->run->mmio = (struct vmm_exit_mmio) {
+		.gpa = gpa,
+		.size = insn->size,
+	};
+	vcpu->pending = VMM_PENDING_MMIO;
+	vcpu->pending_insn = *insn;
+	return to_user(vcpu, VMM_EXIT_MMIO);
+}
+
+/*
+ * Is @gpa the whole of the access that @insn makes? Not if it crosses a page:
+ * then only the process can do it, part by part.
+ */
+static bool covers_access(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t gpa)
+{
+	unsigned int offset = gpa & ~PAGE_MASK;
+	gva_t gva;
+
+	if (offset + insn->size > PAGE_SIZE)
+		return false;
+	vmm_pull(vcpu, VMM_STATE_SEGS);
+	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+	if (insn->segment != INSN_FLAT)
+		gva += vcpu->segs.seg[insn->segment].base;
+	return (gva & ~PAGE_MASK) == offset;
+}
+
+static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	struct insn insn;
+	unsigned int n;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	if (!n)
+		return VMM_ENTER;
+	if (!insn_decode(bytes, n, mode, &insn) && covers_access(vcpu, &insn, gpa)) {
+		if (insn_is_store(&insn) && (access & VMM_ACCESS_WRITE))
+			return mmio_store(vcpu, gpa, &insn);
+		if (insn_is_load(&insn) && !(access & VMM_ACCESS_WRITE))
+			return mmio_load(vcpu, gpa, &insn);
+	}
+	return insn_to_user(vcpu, VMM_INSN_MMIO, gpa, access, bytes, n);
+}
+
+static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	gpa_t gpa = exit->memory.gpa;
+	u32 access = exit->memory.access;
+
+	switch (vmm_mmu_fault(vcpu, gpa, access)) {
+	case VMM_FAULT_FIXED:
+	case VMM_FAULT_RETRY:
+		return VMM_ENTER;
+	case VMM_FAULT_ERROR:
+		return memory_to_user(vcpu, gpa, access, vcpu->fault_errno);
+	case VMM_FAULT_MMIO:
+		break;
+	}
+	/* Code and page tables have to be memory: no device answers such reads. */
+	if (exit->memory.walk || (access & VMM_ACCESS_EXEC))
+		return memory_to_user(vcpu, gpa, access, -EFAULT);
+	return mmio(vcpu, gpa, access);
+}
+
+/* ---- ends ---- */
+
+static enum vmm_next exit_shutdown(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	return to_user(vcpu, VMM_EXIT_SHUTDOWN);
+}
+
+static enum vmm_next exit_task_switch(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	return internal_error(vcpu, VMM_INTERNAL_TASK_SWITCH, 0);
+}
+
+static enum vmm_next exit_fail_entry(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	struct vmm_exit_fail_entry fail = { .hardware_reason = exit->raw.reason };
+
+	BUILD_BUG_ON(sizeof(fail.info) != sizeof(exit->raw.info));
+	memcpy(fail.info, exit->raw.info, sizeof(fail.info));
+	vmm_ops->dump(vcpu);
+	vcpu->run->fail_entry = fail;
+	return to_user(vcpu, VMM_EXIT_FAIL_ENTRY);
+}
+
+static enum vmm_next exit_unknown(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	pr_info_once("vCPU %u: unknown hardware exit %#llx\n", vcpu->id, exit->raw.reason);
+	vmm_ops->dump(vcpu);
+	return internal_error(vcpu, VMM_INTERNAL_UNKNOWN_EXIT, exit->raw.reason);
+}
+
+static enum vmm_next (*const handlers[VMM_X_NR])(struct vmm_vcpu *, struct vmm_exit *) = {
+	[VMM_X_INTR]		= exit_nothing,
+	[VMM_X_NMI]		= exit_nothing,
+	[VMM_X_EXCEPTION]	= exit_exception,
+	[VMM_X_INTR_WINDOW]	= exit_nothing,
+	[VMM_X_NMI_WINDOW]	= exit_nothing,
+	[VMM_X_CPUID]		= exit_cpuid,
+	[VMM_X_HLT]		= exit_hlt,
+	[VMM_X_PIO]		= exit_pio,
+	[VMM_X_PIO_STRING]	= exit_pio_string,
+	[VMM_X_MSR_READ]	= exit_msr_read,
+	[VMM_X_MSR_WRITE]	= exit_msr_write,
+	[VMM_X_CR]		= exit_cr,
+	[VMM_X_DR]		= exit_dr,
+	[VMM_X_XSETBV]		= exit_xsetbv,
+	[VMM_X_HYPERCALL]	= exit_hypercall,
+	[VMM_X_MEMORY]		= exit_memory,
+	[VMM_X_WBINVD]		= exit_wbinvd,
+	[VMM_X_PAUSE]		= exit_pause,
+	[VMM_X_RDPMC]		= exit_rdpmc,
+	[VMM_X_UNDEFINED]	= exit_undefined,
+	[VMM_X_TASK_SWITCH]	= exit_task_switch,
+	[VMM_X_SHUTDOWN]	= exit_shutdown,
+	[VMM_X_FAIL_ENTRY]	= exit_fail_entry,
+	[VMM_X_UNKNOWN]		= exit_unknown,
+};
+
+enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu)
+{
+	struct vmm_exit *exit = &vcpu->exit;
+	enum vmm_next next;
+
+	vmm_ops->event_interrupted(vcpu, &vcpu->event);
+	next = handlers[exit->kind](vcpu, exit);
+	if (unlikely(vcpu->triple_fault)) {
+		vcpu->triple_fault = false;
+		vcpu->event.type = VMM_EVENT_NONE;
+		return exit_shutdown(vcpu, exit);
+	}
+	return next;
+}
+
+int vmm_exit_complete(struct vmm_vcpu *vcpu)
+{
+	enum vmm_pending pending = vcpu->pending;
+
+	vcpu->pending = VMM_PENDING_NONE;
+	if (pending == VMM_PENDING_PIO)
+		complete_pio(vcpu);
+	else if (pending == VMM_PENDING_MMIO)
+		complete_load(vcpu, &vcpu->pending_insn, READ_ONCE(vcpu->run->mmio.data));
+	return 0;
+}
+
+/* ---- the fast ones ---- */
+
+static bool fast_cpuid(struct vmm_vcpu *vcpu)
+{
+	int length = length_of(vcpu, INSN_CPUID, true);
+
+	if (unlikely(length <= 0))
+		return false;
+	vmm_cpuid_exec(vcpu);
+	vmm_skip(vcpu, length);
+	return true;
+}
+
+static bool fast_msr_read(struct vmm_vcpu *vcpu)
+{
+	int length = length_of(vcpu, INSN_RDMSR, true);
+	u64 value;
+
+	if (length <= 0 || vmm_msr_read_fast(vcpu, vcpu->regs.rcx, &value))
+		return false;
+	vcpu->regs.rax = lower_32_bits(value);
+	vcpu->regs.rdx = upper_32_bits(value);
+	vmm_skip(vcpu, length);
+	return true;
+}
+
+static bool fast_msr_write(struct vmm_vcpu *vcpu)
+{
+	int length = length_of(vcpu, INSN_WRMSR, true);
+
+	if (length <= 0 || vmm_msr_write_fast(vcpu, vcpu->regs.rcx, msr_operand(vcpu)))
+		return false;
+	vmm_skip(vcpu, length);
+	return true;
+}
+
+static bool fast_hypercall(struct vmm_vcpu *vcpu)
+{
+	int length = length_of(vcpu, vmm_ops->hypercall, true);
+
+	if (length <= 0)
+		return false;
+	vmm_skip(vcpu, length);
+	vmm_pv_hypercall(vcpu);
+	return true;
+}
+
+/* Nothing but a window: the next event is delivered at once. */
+static bool fast_window(struct vmm_vcpu *vcpu)
+{
+	return true;
+}
+
+static bool (*const fast_handlers[VMM_X_NR])(struct vmm_vcpu *) = {
+	[VMM_X_INTR_WINDOW]	= fast_window,
+	[VMM_X_CPUID]		= fast_cpuid,
+	[VMM_X_MSR_READ]	= fast_msr_read,
+	[VMM_X_MSR_WRITE]	= fast_msr_write,
+	[VMM_X_HYPERCALL]	= fast_hypercall,
+};
+
+bool vmm_exit_fast(struct vmm_vcpu *vcpu)
+{
+	bool (*handler)(struct vmm_vcpu *) = fast_handlers[vcpu->exit.kind];
+
+	return handler && handler(vcpu);
+}

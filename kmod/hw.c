@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The extension on every CPU: on while there is a VM, off otherwise, so that
+ * another hypervisor can have it in between. CPUs that come and go follow.
+ *
+ * Invariant: with hw_lock held and hw_users > 0, enabled is set on every online
+ * CPU; with hw_users == 0 on none.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/percpu.h>
+#include <linux/reboot.h>
+
+#include "vmm.h"
+
+static DEFINE_MUTEX(hw_lock);
+static unsigned int hw_users;
+static int hw_hotplug_state;
+static DEFINE_PER_CPU(bool, enabled);
+
+static int enable_this_cpu(void)
+{
+	int r = 0;
+
+	lockdep_assert_irqs_disabled();
+	if (!__this_cpu_read(enabled)) {
+		r = vmm_ops->cpu_enable();
+		if (!r)
+			__this_cpu_write(enabled, true);
+	}
+	return r;
+}
+
+static void disable_this_cpu(void *unused)
+{
+	if (__this_cpu_read(enabled)) {
+		vmm_ops->cpu_disable();
+		__this_cpu_write(enabled, false);
+	}
+}
+
+struct enable_all {
+	atomic_t error;		/* of any CPU that failed */
+};
+
+static void enable_one_of_all(void *data)
+{
+	struct enable_all *all = data;
+	int r = enable_this_cpu();
+
+	if (r)
+		atomic_set(&all->error, r);
+}
+
+int vmm_hw_get(void)
+{
+	struct enable_all all = { .error = ATOMIC_INIT(0) };
+	int r = 0;
+
+	if (!vmm_ops)
+		return -EOPNOTSUPP;
+	cpus_read_lock();
+	mutex_lock(&hw_lock);
+	if (!hw_users) {
+		on_each_cpu(enable_one_of_all, &all, 1);
+		r = atomic_read(&all.error);
+	}
+	if (!r) {
+		hw_users++;
+	} else {
+		on_each_cpu(disable_this_cpu, NULL, 1);
+		pr_warn_ratelimited("another hypervisor uses this CPU's virtualization extension: unload it (modprobe -r kvm_amd kvm_intel) and try again\n");
+	}
+	mutex_unlock(&hw_lock);
+	cpus_read_unlock();
+	return r;
+}
+
+void vmm_hw_put(void)
+{
+	cpus_read_lock();
+	mutex_lock(&hw_lock);
+	if (!--hw_users)
+		on_each_cpu(disable_this_cpu, NULL, 1);
+	mutex_unlock(&hw_lock);
+	cpus_read_unlock();
+}
+
+static int hw_cpu_online(unsigned int cpu)
+{
+	int r = 0;
+
+	mutex_lock(&hw_lock);
+	if (hw_users) {
+		local_irq_disable();
+		r = enable_this_cpu();
+		local_irq_enable();
+	}
+	mutex_unlock(&hw_lock);
+	return r;
+}
+
+static int hw_cpu_offline(unsigned int cpu)
+{
+	mutex_lock(&hw_lock);
+	local_irq_disable();
+	disable_this_cpu(NULL);
+	local_irq_enable();
+	mutex_unlock(&hw_lock);
+	return 0;
+}
+
+/*
+ * INIT is blocked while the extension is on, so a warm reset would hang. Guests
+ * that still run fault at their next entry and leave with VMM_EXIT_FAIL_ENTRY.
+ */
+static int reboot_notify(struct notifier_block *block, unsigned long event, void *unused)
+{
+	on_each_cpu(disable_this_cpu, NULL, 1);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block reboot_block = {
+	.notifier_call = reboot_notify,
+};
+
+int vmm_hw_init(void)
+{
+	int r;
+
+	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmm:online", hw_cpu_online, hw_cpu_offline);
+	if (r < 0)
+		return r;
+	hw_hotplug_state = r;
+	register_reboot_notifier(&reboot_block);
+	return 0;
+}
+
+void vmm_hw_exit(void)
+{
+	unregister_reboot_notifier(&reboot_block);
+	cpuhp_remove_state(hw_hotplug_state);
+}

@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The architectural state in neutral form: reset values, VMM_GET_STATE and
+ * VMM_SET_STATE, and the guest's writes to control registers. Nothing reaches
+ * the hardware that was not checked here, so a backend can push it as it is.
+ *
+ * Sections are cached: vcpu->have says which are current, vcpu->dirty which the
+ * hardware has to be told. REGS is always current outside the guest.
+ */
+#include <linux/mm.h>
+#include <linux/string.h>
+#include <asm/fpu/types.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+
+#include "vmm.h"
+
+/* CR0 bits that exist; the others are reserved. */
+#define CR0_VALID (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
+		   X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
+/* Changes of these make cached translations wrong. */
+#define CR0_PAGING (X86_CR0_PG | X86_CR0_WP)
+#define CR4_PAGING (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_PCIDE | \
+		    X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57)
+#define CR4_IN_CR3_LOW 0xfffULL		/* PCID, which CR4.PCIDE wants zero */
+
+#define RFLAGS_VALID (X86_EFLAGS_CF | X86_EFLAGS_FIXED | X86_EFLAGS_PF | X86_EFLAGS_AF | \
+		      X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_TF | X86_EFLAGS_IF | \
+		      X86_EFLAGS_DF | X86_EFLAGS_OF | X86_EFLAGS_IOPL | X86_EFLAGS_NT | \
+		      X86_EFLAGS_RF | X86_EFLAGS_VM | X86_EFLAGS_AC | X86_EFLAGS_VIF | \
+		      X86_EFLAGS_VIP | X86_EFLAGS_ID)
+
+#define SEG_VALID (VMM_SEG_TYPE | VMM_SEG_S | VMM_SEG_DPL | VMM_SEG_P | VMM_SEG_UNUSABLE | \
+		   VMM_SEG_AVL | VMM_SEG_L | VMM_SEG_DB | VMM_SEG_G)
+
+/* Descriptor types, "Code- and Data-Segment Types", "System Descriptor Types" */
+#define TYPE_CODE	0x8	/* of a descriptor with VMM_SEG_S */
+#define TYPE_TSS16_BUSY	0x3
+#define TYPE_TSS32_BUSY	0xb
+#define TYPE_LDT	0x2
+
+#define DR6_RESET	0xffff0ff0UL
+#define DR7_RESET	0x400UL
+
+/* ---- questions ---- */
+
+enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu)
+{
+	u16 cs = vcpu->segs.seg[VMM_CS].attr;
+
+	if (!(vcpu->ctrl.cr0 & X86_CR0_PE) || (vcpu->regs.rflags & X86_EFLAGS_VM))
+		return INSN_MODE_16;
+	if ((vcpu->ctrl.efer & EFER_LMA) && (cs & VMM_SEG_L))
+		return INSN_MODE_64;
+	return (cs & VMM_SEG_DB) ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+unsigned int vmm_cpl(const struct vmm_vcpu *vcpu)
+{
+	if (!(vcpu->ctrl.cr0 & X86_CR0_PE))
+		return 0;
+	if (vcpu->regs.rflags & X86_EFLAGS_VM)
+		return 3;
+	return (vcpu->segs.seg[VMM_SS].attr & VMM_SEG_DPL) >> VMM_SEG_DPL_SHIFT;
+}
+
+static bool canonical(u64 address, u64 cr4)
+{
+	unsigned int unused = 64 - (cr4 & X86_CR4_LA57 ? 57 : 48);
+
+	return (u64)((s64)(address << unused) >> unused) == address;
+}
+
+bool vmm_canonical(const struct vmm_vcpu *vcpu, u64 address)
+{
+	return canonical(address, vcpu->ctrl.cr4);
+}
+
+/* ---- checks ---- */
+
+static bool cr0_valid(u64 cr0)
+{
+	if (cr0 & ~(u64)CR0_VALID)
+		return false;
+	if ((cr0 & X86_CR0_PG) && !(cr0 & X86_CR0_PE))
+		return false;
+	return !(cr0 & X86_CR0_NW) || (cr0 & X86_CR0_CD);
+}
+
+static bool xcr0_valid(u64 xcr0)
+{
+	if ((xcr0 & ~vmm_cpuid_xcr0_supported()) || !(xcr0 & XFEATURE_MASK_FP))
+		return false;
+	if ((xcr0 & XFEATURE_MASK_YMM) && !(xcr0 & XFEATURE_MASK_SSE))
+		return false;
+	if (xcr0 & XFEATURE_MASK_AVX512)
+		return (xcr0 & XFEATURE_MASK_YMM) &&
+		       (xcr0 & XFEATURE_MASK_AVX512) == XFEATURE_MASK_AVX512;
+	return true;
+}
+
+static bool regs_valid(const struct vmm_regs *regs, const struct vmm_ctrl *ctrl)
+{
+	if (regs->rflags & ~(u64)RFLAGS_VALID)
+		return false;
+	if ((regs->rflags & X86_EFLAGS_VM) && (ctrl->efer & EFER_LMA))
+		return false;
+	return canonical(regs->rip, ctrl->cr4);
+}
+
+static bool ctrl_valid(const struct vmm_vcpu *vcpu, const struct vmm_ctrl *ctrl)
+{
+	bool paging = ctrl->cr0 & X86_CR0_PG;
+	bool lma = ctrl->efer & EFER_LMA;
+
+	if (!cr0_valid(ctrl->cr0) || !xcr0_valid(ctrl->xcr0) || ctrl->cr8 > 15)
+		return false;
+	if ((ctrl->cr4 & ~vmm_cpuid_cr4_allowed(vcpu)) ||
+	    (ctrl->efer & ~(vmm_cpuid_efer_allowed(vcpu) | EFER_LMA)))
+		return false;
+	if (lma != (paging && (ctrl->efer & EFER_LME)))
+		return false;
+	if (lma && !(ctrl->cr4 & X86_CR4_PAE))
+		return false;
+	if ((ctrl->cr4 & X86_CR4_PCIDE) && !lma)
+		return false;
+	return !(ctrl->cr3 >> vmm_cpuid_phys_bits(vcpu));
+}
+
+static bool limit_valid(const struct vmm_segment *seg)
+{
+	if (seg->attr & VMM_SEG_G)
+		return (seg->limit & 0xfff) == 0xfff;
+	return seg->limit <= 0xfffff;
+}
+
+static bool seg_valid(const struct vmm_segment *seg)
+{
+	if (seg->attr & ~SEG_VALID)
+		return false;
+	return (seg->attr & VMM_SEG_UNUSABLE) || limit_valid(seg);
+}
+
+static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
+{
+	const struct vmm_segment *cs = &segs->seg[VMM_CS], *tr = &segs->seg[VMM_TR];
+	u8 tss = tr->attr & VMM_SEG_TYPE;
+	int i;
+
+	for (i = 0; i < VMM_NR_SREG; i++)
+		if (!seg_valid(&segs->seg[i]) || !canonical(segs->seg[i].base, ctrl->cr4))
+			return false;
+	if ((cs->attr & VMM_SEG_UNUSABLE) || !(cs->attr & VMM_SEG_P) || !(cs->attr & VMM_SEG_S))
+		return false;
+	if ((ctrl->efer & EFER_LMA) && (cs->attr & VMM_SEG_L) && (cs->attr & VMM_SEG_DB))
+		return false;
+	if ((tr->attr & (VMM_SEG_UNUSABLE | VMM_SEG_S)) || !(tr->attr & VMM_SEG_P))
+		return false;
+	if (tss != TYPE_TSS32_BUSY && (tss != TYPE_TSS16_BUSY || (ctrl->efer & EFER_LMA)))
+		return false;
+	if (memchr_inv(segs->gdt.pad, 0, sizeof(segs->gdt.pad)) ||
+	    memchr_inv(segs->idt.pad, 0, sizeof(segs->idt.pad)))
+		return false;
+	return canonical(segs->gdt.base, ctrl->cr4) && canonical(segs->idt.base, ctrl->cr4);
+}
+
+/* Exceptions that push an error code */
+#define ERROR_VECTORS (BIT(X86_TRAP_DF) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | BIT(X86_TRAP_SS) | \
+		       BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_CP) | \
+		       BIT(X86_TRAP_VC) | BIT(30))
+
+static bool event_valid(const struct vmm_event *event)
+{
+	bool error = event->flags & VMM_EVENT_HAS_ERROR;
+
+	if ((event->flags & ~VMM_EVENT_HAS_ERROR) || event->length > INSN_MAX_LENGTH ||
+	    (!error && event->error))
+		return false;
+	switch (event->type) {
+	case VMM_EVENT_NONE:
+		return !event->vector && !error && !event->length;
+	case VMM_EVENT_EXCEPTION:
+		if (event->vector > 31 || event->vector == X86_TRAP_NMI)
+			return false;
+		return !error || (BIT(event->vector) & ERROR_VECTORS);
+	case VMM_EVENT_NMI:
+		return event->vector == X86_TRAP_NMI && !error;
+	case VMM_EVENT_INTR:
+	case VMM_EVENT_SOFT_INT:
+		return !error;
+	default:
+		return false;
+	}
+}
+
+static bool events_valid(const struct vmm_events *events)
+{
+	if (memchr_inv(events->pad, 0, sizeof(events->pad)) ||
+	    events->nmi_pending > 2 || events->nmi_masked > 1 ||
+	    events->mp_state > VMM_MP_WAIT_SIPI)
+		return false;
+	if (events->shadow != 0 && events->shadow != VMM_SHADOW_STI &&
+	    events->shadow != VMM_SHADOW_MOV_SS)
+		return false;
+	return event_valid(&events->event);
+}
+
+static bool debug_valid(const struct vmm_debug *debug)
+{
+	return !(debug->dr6 >> 32) && !(debug->dr7 >> 32);
+}
+
+/* Sections not in @mask are judged as they are now. */
+static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
+{
+	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+
+	if (mask & VMM_STATE_CTRL) {
+		ctrl = &state->ctrl;
+		if (!ctrl_valid(vcpu, ctrl))
+			return false;
+	}
+	if ((mask & VMM_STATE_REGS) && !regs_valid(&state->regs, ctrl))
+		return false;
+	if ((mask & VMM_STATE_SEGS) && !segs_valid(&state->segs, ctrl))
+		return false;
+	if ((mask & VMM_STATE_DEBUG) && !debug_valid(&state->debug))
+		return false;
+	if ((mask & VMM_STATE_EVENTS) && !events_valid(&state->events))
+		return false;
+	if ((mask & VMM_STATE_LAPIC) && vmm_apic_check_state(vcpu, &state->lapic))
+		return false;
+	return true;
+}
+
+/* ---- get and set ---- */
+
+static void get_events(struct vmm_vcpu *vcpu, struct vmm_events *events)
+{
+	*events = (struct vmm_events) {
+		.event = vcpu->event,
+		.nmi_pending = atomic_read(&vcpu->nmi_pending),
+		.nmi_masked = vcpu->nmi_masked,
+		.shadow = vcpu->shadow,
+		.mp_state = vcpu->mp_state,
+	};
+}
+
+static void set_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
+{
+	vcpu->event = events->event;
+	atomic_set(&vcpu->nmi_pending, events->nmi_pending);
+	vcpu->nmi_masked = events->nmi_masked;
+	vcpu->shadow = events->shadow;
+	WRITE_ONCE(vcpu->mp_state, events->mp_state);
+	vcpu->triple_fault = false;
+}
+
+void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
+{
+	vmm_pull(vcpu, mask & ~VMM_STATE_LAPIC);
+	if (mask & VMM_STATE_REGS)
+		state->regs = vcpu->regs;
+	if (mask & VMM_STATE_SEGS)
+		state->segs = vcpu->segs;
+	if (mask & VMM_STATE_CTRL) {
+		state->ctrl = vcpu->ctrl;
+		state->ctrl.cr8 = vmm_apic_get_cr8(vcpu);
+	}
+	if (mask & VMM_STATE_DEBUG)
+		state->debug = vcpu->debug;
+	if (mask & VMM_STATE_EVENTS)
+		get_events(vcpu, &state->events);
+	if (mask & VMM_STATE_LAPIC)
+		vmm_apic_get_state(vcpu, &state->lapic);
+}
+
+int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
+{
+	/* What is replaced as a whole and what the checks look at. */
+	vmm_pull(vcpu, VMM_STATE_CTRL | (mask & ~VMM_STATE_LAPIC));
+	if (!state_valid(vcpu, mask, state))
+		return -EINVAL;
+
+	if (mask & VMM_STATE_REGS) {
+		vcpu->regs = state->regs;
+		vcpu->regs.rflags |= X86_EFLAGS_FIXED;
+	}
+	if (mask & VMM_STATE_SEGS)
+		vcpu->segs = state->segs;
+	if (mask & VMM_STATE_LAPIC)
+		vmm_apic_set_state(vcpu, &state->lapic);
+	if (mask & VMM_STATE_CTRL) {
+		vcpu->ctrl = state->ctrl;
+		vcpu->ctrl.cr0 |= X86_CR0_ET;
+		if (!(mask & VMM_STATE_LAPIC))
+			vmm_apic_set_cr8(vcpu, state->ctrl.cr8);
+		vmm_ops->set_intercepts(vcpu);
+		vmm_request(vcpu, VMM_REQ_FLUSH);
+	}
+	if (mask & VMM_STATE_DEBUG)
+		vcpu->debug = state->debug;
+	if (mask & VMM_STATE_EVENTS)
+		set_events(vcpu, &state->events);
+	vmm_dirty(vcpu, mask & ~VMM_STATE_LAPIC);
+	return 0;
+}
+
+/* ---- reset ---- */
+
+static void reset_segs(struct vmm_segs *segs)
+{
+	static const struct vmm_segment data = {
+		.limit = 0xffff,
+		.attr = VMM_SEG_P | VMM_SEG_S | 0x3,	/* read, write, accessed */
+	};
+	int i;
+
+	for (i = 0; i < VMM_LDTR; i++)
+		segs->seg[i] = data;
+	segs->seg[VMM_CS] = (struct vmm_segment) {
+		.base = 0xffff0000,
+		.limit = 0xffff,
+		.selector = 0xf000,
+		.attr = VMM_SEG_P | VMM_SEG_S | TYPE_CODE | 0x3,
+	};
+	segs->seg[VMM_LDTR] = (struct vmm_segment) {
+		.limit = 0xffff,
+		.attr = VMM_SEG_P | TYPE_LDT,
+	};
+	segs->seg[VMM_TR] = (struct vmm_segment) {
+		.limit = 0xffff,
+		.attr = VMM_SEG_P | TYPE_TSS32_BUSY,
+	};
+	segs->gdt = (struct vmm_table) { .limit = 0xffff };
+	segs->idt = (struct vmm_table) { .limit = 0xffff };
+}
+
+/* "Processor State After Reset" */
+void vmm_state_reset(struct vmm_vcpu *vcpu)
+{
+	u32 signature[4] = {};
+
+	vmm_cpuid_leaf(vcpu, 1, 0, signature);
+	vcpu->regs = (struct vmm_regs) {
+		.rdx = signature[0],
+		.rip = 0xfff0,
+		.rflags = X86_EFLAGS_FIXED,
+	};
+	reset_segs(&vcpu->segs);
+	vcpu->ctrl = (struct vmm_ctrl) {
+		.cr0 = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET,
+		.xcr0 = XFEATURE_MASK_FP,
+	};
+	vcpu->debug = (struct vmm_debug) {
+		.dr6 = DR6_RESET,
+		.dr7 = DR7_RESET,
+	};
+	set_events(vcpu, &(const struct vmm_events) { .mp_state = vcpu->mp_state });
+	vcpu->pending = VMM_PENDING_NONE;
+	vcpu->have = VMM_STATE_ALL | VMM_STATE_CS;
+	vmm_dirty(vcpu, VMM_STATE_ALL & ~VMM_STATE_LAPIC);
+	vmm_ops->set_intercepts(vcpu);
+	vmm_request(vcpu, VMM_REQ_FLUSH);
+}
+
+/* ---- the guest's own writes ---- */
+
+static void ctrl_changed(struct vmm_vcpu *vcpu, bool flush)
+{
+	vmm_dirty(vcpu, VMM_STATE_CTRL);
+	vmm_ops->set_intercepts(vcpu);
+	if (flush)
+		vmm_request(vcpu, VMM_REQ_FLUSH);
+}
+
+int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value)
+{
+	struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	u64 changed, efer;
+
+	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+	/* Bits 63:32 raise #GP, other reserved bits are ignored. */
+	if (value >> 32)
+		return -EINVAL;
+	value = (value & CR0_VALID) | X86_CR0_ET;
+	if (!cr0_valid(value))
+		return -EINVAL;
+	changed = value ^ ctrl->cr0;
+	efer = ctrl->efer;
+	if ((changed & X86_CR0_PG) && (efer & EFER_LME)) {
+		bool long_code = vcpu->segs.seg[VMM_CS].attr & VMM_SEG_L;
+
+		if ((value & X86_CR0_PG) && (!(ctrl->cr4 & X86_CR4_PAE) || long_code))
+			return -EINVAL;
+		if (!(value & X86_CR0_PG) && ((ctrl->cr4 & X86_CR4_PCIDE) || long_code))
+			return -EINVAL;
+		efer ^= EFER_LMA;
+	}
+	ctrl->cr0 = value;
+	ctrl->efer = efer;
+	ctrl_changed(vcpu, changed & CR0_PAGING);
+	return 0;
+}
+
+int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value)
+{
+	struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	u64 changed;
+
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	changed = value ^ ctrl->cr4;
+	if (value & ~vmm_cpuid_cr4_allowed(vcpu))
+		return -EINVAL;
+	if (ctrl->efer & EFER_LMA) {
+		if (!(value & X86_CR4_PAE) || (changed & X86_CR4_LA57))
+			return -EINVAL;
+	} else if (value & X86_CR4_PCIDE) {
+		return -EINVAL;
+	}
+	if ((changed & value & X86_CR4_PCIDE) && (ctrl->cr3 & CR4_IN_CR3_LOW))
+		return -EINVAL;
+	ctrl->cr4 = value;
+	ctrl_changed(vcpu, changed & CR4_PAGING);
+	return 0;
+}
+
+int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value)
+{
+	struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	u64 changed;
+
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	/* LMA cannot be written: what the guest gives for it is ignored. */
+	value = (value & ~(u64)EFER_LMA) | (ctrl->efer & EFER_LMA);
+	if (value & ~(vmm_cpuid_efer_allowed(vcpu) | EFER_LMA))
+		return -EINVAL;
+	changed = value ^ ctrl->efer;
+	if ((changed & EFER_LME) && (ctrl->cr0 & X86_CR0_PG))
+		return -EINVAL;
+	ctrl->efer = value;
+	ctrl_changed(vcpu, changed & EFER_NX);
+	return 0;
+}
+
+int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value)
+{
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	if (!xcr0_valid(value))
+		return -EINVAL;
+	vcpu->ctrl.xcr0 = value;
+	return 0;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One turn of a guest: from vcpu_load to the world switch and back. Between
+ * CLGI and STGI nothing, not even an NMI, interrupts; the host's FS, GS, TR,
+ * LDTR and syscall MSRs come back with VMLOAD before STGI.
+ */
+#include <linux/hw_breakpoint.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/msr.h>
+#include <asm/trapnr.h>
+
+#include "svm.h"
+
+void svm_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm->last_cpu != cpu) {
+		svm->last_cpu = cpu;
+		svm->asid_generation = 0;
+	}
+	if (svm->tsc_aux != this_cpu_read(svm_cpu.host_tsc_aux) &&
+	    boot_cpu_has(X86_FEATURE_RDTSCP))
+		wrmsrl(MSR_TSC_AUX, svm->tsc_aux);
+}
+
+void svm_vcpu_put(struct vmm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	u64 host = this_cpu_read(svm_cpu.host_tsc_aux);
+
+	if (svm->tsc_aux != host && boot_cpu_has(X86_FEATURE_RDTSCP))
+		wrmsrl(MSR_TSC_AUX, host);
+}
+
+/* The guest's breakpoints are in the CPU only while DR7 enables one. */
+static void debug_regs_enter(struct vmm_vcpu *vcpu)
+{
+	set_debugreg(vcpu->debug.dr[0], 0);
+	set_debugreg(vcpu->debug.dr[1], 1);
+	set_debugreg(vcpu->debug.dr[2], 2);
+	set_debugreg(vcpu->debug.dr[3], 3);
+}
+
+/* #VMEXIT leaves DR7 with everything off; the host may have had some on. */
+static void debug_regs_leave(void)
+{
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}
+
+static void gprs_to_vmcb(const struct vmm_regs *regs, struct vmcb_save_area *save)
+{
+	save->rax = regs->rax;
+	save->rsp = regs->rsp;
+	save->rip = regs->rip;
+	save->rflags = regs->rflags;
+}
+
+static void gprs_from_vmcb(struct vmm_regs *regs, const struct vmcb_save_area *save)
+{
+	regs->rax = save->rax;
+	regs->rsp = save->rsp;
+	regs->rip = save->rip;
+	regs->rflags = save->rflags;
+}
+
+void svm_enter(struct vmm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpu);
+	struct vmcb *vmcb = svm->vmcb;
+
+	if (unlikely(!cpu->on)) {
+		/* The host goes down: see reboot_notify() in hw.c. */
+		vmcb->control.exit_code = SVM_EXIT_ERR;
+		return;
+	}
+	if (svm->asid_generation != cpu->asid_generation)
+		svm_assign_asid(svm, cpu);
+	gprs_to_vmcb(&vcpu->regs, &vmcb->save);
+	if (unlikely(vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK ||
+		     vmcb->save.dr7 & DR_LOCAL_ENABLE_MASK))
+		debug_regs_enter(vcpu);
+
+	asm volatile("clgi" ::: "memory");
+	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, cpu->host_vmcb_pa);
+	debug_regs_leave();
+	asm volatile("stgi" ::: "memory");
+
+	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
+	gprs_from_vmcb(&vcpu->regs, &vmcb->save);
+	vcpu->have = VMM_STATE_REGS;
+	if (unlikely(svm->iret_pending))
+		svm_nmi_progress(svm);
+}
+
+void svm_exit_irqoff(struct vmm_vcpu *vcpu)
+{
+	/* The machine check that the intercept took from the host. */
+	if (unlikely(to_svm(vcpu)->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
+		asm volatile("int %0" :: "i" (X86_TRAP_MC));
+}

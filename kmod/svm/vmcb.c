@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VMCB of a vCPU: memory, intercepts, ASID, nested root; and the permission
+ * maps that all VMs share. What safety needs is intercepted from the start and
+ * stays so: see required[] with the reason for each.
+ */
+#include <linux/gfp.h>
+#include <linux/slab.h>
+#include <asm/debugreg.h>
+#include <asm/io.h>
+#include <asm/mem_encrypt.h>
+#include <asm/trapnr.h>
+
+#include "svm.h"
+
+/* "I/O Permissions Map", "MSR Permissions Map": pages each takes, as an order */
+#define IOPM_ORDER	2	/* 12 KiB */
+#define MSRPM_ORDER	1	/* 8 KiB */
+
+static struct page *io_map;
+static struct page *msr_map;
+
+/* Byte and bit of an MSR's two bits (read, write) in the map. */
+static bool msr_map_slot(u32 index, unsigned int *byte, unsigned int *shift)
+{
+	static const u32 first[] = { 0, 0xc0000000, 0xc0010000 };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(first); i++) {
+		if (index - first[i] < 0x2000) {
+			*byte = i * 0x800 + (index - first[i]) / 4;
+			*shift = (index % 4) * 2;
+			return true;
+		}
+	}
+	return false;
+}
+
+int svm_bitmaps_create(void)
+{
+	unsigned int n, byte, shift;
+	u8 *map;
+	u32 index;
+
+	io_map = alloc_pages(GFP_KERNEL, IOPM_ORDER);
+	msr_map = alloc_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!io_map || !msr_map) {
+		svm_bitmaps_destroy();
+		return -ENOMEM;
+	}
+	memset(page_address(io_map), 0xff, PAGE_SIZE << IOPM_ORDER);
+	map = page_address(msr_map);
+	memset(map, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (n = 0; vmm_msr_direct(n, &index); n++)
+		if (msr_map_slot(index, &byte, &shift))
+			map[byte] &= ~(3 << shift);
+	return 0;
+}
+
+void svm_bitmaps_destroy(void)
+{
+	if (io_map)
+		__free_pages(io_map, IOPM_ORDER);
+	if (msr_map)
+		__free_pages(msr_map, MSRPM_ORDER);
+	io_map = NULL;
+	msr_map = NULL;
+}
+
+int svm_vcpu_create(struct vmm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	BUILD_BUG_ON(offsetof(struct svm_vcpu, vcpu));
+	BUILD_BUG_ON(offsetof(struct svm_vm, vm));
+	svm->vmcb = (struct vmcb *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!svm->vmcb)
+		return -ENOMEM;
+	svm->vmcb_pa = __sme_pa(svm->vmcb);
+	svm->last_cpu = -1;
+	return 0;
+}
+
+void svm_vcpu_destroy(struct vmm_vcpu *vcpu)
+{
+	free_page((unsigned long)to_svm(vcpu)->vmcb);
+}
+
+static const u8 required[] = {
+	/* the host's own events */
+	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
+	INTERCEPT_SHUTDOWN, INTERCEPT_FERR_FREEZE,
+	/* instructions that would reach the host's CPU state */
+	INTERCEPT_INVD, INTERCEPT_WBINVD, INTERCEPT_RSM, INTERCEPT_RDPMC, INTERCEPT_XSETBV,
+	INTERCEPT_IOIO_PROT, INTERCEPT_MSR_PROT, INTERCEPT_HLT, INTERCEPT_TASK_SWITCH,
+	INTERCEPT_MONITOR, INTERCEPT_MWAIT, INTERCEPT_RDPRU,
+	/* the extension itself: EFER.SVME is set while a guest runs */
+	INTERCEPT_VMRUN, INTERCEPT_VMMCALL, INTERCEPT_VMLOAD, INTERCEPT_VMSAVE,
+	INTERCEPT_STGI, INTERCEPT_CLGI, INTERCEPT_SKINIT, INTERCEPT_INVLPGA,
+	INTERCEPT_INVLPGB, INTERCEPT_INVLPGB_ILLEGAL, INTERCEPT_TLBSYNC, INTERCEPT_MCOMMIT,
+	/* what the guest sees is the policy's, not the CPU's */
+	INTERCEPT_CPUID,
+	INTERCEPT_CR0_WRITE, INTERCEPT_CR4_WRITE, INTERCEPT_CR8_WRITE,
+	INTERCEPT_DR0_READ, INTERCEPT_DR1_READ, INTERCEPT_DR2_READ, INTERCEPT_DR3_READ,
+	INTERCEPT_DR0_WRITE, INTERCEPT_DR1_WRITE, INTERCEPT_DR2_WRITE, INTERCEPT_DR3_WRITE,
+	/* delivery of these can loop in the CPU for ever */
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC,
+	/* of the machine */
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC,
+	/* #GP where a CPU without the extension raises #UD */
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_GP,
+};
+
+void svm_vcpu_reset(struct vmm_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *control = &svm->vmcb->control;
+	int i;
+
+	memset(control->intercepts, 0, sizeof(control->intercepts));
+	for (i = 0; i < ARRAY_SIZE(required); i++)
+		svm_intercept(svm->vmcb, required[i]);
+	control->iopm_base_pa = __sme_set(page_to_phys(io_map));
+	control->msrpm_base_pa = __sme_set(page_to_phys(msr_map));
+	control->int_ctl = V_INTR_MASKING_MASK;
+	control->int_state = 0;
+	control->event_inj = 0;
+	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	svm->asid_generation = 0;
+	svm->injected.type = VMM_EVENT_NONE;
+	svm->iret_pending = false;
+	svm->stepping = false;
+}
+
+void svm_set_intercepts(struct vmm_vcpu *vcpu)
+{
+	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
+
+	/* The CPU runs without these two: the guest is told what it wrote. */
+	if (vcpu->ctrl.cr0 & (X86_CR0_CD | X86_CR0_NW))
+		svm_intercept(vmcb, INTERCEPT_CR0_READ);
+	else
+		svm_no_intercept(vmcb, INTERCEPT_CR0_READ);
+}
+
+void svm_load_root(struct vmm_vcpu *vcpu, hpa_t root)
+{
+	to_svm(vcpu)->vmcb->control.nested_cr3 = __sme_set(root);
+}
+
+void svm_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (scope == VMM_FLUSH_GVA && svm->asid_generation)
+		asm volatile("invlpga %%rax, %%ecx" ::
+			     "a" (gva), "c" (svm->vmcb->control.asid) : "memory");
+	else if (vmm_caps.features & VMM_FEATURE_FLUSH_BY_TAG)
+		svm->vmcb->control.tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+	else
+		svm->asid_generation = 0;
+}
+
+/* A number that no translation in this CPU's TLB carries. */
+void svm_assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu)
+{
+	struct vmcb_control_area *control = &svm->vmcb->control;
+
+	if (cpu->next_asid > cpu->max_asid) {
+		cpu->asid_generation++;
+		cpu->next_asid = 1;
+		control->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+	}
+	svm->asid_generation = cpu->asid_generation;
+	control->asid = cpu->next_asid++;
+}

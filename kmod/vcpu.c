@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of a vCPU and the run loop. A vCPU is IDLE, LOADED, IN_GUEST or
+ * BLOCKED; docs/locking.md has the edges. One thread runs it, holding
+ * vcpu->lock; others only set bits (requests, IRR, NMIs) and kick.
+ *
+ * Invariant: between mode = VMM_IN_GUEST and the entry nothing sleeps and IRQs
+ * are off, so whoever sets a bit and then sees IN_GUEST can count on his
+ * interrupt to end the guest's turn, and whoever sees another mode can count on
+ * the vCPU to look at the bit before it enters.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/entry-kvm.h>
+#include <linux/context_tracking.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/vtime.h>
+
+#include "vmm.h"
+
+/* Requests that need the vCPU's thread with IRQs on. */
+#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD))
+
+static struct vmm_vcpu *vcpu_of(struct preempt_notifier *notifier)
+{
+	return container_of(notifier, struct vmm_vcpu, preempt);
+}
+
+static void vcpu_sched_in(struct preempt_notifier *notifier, int cpu)
+{
+	struct vmm_vcpu *vcpu = vcpu_of(notifier);
+
+	WRITE_ONCE(vcpu->cpu, cpu);
+	vmm_ops->vcpu_load(vcpu, cpu);
+}
+
+static void vcpu_sched_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+	struct vmm_vcpu *vcpu = vcpu_of(notifier);
+
+	vmm_ops->vcpu_put(vcpu);
+	WRITE_ONCE(vcpu->cpu, -1);
+}
+
+static struct preempt_ops vcpu_preempt_ops = {
+	.sched_in = vcpu_sched_in,
+	.sched_out = vcpu_sched_out,
+};
+
+void vmm_vcpu_load(struct vmm_vcpu *vcpu)
+{
+	int cpu = get_cpu();
+
+	lockdep_assert_held(&vcpu->lock);
+	preempt_notifier_register(&vcpu->preempt);
+	vcpu_sched_in(&vcpu->preempt, cpu);
+	vcpu->loaded = true;
+	put_cpu();
+}
+
+void vmm_vcpu_put(struct vmm_vcpu *vcpu)
+{
+	preempt_disable();
+	vcpu->loaded = false;
+	vcpu_sched_out(&vcpu->preempt, NULL);
+	preempt_notifier_unregister(&vcpu->preempt);
+	preempt_enable();
+}
+
+/* ---- life ---- */
+
+/* What a vCPU is made of, in the order of making; unmade in reverse. */
+static const struct vcpu_part {
+	int (*create)(struct vmm_vcpu *vcpu);
+	void (*destroy)(struct vmm_vcpu *vcpu);
+} parts[] = {
+	{ vmm_cpuid_create, vmm_cpuid_destroy },
+	{ vmm_fpu_create, vmm_fpu_destroy },
+	{ vmm_msr_create, vmm_msr_destroy },
+	{ vmm_pv_create, vmm_pv_destroy },
+	{ vmm_apic_create, vmm_apic_destroy },
+};
+
+static void destroy_parts(struct vmm_vcpu *vcpu, int n)
+{
+	while (n--)
+		parts[n].destroy(vcpu);
+}
+
+static int create_parts(struct vmm_vcpu *vcpu)
+{
+	int i, r;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		r = parts[i].create(vcpu);
+		if (r) {
+			destroy_parts(vcpu, i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* All of it as after power-up; only the bootstrap processor is running then. */
+static void power_up(struct vmm_vcpu *vcpu)
+{
+	mutex_lock(&vcpu->lock);
+	vmm_vcpu_load(vcpu);
+	vmm_ops->vcpu_reset(vcpu);
+	vmm_fpu_reset(vcpu);
+	vmm_msr_reset(vcpu);
+	vmm_pv_reset(vcpu);
+	vmm_apic_reset(vcpu, false);
+	vmm_state_reset(vcpu);
+	vcpu->mp_state = vcpu->id ? VMM_MP_WAIT_INIT : VMM_MP_RUNNABLE;
+	vmm_vcpu_put(vcpu);
+	mutex_unlock(&vcpu->lock);
+}
+
+struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id)
+{
+	struct vmm_vcpu *vcpu;
+	int r = -ENOMEM;
+
+	lockdep_assert_held(&vm->lock);
+	BUILD_BUG_ON(sizeof(struct vmm_run) > VMM_RUN_SIZE || VMM_RUN_SIZE != PAGE_SIZE);
+
+	vcpu = kzalloc(vmm_ops->vcpu_size, GFP_KERNEL_ACCOUNT);
+	if (!vcpu)
+		return ERR_PTR(-ENOMEM);
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->cpu = -1;
+	vcpu->root = VMM_INVALID_HPA;
+	mutex_init(&vcpu->lock);
+	rcuwait_init(&vcpu->wait);
+	preempt_notifier_init(&vcpu->preempt, &vcpu_preempt_ops);
+
+	vcpu->run_page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!vcpu->run_page)
+		goto out_vcpu;
+	vcpu->run = page_address(vcpu->run_page);
+	r = vmm_ops->vcpu_create(vcpu);
+	if (r)
+		goto out_page;
+	r = create_parts(vcpu);
+	if (r)
+		goto out_ops;
+	power_up(vcpu);
+	return vcpu;
+
+out_ops:
+	vmm_ops->vcpu_destroy(vcpu);
+out_page:
+	put_page(vcpu->run_page);
+out_vcpu:
+	kfree(vcpu);
+	return ERR_PTR(r);
+}
+
+/* vmm_vm_request() may still look at it: the struct itself goes by RCU. */
+void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
+{
+	destroy_parts(vcpu, ARRAY_SIZE(parts));
+	vmm_ops->vcpu_destroy(vcpu);
+	put_page(vcpu->run_page);
+	kfree_rcu(vcpu, rcu);
+}
+
+void vmm_vcpu_reset(struct vmm_vcpu *vcpu)
+{
+	vmm_ops->vcpu_reset(vcpu);
+	vmm_apic_reset(vcpu, true);
+	vmm_state_reset(vcpu);
+}
+
+/* ---- kicks and sleep ---- */
+
+void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
+{
+	enum vmm_mode mode;
+	int cpu;
+
+	/* The data of the kick before the mode; pairs with smp_store_mb() below. */
+	smp_mb();
+	mode = READ_ONCE(vcpu->mode);
+	if (mode == VMM_BLOCKED) {
+		rcuwait_wake_up(&vcpu->wait);
+		return;
+	}
+	if (mode != VMM_IN_GUEST)
+		return;
+	preempt_disable();
+	cpu = READ_ONCE(vcpu->cpu);
+	if (cpu >= 0 && cpu != smp_processor_id())
+		smp_send_reschedule(cpu);
+	preempt_enable();
+}
+
+static bool must_wake(struct vmm_vcpu *vcpu)
+{
+	return vmm_events_pending(vcpu) ||
+	       (READ_ONCE(vcpu->requests) & REQUESTS_OUTSIDE) ||
+	       READ_ONCE(vcpu->run->immediate_exit);
+}
+
+/* HLT, or wait for INIT or SIPI: until there is an event or a signal. */
+static void vcpu_block(struct vmm_vcpu *vcpu)
+{
+	smp_store_mb(vcpu->mode, VMM_BLOCKED);
+	rcuwait_wait_event(&vcpu->wait, must_wake(vcpu), TASK_INTERRUPTIBLE);
+	smp_store_mb(vcpu->mode, VMM_LOADED);
+	if (vcpu->mp_state == VMM_MP_HALTED && vmm_events_pending(vcpu))
+		WRITE_ONCE(vcpu->mp_state, VMM_MP_RUNNABLE);
+}
+
+/* ---- entering ---- */
+
+/* The host, or a request, wants the thread back before the guest goes on. */
+static bool must_leave(struct vmm_vcpu *vcpu)
+{
+	return (READ_ONCE(vcpu->requests) & REQUESTS_OUTSIDE) ||
+	       __xfer_to_guest_mode_work_pending();
+}
+
+static void serve_requests(struct vmm_vcpu *vcpu)
+{
+	if (!READ_ONCE(vcpu->requests))
+		return;
+	clear_bit(VMM_REQ_EVENT, &vcpu->requests);
+	if (test_and_clear_bit(VMM_REQ_ROOT, &vcpu->requests))
+		vcpu->root = VMM_INVALID_HPA;
+	if (test_and_clear_bit(VMM_REQ_FLUSH, &vcpu->requests))
+		vmm_ops->flush_tlb(vcpu, VMM_FLUSH_ALL, 0);
+}
+
+static void push_state(struct vmm_vcpu *vcpu)
+{
+	u64 dirty = vcpu->dirty;
+
+	if (dirty) {
+		vcpu->dirty = 0;
+		vmm_ops->state_push(vcpu, dirty);
+	}
+}
+
+/* For RCU and context tracking the guest is a kind of user space. */
+static void enter_guest(struct vmm_vcpu *vcpu)
+{
+	if (!context_tracking_guest_enter())
+		compat_rcu_virt_note_context_switch();
+	vmm_ops->enter(vcpu);
+	context_tracking_guest_exit();
+	vmm_ops->exit_irqoff(vcpu);
+	vcpu->ran = true;
+	vmm_ops->decode_exit(vcpu, &vcpu->exit);
+}
+
+/*
+ * IRQs on again. The host's tick, if that is what ended the guest's turn, comes
+ * while the time still counts as the guest's.
+ */
+static void leave_guest_time(void)
+{
+	local_irq_enable();
+	/* STI holds interrupts back for one instruction. */
+	asm volatile("nop");
+	local_irq_disable();
+	vtime_account_guest_exit();
+	local_irq_enable();
+}
+
+/*
+ * One turn of the guest: in, and in again for as long as exits are of the fast
+ * kind. False: nothing ran, the host wants something first.
+ */
+static bool vcpu_enter(struct vmm_vcpu *vcpu)
+{
+	preempt_disable();
+	local_irq_disable();
+	/* Pairs with the barriers in vmm_vcpu_kick() and vmm_request(). */
+	smp_store_mb(vcpu->mode, VMM_IN_GUEST);
+	if (must_leave(vcpu)) {
+		WRITE_ONCE(vcpu->mode, VMM_LOADED);
+		local_irq_enable();
+		preempt_enable();
+		return false;
+	}
+	vtime_account_guest_enter();
+	vmm_fpu_enter(vcpu);
+	do {
+		serve_requests(vcpu);
+		push_state(vcpu);
+		vmm_mmu_load(vcpu);
+		vmm_events_deliver(vcpu);
+		enter_guest(vcpu);
+	} while (vmm_exit_fast(vcpu) && !must_leave(vcpu));
+	vmm_fpu_leave(vcpu);
+	WRITE_ONCE(vcpu->mode, VMM_LOADED);
+	leave_guest_time();
+	preempt_enable();
+	return true;
+}
+
+/* ---- the loop ---- */
+
+static int leave_for_signal(struct vmm_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = VMM_EXIT_INTR;
+	return -EINTR;
+}
+
+/* What has to be done with IRQs on before the guest may be entered. */
+static int before_entry(struct vmm_vcpu *vcpu)
+{
+	if (test_and_clear_bit(VMM_REQ_DEAD, &vcpu->requests) || READ_ONCE(vcpu->vm->dead))
+		return -EIO;
+	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
+		vmm_pv_update_clock(vcpu);
+	if (__xfer_to_guest_mode_work_pending())
+		return xfer_to_guest_mode_handle_work(NULL) ? leave_for_signal(vcpu) : 0;
+	return 0;
+}
+
+static int vcpu_loop(struct vmm_vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		if (READ_ONCE(vcpu->run->immediate_exit))
+			return leave_for_signal(vcpu);
+		r = before_entry(vcpu);
+		if (r)
+			return r;
+		vmm_apic_accept_init(vcpu);
+		if (vcpu->mp_state != VMM_MP_RUNNABLE) {
+			vcpu_block(vcpu);
+			if (signal_pending(current))
+				return leave_for_signal(vcpu);
+			continue;
+		}
+		if (vcpu_enter(vcpu) && vmm_exit_handle(vcpu) == VMM_USER)
+			return 0;
+	}
+}
+
+/* Sections that the process left in the run page. */
+static int sync_in(struct vmm_vcpu *vcpu)
+{
+	u64 mask = READ_ONCE(vcpu->run->sync_in);
+	struct vmm_state *state;
+	int r;
+
+	if (!mask)
+		return 0;
+	if (mask & ~VMM_STATE_ALL)
+		return -EINVAL;
+	/* A copy, because the page may change while it is looked at. */
+	state = kmemdup(&vcpu->run->state, sizeof(*state), GFP_KERNEL_ACCOUNT);
+	if (!state)
+		return -ENOMEM;
+	r = vmm_state_set(vcpu, mask, state);
+	kfree(state);
+	if (!r)
+		vcpu->run->sync_in = 0;
+	return r;
+}
+
+static void sync_out(struct vmm_vcpu *vcpu)
+{
+	u64 mask = READ_ONCE(vcpu->run->sync_out) & VMM_STATE_ALL;
+
+	vcpu->run->rip = vcpu->regs.rip;
+	if (mask)
+		vmm_state_get(vcpu, mask, &vcpu->run->state);
+}
+
+int vmm_vcpu_run(struct vmm_vcpu *vcpu)
+{
+	int r;
+
+	lockdep_assert_held(&vcpu->lock);
+	r = vmm_mmu_alloc_root(vcpu->vm);
+	if (r)
+		return r;
+	vmm_vcpu_load(vcpu);
+	vmm_fpu_load(vcpu);
+	smp_store_mb(vcpu->mode, VMM_LOADED);
+
+	r = vmm_exit_complete(vcpu);
+	if (!r)
+		r = sync_in(vcpu);
+	if (!r)
+		r = vcpu_loop(vcpu);
+	sync_out(vcpu);
+
+	smp_store_mb(vcpu->mode, VMM_IDLE);
+	vmm_fpu_put(vcpu);
+	vmm_vcpu_put(vcpu);
+	return r;
+}
