@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of irq/ share: an interrupt message in one form, wherever it
+ * comes from (MSI, ICR), and the local APIC as lapic.c and timer.c see it.
+ *
+ * Who writes what: an APIC's registers are written by its vCPU's thread, or
+ * under vcpu->lock while that is idle. IRR, TMR, errors, init and sipi_vector are
+ * atomics that any context writes; others read the thread's registers with
+ * READ_ONCE() and live with a value that is just about to change.
+ */
+#ifndef VMM_IRQ_H
+#define VMM_IRQ_H
+
+#include <linux/hrtimer.h>
+#include <asm/apicdef.h>
+
+#include "vmm.h"
+
+/* Vectors below are reserved: "Valid Interrupt Vectors". */
+#define APIC_FIRST_VECTOR	16
+
+/* A register's index in struct vmm_lapic.regs */
+#define APIC_N(offset)		((offset) >> 4)
+
+/* An interrupt message: from an ICR or an MSI. */
+struct vmm_irq {
+	u32 dest;
+	u32 mode;		/* APIC_DM_* */
+	u8 vector;
+	bool logical;		/* dest is matched against LDR, not the id */
+	bool level;
+	bool wide;		/* dest has 32 bits (x2APIC), else 8 */
+};
+
+/* Bits of vmm_apic.init */
+enum {
+	APIC_INIT,
+	APIC_SIPI,
+};
+
+struct vmm_apic {
+	u32 regs[64] __aligned(64);	/* by APIC_N(); IRR and TMR (a), else (t) */
+	bool irr_hint;			/* (a) false: no bit of IRR is set */
+	u8 in_service;			/* (t) highest vector in ISR, 0: none */
+	u64 base;			/* (t) IA32_APIC_BASE */
+	gpa_t page;			/* (t) of xAPIC mode, else not an address */
+	unsigned long errors;		/* (a) ESR bits since its last write */
+	unsigned long init;		/* (a) APIC_INIT, APIC_SIPI */
+	u8 sipi_vector;			/* (a) */
+
+	struct hrtimer timer;
+	u64 tsc_deadline;		/* (a) 0: not armed */
+	u64 expires;			/* (a) of the counting timer, in ktime ns; 0: stopped */
+	u64 period;			/* (t) ns of one count-down from TMICT, while armed */
+	struct vmm_vcpu *vcpu;
+	struct rcu_head rcu;
+};
+
+static inline u32 apic_get(const struct vmm_apic *apic, u32 offset)
+{
+	return READ_ONCE(apic->regs[APIC_N(offset)]);
+}
+
+static inline void apic_set(struct vmm_apic *apic, u32 offset, u32 value)
+{
+	WRITE_ONCE(apic->regs[APIC_N(offset)], value);
+}
+
+/* ---- lapic.c, for msi.c; any context, under rcu_read_lock ---- */
+bool apic_matches(const struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
+/* Does the guest's software have it switched on? Else it takes no vectors. */
+bool apic_takes_vectors(const struct vmm_vcpu *vcpu);
+u32 apic_priority(const struct vmm_apic *apic);		/* PPR */
+/* True: it was not pending before. */
+bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
+/* ---- lapic.c, for timer.c ---- */
+void apic_local(struct vmm_apic *apic, u32 lvt_offset);
+
+/* ---- msi.c ---- */
+/* Deliver to all that match but @but (or NULL); how many accepted it. Any context. */
+int vmm_irq_send(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but);
+/* Deliver to every vCPU but @but. */
+int vmm_irq_broadcast(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but);
+
+/* ---- timer.c: the thread's, IRQs may be off ---- */
+void apic_timer_create(struct vmm_apic *apic);
+void apic_timer_stop(struct vmm_apic *apic);	/* no interrupt of it comes after */
+void apic_timer_count(struct vmm_apic *apic, u32 count);	/* start from @count */
+u32 apic_timer_left(const struct vmm_apic *apic);		/* TMCCT */
+void apic_timer_divide(struct vmm_apic *apic, u32 tdcr);	/* TDCR was written */
+void apic_timer_mode(struct vmm_apic *apic, u32 lvtt);		/* LVTT was written */
+void apic_timer_deadline(struct vmm_apic *apic, u64 guest_tsc);
+bool apic_timer_by_deadline(const struct vmm_apic *apic);
+
+#endif

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From an interrupt message to the vCPUs it names. Usable in any context, IRQs
+ * off and spin locks held: vm->vcpus is read under RCU, and an APIC takes an
+ * interrupt by setting a bit.
+ *
+ * A vCPU's id is its APIC id for life, so a physical destination is an index.
+ */
+#include <linux/bitfield.h>
+
+#include "irq.h"
+
+/* "Message Address Register Format", "Message Data Register Format" */
+#define MSI_ADDRESS_FIXED	GENMASK_ULL(63, 20)
+#define MSI_ADDRESS_DEST	GENMASK_ULL(19, 12)
+#define MSI_ADDRESS_HINT	BIT_ULL(3)
+#define MSI_ADDRESS_LOGICAL	BIT_ULL(2)
+#define MSI_DATA_VECTOR		GENMASK(7, 0)
+#define MSI_DATA_MODE		GENMASK(10, 8)
+#define MSI_DATA_LEVEL		BIT(15)
+
+static_assert(MSI_DATA_MODE == APIC_MODE_MASK);
+
+int vmm_msi_check(const struct vmm_msi *msi)
+{
+	if (msi->flags ||
+	    (msi->address & MSI_ADDRESS_FIXED) != (APIC_DEFAULT_PHYS_BASE & MSI_ADDRESS_FIXED))
+		return -EINVAL;
+	switch (msi->data & MSI_DATA_MODE) {
+	case APIC_DM_FIXED:
+	case APIC_DM_LOWEST:
+		return FIELD_GET(MSI_DATA_VECTOR, msi->data) < APIC_FIRST_VECTOR ? -EINVAL : 0;
+	case APIC_DM_REMRD:
+	case APIC_DM_STARTUP:
+		return -EINVAL;
+	default:
+		return 0;
+	}
+}
+
+static void decode(const struct vmm_msi *msi, struct vmm_irq *irq)
+{
+	*irq = (struct vmm_irq) {
+		.dest = FIELD_GET(MSI_ADDRESS_DEST, msi->address),
+		.vector = FIELD_GET(MSI_DATA_VECTOR, msi->data),
+		.mode = msi->data & MSI_DATA_MODE,
+		.logical = msi->address & MSI_ADDRESS_LOGICAL,
+		.level = msi->data & MSI_DATA_LEVEL,
+	};
+	/* The hint asks for one among many, which only a logical address names. */
+	if (irq->logical && (msi->address & MSI_ADDRESS_HINT) && irq->mode == APIC_DM_FIXED)
+		irq->mode = APIC_DM_LOWEST;
+}
+
+int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi)
+{
+	struct vmm_irq irq;
+
+	decode(msi, &irq);
+	return vmm_irq_send(vm, &irq, NULL);
+}
+
+/* One vCPU by its id; also the answer to most messages. */
+static int send_physical(struct vmm_vm *vm, const struct vmm_irq *irq,
+			 const struct vmm_vcpu *but)
+{
+	struct vmm_vcpu *vcpu;
+	int accepted = 0;
+
+	rcu_read_lock();
+	vcpu = xa_load(&vm->vcpus, irq->dest);
+	if (vcpu && vcpu != but)
+		accepted = apic_deliver(vcpu, irq);
+	rcu_read_unlock();
+	return accepted;
+}
+
+/* Of those that match, the one that does the least important work. */
+static int send_lowest(struct vmm_vm *vm, const struct vmm_irq *irq)
+{
+	struct vmm_vcpu *vcpu, *best = NULL;
+	u32 priority, lowest = ~0U;
+	int accepted = 0;
+	unsigned long id;
+
+	rcu_read_lock();
+	xa_for_each(&vm->vcpus, id, vcpu) {
+		if (!apic_matches(vcpu, irq) || !apic_takes_vectors(vcpu))
+			continue;
+		priority = apic_priority(vcpu->apic);
+		if (priority < lowest) {
+			lowest = priority;
+			best = vcpu;
+		}
+	}
+	if (best)
+		accepted = apic_deliver(best, irq);
+	rcu_read_unlock();
+	return accepted;
+}
+
+int vmm_irq_send(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but)
+{
+	u32 everyone = irq->wide ? ~0U : APIC_ALL_CPUS;
+	struct vmm_vcpu *vcpu;
+	int accepted = 0;
+	unsigned long id;
+
+	if (irq->mode == APIC_DM_LOWEST)
+		return send_lowest(vm, irq);
+	if (irq->dest == everyone)
+		return vmm_irq_broadcast(vm, irq, but);
+	if (!irq->logical)
+		return send_physical(vm, irq, but);
+	rcu_read_lock();
+	xa_for_each(&vm->vcpus, id, vcpu)
+		if (vcpu != but && apic_matches(vcpu, irq))
+			accepted += apic_deliver(vcpu, irq);
+	rcu_read_unlock();
+	return accepted;
+}
+
+int vmm_irq_broadcast(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but)
+{
+	struct vmm_vcpu *vcpu;
+	int accepted = 0;
+	unsigned long id;
+
+	rcu_read_lock();
+	xa_for_each(&vm->vcpus, id, vcpu)
+		if (vcpu != but)
+			accepted += apic_deliver(vcpu, irq);
+	rcu_read_unlock();
+	return accepted;
+}

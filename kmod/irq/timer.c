@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The timer of a local APIC: an hrtimer that sets the bit of LVTT's vector.
+ * Counting modes run in host time; the deadline mode is a time of the guest's
+ * TSC, turned into host time when it is armed. A count is one cycle of the TSC
+ * before the divider: cpuid.c tells guests so.
+ *
+ * The callback runs in interrupt context and touches only @expires, @tsc_deadline
+ * and what apic_local() does. The thread stops the timer, waiting for a callback
+ * under way, before it changes anything the callback reads. docs/locking.md: the
+ * hrtimer is the last in the order, nothing is taken inside.
+ */
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <asm/tsc.h>
+
+#include "irq.h"
+
+/* ns = cycles * NS_KHZ / kHz */
+#define NS_KHZ			(NSEC_PER_SEC / 1000)
+
+/*
+ * A periodic timer costs the host an interrupt a period without the guest having
+ * to run. 10,000 a second is ten times what a guest kernel asks for.
+ */
+#define MIN_PERIOD_NS		(100 * NSEC_PER_USEC)
+
+/* A deadline further away is not armed: no multiplication below overflows. */
+#define MAX_DELTA_NS		(365ULL * 24 * 3600 * NSEC_PER_SEC)
+
+static u64 tsc_to_ns(u64 cycles)
+{
+	return mul_u64_u64_div_u64(cycles, NS_KHZ, tsc_khz);
+}
+
+static u64 ns_to_tsc(u64 ns)
+{
+	return mul_u64_u64_div_u64(ns, tsc_khz, NS_KHZ);
+}
+
+/* "Divide Configuration Register": bits 3, 1 and 0; 7 divides by 1. */
+static unsigned int shift_of(u32 tdcr)
+{
+	u32 value = (tdcr & 3) | (tdcr & 8) >> 1;
+
+	return (value + 1) & 7;
+}
+
+static u64 count_to_ns(const struct vmm_apic *apic, u32 count)
+{
+	return tsc_to_ns((u64)count << shift_of(apic_get(apic, APIC_TDCR)));
+}
+
+static bool is_periodic(const struct vmm_apic *apic)
+{
+	return (apic_get(apic, APIC_LVTT) & APIC_LVT_TIMER_PERIODIC) &&
+	       !apic_timer_by_deadline(apic);
+}
+
+bool apic_timer_by_deadline(const struct vmm_apic *apic)
+{
+	return apic_get(apic, APIC_LVTT) & APIC_LVT_TIMER_TSCDEADLINE;
+}
+
+static enum hrtimer_restart expired(struct hrtimer *timer)
+{
+	struct vmm_apic *apic = container_of(timer, struct vmm_apic, timer);
+
+	/* IRR before the timer reads as stopped: pairs with vmm_apic_get_state(). */
+	apic_local(apic, APIC_LVTT);
+	smp_wmb();
+	WRITE_ONCE(apic->tsc_deadline, 0);
+	if (!is_periodic(apic) || !READ_ONCE(apic->expires)) {
+		WRITE_ONCE(apic->expires, 0);
+		return HRTIMER_NORESTART;
+	}
+	hrtimer_forward_now(timer, ns_to_ktime(READ_ONCE(apic->period)));
+	WRITE_ONCE(apic->expires, ktime_to_ns(hrtimer_get_expires(timer)));
+	return HRTIMER_RESTART;
+}
+
+void apic_timer_create(struct vmm_apic *apic)
+{
+	hrtimer_init(&apic->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
+	apic->timer.function = expired;
+}
+
+void apic_timer_stop(struct vmm_apic *apic)
+{
+	hrtimer_cancel(&apic->timer);
+	WRITE_ONCE(apic->expires, 0);
+}
+
+static void start_at(struct vmm_apic *apic, u64 expires)
+{
+	hrtimer_start(&apic->timer, ns_to_ktime(expires), HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+/* Let the running count-down end in @ns, the ones after it (if any) by TMICT. */
+static void run(struct vmm_apic *apic, u64 ns)
+{
+	u64 period = count_to_ns(apic, apic_get(apic, APIC_TMICT));
+
+	WRITE_ONCE(apic->period, max_t(u64, period, MIN_PERIOD_NS));
+	if (is_periodic(apic) && period < MIN_PERIOD_NS)
+		ns = MIN_PERIOD_NS;
+	ns += ktime_get_ns();
+	WRITE_ONCE(apic->expires, ns);
+	start_at(apic, ns);
+}
+
+void apic_timer_count(struct vmm_apic *apic, u32 count)
+{
+	apic_timer_stop(apic);
+	if (count)
+		run(apic, count_to_ns(apic, count));
+}
+
+u32 apic_timer_left(const struct vmm_apic *apic)
+{
+	u64 expires = READ_ONCE(apic->expires);
+	s64 left = expires - ktime_get_ns();
+	u64 count;
+
+	if (!expires || apic_timer_by_deadline(apic))
+		return 0;
+	/* The callback is late: a periodic timer counts already again. */
+	if (left <= 0)
+		left = is_periodic(apic) ? apic->period - (u64)-left % apic->period : 0;
+	count = ns_to_tsc(left) >> shift_of(apic_get(apic, APIC_TDCR));
+	/* Not 0 while it is armed: whoever restores 0 has a stopped timer. */
+	return clamp_t(u64, count, 1, apic_get(apic, APIC_TMICT));
+}
+
+void apic_timer_divide(struct vmm_apic *apic, u32 tdcr)
+{
+	u32 left = apic_timer_left(apic);
+
+	/* Bit 2 is reserved and not in the mask of the register. */
+	if (!READ_ONCE(apic->expires) || apic_timer_by_deadline(apic)) {
+		apic_set(apic, APIC_TDCR, tdcr);
+		return;
+	}
+	apic_timer_stop(apic);
+	apic_set(apic, APIC_TDCR, tdcr);
+	apic_timer_count(apic, left);
+}
+
+void apic_timer_mode(struct vmm_apic *apic, u32 lvtt)
+{
+	u32 changed = lvtt ^ apic_get(apic, APIC_LVTT);
+
+	/* "TSC-Deadline Mode": entering or leaving it disarms the timer. */
+	if (changed & APIC_LVT_TIMER_TSCDEADLINE) {
+		apic_timer_stop(apic);
+		WRITE_ONCE(apic->tsc_deadline, 0);
+		apic_set(apic, APIC_TMICT, 0);
+	}
+	apic_set(apic, APIC_LVTT, lvtt);
+}
+
+void apic_timer_deadline(struct vmm_apic *apic, u64 deadline)
+{
+	u64 now, delta;
+
+	if (!apic_timer_by_deadline(apic))
+		return;
+	apic_timer_stop(apic);
+	WRITE_ONCE(apic->tsc_deadline, deadline);
+	if (!deadline)
+		return;
+	now = vmm_guest_tsc(apic->vcpu);
+	if (deadline <= now) {
+		WRITE_ONCE(apic->tsc_deadline, 0);
+		apic_local(apic, APIC_LVTT);
+		return;
+	}
+	delta = deadline - now;
+	if (delta < ns_to_tsc(MAX_DELTA_NS))
+		/* One more, so that the guest never sees its deadline ahead. */
+		start_at(apic, ktime_get_ns() + tsc_to_ns(delta) + 1);
+}
