@@ -467,7 +467,7 @@ u32 vcpu_exit(struct vcpu *vcpu)
 	do {
 		error = vcpu_run(vcpu);
 	} while (error == -EINTR && !vcpu->run->immediate_exit);
-	if (error)
+	if (error && error != -EINTR)
 		die("VMM_RUN: expected an exit, got %s", strerror(-error));
 	if (is_out(vcpu->run, PORT_FAIL))
 		report_failure(vcpu);

@@ -110,8 +110,8 @@ int vcpu_set_msr(struct vcpu *vcpu, u32 index, u64 value);
 /* VMM_RUN: 0 or -errno. */
 int vcpu_run(struct vcpu *vcpu);
 /*
- * Run to the next exit but a signal's, and return its reason. What the guest says
- * with GUEST_FAIL() ends the test.
+ * Run to the next exit but a signal's, and return its reason; VMM_EXIT_INTR only
+ * with immediate_exit set. What the guest says with GUEST_FAIL() ends the test.
  */
 u32 vcpu_exit(struct vcpu *vcpu);
 /* The next exit must be @reason. */

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * HLT blocks the vCPU's thread and nothing but an event of the guest, a signal or
+ * immediate_exit ends that; what comes after is as the manuals say.
+ */
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define VECTOR	0x41
+
+static void send(struct vm *vm, u32 vector)
+{
+	struct vmm_msi msi = { .address = 0xfee00000, .data = vector };
+
+	if (VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi) != 1)
+		die("VMM_SIGNAL_MSI: expected 1 vCPU to take it, got 0");
+}
+
+static void guest_halt(void)
+{
+	guest_apic_enable();
+	guest_handlers[VECTOR] = guest_count_irq;
+	GUEST_SYNC(1);
+	sti_hlt();
+	cli();
+	GUEST_EQ(1, guest_irqs[VECTOR]);
+	GUEST_DONE();
+}
+
+TEST(blocks_and_an_msi_wakes_it)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+	struct runner runner;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	runner_wait_asleep(&runner, 10);
+	EXPECT_FALSE(runner.done);
+	send(vcpu->vm, VECTOR);
+	runner_join(&runner, 10);
+}
+
+TEST(a_halted_vcpu_costs_no_cpu_time)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+	struct rusage before, after;
+	struct runner runner;
+	long us;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	runner_wait_asleep(&runner, 10);
+	getrusage(RUSAGE_SELF, &before);
+	usleep(300000);
+	getrusage(RUSAGE_SELF, &after);
+	us = (after.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_utime.tv_sec -
+	      before.ru_stime.tv_sec) * 1000000L + after.ru_utime.tv_usec +
+		after.ru_stime.tv_usec - before.ru_utime.tv_usec - before.ru_stime.tv_usec;
+	EXPECT_GT(50000, us);
+	send(vcpu->vm, VECTOR);
+	runner_join(&runner, 10);
+}
+
+TEST(an_interrupt_before_hlt_is_not_lost)
+{
+	for (int i = 0; i < 200; i++) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+		struct runner runner;
+
+		vcpu_sync(vcpu, 1);
+		runner_start(&runner, vcpu);
+		if (i & 1)
+			usleep(i);
+		send(vcpu->vm, VECTOR);
+		runner_join(&runner, 10);
+		vm_free(vcpu->vm);
+		vcpu_free(vcpu);
+	}
+}
+
+static void alarm_in(u32 us)
+{
+	struct itimerval timer = { .it_value.tv_usec = us };
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+TEST(a_signal_interrupts_it_and_it_stays_halted)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+	struct vmm_state state;
+
+	catch_signal(SIGALRM);
+	vcpu_sync(vcpu, 1);
+	for (int i = 0; i < 3; i++) {
+		alarm_in(20000);
+		EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+		EXPECT_EQ(VMM_EXIT_INTR, vcpu->run->exit_reason);
+		vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+		EXPECT_EQ(VMM_MP_HALTED, state.events.mp_state);
+	}
+	send(vcpu->vm, VECTOR);
+	vcpu_done(vcpu);
+}
+
+TEST(immediate_exit_does_not_block)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+
+	vcpu_sync(vcpu, 1);
+	vcpu->run->immediate_exit = 1;
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+	vcpu->run->immediate_exit = 0;
+	send(vcpu->vm, VECTOR);
+	vcpu_done(vcpu);
+}
+
+TEST(setting_the_state_runnable_wakes_it)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
+	struct vmm_state state;
+
+	catch_signal(SIGALRM);
+	vcpu_sync(vcpu, 1);
+	alarm_in(20000);
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	state.events.mp_state = VMM_MP_RUNNABLE;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	/* It goes on behind the HLT and finds no interrupt counted. */
+	vcpu_exit(vcpu);
+	EXPECT_EQ(VMM_EXIT_PIO, vcpu->run->exit_reason);
+}
+
+static void guest_masked(void)
+{
+	guest_apic_enable();
+	guest_handlers[VECTOR] = guest_count_irq;
+	cli();
+	GUEST_SYNC(1);
+	__asm__ volatile("hlt");
+	GUEST_DONE();
+}
+
+TEST(a_masked_interrupt_does_not_end_it)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_masked);
+
+	catch_signal(SIGALRM);
+	vcpu_sync(vcpu, 1);
+	send(vcpu->vm, VECTOR);
+	alarm_in(50000);
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+}
+
+static void count_nmi(struct guest_frame *frame)
+{
+	guest_irqs[frame->vector]++;
+}
+
+static void guest_nmi(void)
+{
+	guest_handlers[VEC_NMI] = count_nmi;
+	cli();
+	GUEST_SYNC(1);
+	__asm__ volatile("hlt");
+	GUEST_EQ(1, guest_irqs[VEC_NMI]);
+	GUEST_DONE();
+}
+
+TEST(an_nmi_ends_it_with_interrupts_off)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_nmi);
+	struct runner runner;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	runner_wait_asleep(&runner, 10);
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	runner_join(&runner, 10);
+}
+
+TEST(a_vcpu_that_nobody_started_blocks)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new_reset(vm, 1);
+
+	catch_signal(SIGALRM);
+	alarm_in(30000);
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+}
+
+static void guest_user_hlt(void)
+{
+	GUEST_TRY("hlt", "a"(0) : "memory");
+}
+
+static void guest_hlt_cpl3(void)
+{
+	guest_call_user(guest_user_hlt);
+	GUEST_EQ(VEC_GP, guest_fault.vector);
+	GUEST_DONE();
+}
+
+TEST(hlt_is_gp_at_cpl_3)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_hlt_cpl3));
+}
+
+VMM_TEST_MAIN

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Interrupts from outside: messages and irqfds reach the handler once each, not
+ * before the guest allows them, in the order of their priority; NMIs do not nest.
+ */
+#include <sys/eventfd.h>
+
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define LOW	0x31
+#define MIDDLE	0x52
+#define HIGH	0x73
+
+static int send(struct vm *vm, u32 vector)
+{
+	struct vmm_msi msi = { .address = 0xfee00000, .data = vector };
+
+	return VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi);
+}
+
+static volatile u64 order[64];
+static volatile u32 taken;
+
+static void note(struct guest_frame *frame)
+{
+	order[taken++ & 63] = frame->vector;
+	guest_eoi();
+}
+
+static void setup(void)
+{
+	guest_apic_enable();
+	guest_handlers[LOW] = note;
+	guest_handlers[MIDDLE] = note;
+	guest_handlers[HIGH] = note;
+}
+
+static void guest_masked(void)
+{
+	setup();
+	GUEST_SYNC(1);
+	GUEST_EQ(0, taken);
+	/* The instruction behind STI still runs before the interrupt. */
+	__asm__ volatile("sti; movl taken, %%eax; movl %%eax, %0; nop"
+			 : "=m"(order[60]) : : "eax", "memory");
+	GUEST_EQ(0, (u32)order[60]);
+	GUEST_EQ(1, taken);
+	GUEST_EQ(LOW, order[0]);
+	GUEST_DONE();
+}
+
+TEST(waits_for_sti_and_one_instruction_more)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_masked);
+
+	vcpu_sync(vcpu, 1);
+	EXPECT_EQ(1, send(vcpu->vm, LOW));
+	vcpu_done(vcpu);
+}
+
+static void guest_mov_ss(void)
+{
+	u64 before;
+
+	setup();
+	GUEST_SYNC(1);
+	__asm__ volatile("movl %%ss, %%ecx; pushfq; orq $0x200, (%%rsp); popfq"
+			 : : : "rcx", "memory");
+	before = taken;
+	GUEST_EQ(1, before);
+	GUEST_DONE();
+}
+
+TEST(popf_opens_without_a_shadow)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_mov_ss);
+
+	vcpu_sync(vcpu, 1);
+	send(vcpu->vm, LOW);
+	vcpu_done(vcpu);
+}
+
+TEST(a_second_one_of_the_same_vector_is_merged)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_masked);
+
+	vcpu_sync(vcpu, 1);
+	EXPECT_EQ(1, send(vcpu->vm, LOW));
+	EXPECT_EQ(0, send(vcpu->vm, LOW));
+	vcpu_done(vcpu);
+}
+
+static void guest_priority(void)
+{
+	setup();
+	GUEST_SYNC(1);
+	sti();
+	cpu_relax();
+	cli();
+	GUEST_EQ(3, taken);
+	GUEST_EQ(HIGH, order[0]);
+	GUEST_EQ(MIDDLE, order[1]);
+	GUEST_EQ(LOW, order[2]);
+	GUEST_DONE();
+}
+
+TEST(the_highest_comes_first)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_priority);
+
+	vcpu_sync(vcpu, 1);
+	send(vcpu->vm, LOW);
+	send(vcpu->vm, HIGH);
+	send(vcpu->vm, MIDDLE);
+	vcpu_done(vcpu);
+}
+
+static void nested_low(struct guest_frame *frame)
+{
+	order[taken++ & 63] = frame->vector;
+	/* Open again: only what is above this one's class may come. */
+	sti();
+	cpu_relax();
+	cli();
+	order[taken++ & 63] = frame->vector | 0x1000;
+	guest_eoi();
+}
+
+static void guest_nested(void)
+{
+	setup();
+	guest_handlers[MIDDLE] = nested_low;
+	GUEST_SYNC(1);
+	sti();
+	cpu_relax();
+	GUEST_SYNC(2);		/* interrupts are open: all three are taken by now */
+	cli();
+	GUEST_EQ(1, taken >= 4);
+	GUEST_EQ(MIDDLE, order[0]);
+	GUEST_EQ(HIGH, order[1]);
+	GUEST_EQ(MIDDLE | 0x1000, order[2]);
+	GUEST_EQ(LOW, order[3]);
+	GUEST_DONE();
+}
+
+static void nested_send(struct guest_frame *frame)
+{
+	order[taken++ & 63] = frame->vector;
+	GUEST_SYNC(0x52);	/* the host sends the other two now */
+	sti();
+	cpu_relax();
+	cli();
+	order[taken++ & 63] = frame->vector | 0x1000;
+	guest_eoi();
+}
+
+static void guest_in_service(void)
+{
+	guest_nested();
+}
+
+TEST(an_interrupt_in_service_holds_back_its_class_until_eoi)
+{
+	struct vm *vm;
+	struct vcpu *vcpu;
+
+	(void)nested_send;
+	vm = vm_new();
+	vcpu = vcpu_new(vm, 0, guest_in_service);
+	vcpu_sync(vcpu, 1);
+	/* Only MIDDLE first; the others while its handler runs. */
+	guest_var(vm, guest_handlers[MIDDLE]) = nested_send;
+	send(vm, MIDDLE);
+	vcpu_sync(vcpu, 0x52);
+	send(vm, LOW);
+	send(vm, HIGH);
+	vcpu_sync(vcpu, 2);
+	vcpu_done(vcpu);
+}
+
+static void guest_tpr(void)
+{
+	setup();
+	write_cr8(5);
+	GUEST_EQ(0x50, apic_read(APIC_TPR));
+	GUEST_SYNC(1);
+	sti();
+	cpu_relax();
+	GUEST_EQ(1, taken);
+	GUEST_EQ(HIGH, order[0]);	/* LOW and MIDDLE are not above class 5 */
+	write_cr8(4);
+	cpu_relax();
+	GUEST_EQ(2, taken);
+	GUEST_EQ(MIDDLE, order[1]);
+	apic_write(APIC_TPR, 0x20);
+	GUEST_EQ(2, read_cr8());
+	cpu_relax();
+	GUEST_EQ(3, taken);
+	GUEST_DONE();
+}
+
+TEST(the_task_priority_holds_back_lower_classes)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_tpr);
+
+	vcpu_sync(vcpu, 1);
+	send(vcpu->vm, LOW);
+	send(vcpu->vm, MIDDLE);
+	send(vcpu->vm, HIGH);
+	vcpu_done(vcpu);
+}
+
+static void guest_count(void)
+{
+	setup();
+	guest_handlers[LOW] = guest_count_irq;
+	sti();
+	GUEST_SYNC(1);
+	for (;;)
+		cpu_relax();
+}
+
+static void wait_irqs(struct vm *vm, u32 vector, u64 want)
+{
+	u64 end = now_ns() + 10000000000UL;
+
+	while (guest_var(vm, guest_irqs[vector]) < want)
+		if (now_ns() > end)
+			die("vector %#x: expected %lu interrupts, got %lu", vector, want,
+			    guest_var(vm, guest_irqs[vector]));
+}
+
+TEST(a_running_guest_takes_each_at_once)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_count);
+	struct runner runner;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	for (u64 i = 1; i <= 200; i++) {
+		ASSERT_EQ(1, send(vcpu->vm, LOW));
+		wait_irqs(vcpu->vm, LOW, i);
+	}
+	runner_stop(&runner);
+	EXPECT_EQ(200, guest_var(vcpu->vm, guest_irqs[LOW]));
+}
+
+TEST(an_irqfd_sends_its_message_on_each_signal)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_count);
+	struct vmm_irqfd args = { .fd = eventfd(0, 0),
+				  .msi = { .address = 0xfee00000, .data = LOW } };
+	struct runner runner;
+	u64 one = 1;
+
+	VMM_MUST(vcpu->vm->fd, VMM_IRQFD, &args);
+	EXPECT_EQ(-EBUSY, vmm_call(vcpu->vm->fd, VMM_IRQFD, &args));
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	for (u64 i = 1; i <= 100; i++) {
+		ASSERT_EQ(8, write(args.fd, &one, 8));
+		wait_irqs(vcpu->vm, LOW, i);
+	}
+	args.flags = VMM_EVENTFD_REMOVE;
+	VMM_MUST(vcpu->vm->fd, VMM_IRQFD, &args);
+	EXPECT_EQ(-ENOENT, vmm_call(vcpu->vm->fd, VMM_IRQFD, &args));
+	ASSERT_EQ(8, write(args.fd, &one, 8));
+	usleep(20000);
+	runner_stop(&runner);
+	EXPECT_EQ(100, guest_var(vcpu->vm, guest_irqs[LOW]));
+}
+
+TEST(an_irqfd_is_removed_only_by_its_own_message)
+{
+	struct vm *vm = vm_new();
+	struct vmm_irqfd args = { .fd = eventfd(0, 0),
+				  .msi = { .address = 0xfee00000, .data = LOW } };
+
+	VMM_MUST(vm->fd, VMM_IRQFD, &args);
+	args.flags = VMM_EVENTFD_REMOVE;
+	args.msi.data = HIGH;
+	EXPECT_EQ(-ENOENT, vmm_call(vm->fd, VMM_IRQFD, &args));
+	args.msi.data = LOW;
+	EXPECT_EQ(0, vmm_call(vm->fd, VMM_IRQFD, &args));
+}
+
+TEST(an_irqfd_outlives_its_fd_and_not_its_vm)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_count);
+	struct vmm_irqfd args = { .fd = eventfd(0, 0),
+				  .msi = { .address = 0xfee00000, .data = LOW } };
+	int copy = dup(args.fd);
+	u64 one = 1;
+
+	VMM_MUST(vcpu->vm->fd, VMM_IRQFD, &args);
+	close(args.fd);
+	vcpu_sync(vcpu, 1);
+	ASSERT_EQ(8, write(copy, &one, 8));
+	vm_free(vcpu->vm);
+	vcpu_free(vcpu);
+	/* Nobody listens any more. */
+	ASSERT_EQ(8, write(copy, &one, 8));
+	close(copy);
+}
+
+TEST(there_is_room_for_the_promised_number_of_irqfds)
+{
+	struct vm *vm = vm_new_bare();
+	struct vmm_irqfd args = { .msi = { .address = 0xfee00000, .data = LOW } };
+	int made = 0;
+
+	for (; made < 500; made++) {
+		args.fd = eventfd(0, 0);
+		if (args.fd < 0)
+			break;
+		ASSERT_EQ(0, vmm_call(vm->fd, VMM_IRQFD, &args));
+	}
+	EXPECT_LT(100, made);
+}
+
+/* ---- to whom ---- */
+
+TEST(messages_go_to_the_apic_they_name)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *a = vcpu_new(vm, 0, guest_count), *b = vcpu_new(vm, 1, guest_count);
+	struct vmm_msi msi = { .address = 0xfee00000, .data = LOW };
+	struct vmm_state state;
+
+	vcpu_sync(a, 1);
+	vcpu_sync(b, 1);
+	msi.address = 0xfee01000;		/* APIC id 1 */
+	EXPECT_EQ(1, VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi));
+	vcpu_get(a, &state, VMM_STATE_LAPIC);
+	EXPECT_EQ(0, state.lapic.regs[APIC_IRR / 16 + LOW / 32]);
+	vcpu_get(b, &state, VMM_STATE_LAPIC);
+	EXPECT_EQ(1U << LOW % 32, state.lapic.regs[APIC_IRR / 16 + LOW / 32]);
+	msi.address = 0xfee05000;		/* nobody */
+	EXPECT_EQ(0, VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi));
+	msi.address = 0xfeeff000;		/* all */
+	msi.data = HIGH;
+	EXPECT_EQ(2, VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi));
+}
+
+TEST(a_disabled_apic_takes_nothing)
+{
+	struct vm *vm = vm_new();
+	struct vmm_msi msi = { .address = 0xfee00000, .data = LOW };
+
+	vcpu_new_reset(vm, 0);		/* software-disabled after power-up */
+	EXPECT_EQ(0, VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi));
+}
+
+/* ---- NMIs ---- */
+
+static volatile u32 nmis, depth, deepest;
+
+static void on_nmi(struct guest_frame *frame)
+{
+	nmis++;
+	if (++depth > deepest)
+		deepest = depth;
+	if (nmis == 1) {
+		GUEST_SYNC(0x11);		/* the host sends two more */
+		for (int i = 0; i < 100; i++)
+			cpu_relax();
+		GUEST_EQ(1, nmis);
+	}
+	depth--;
+}
+
+static void guest_nmi(void)
+{
+	guest_handlers[VEC_NMI] = on_nmi;
+	GUEST_SYNC(1);
+	cpu_relax();
+	GUEST_EQ(2, nmis);		/* those in the handler became one */
+	GUEST_EQ(1, deepest);
+	GUEST_DONE();
+}
+
+TEST(an_nmi_masks_further_ones_until_iret)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_nmi);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	vcpu_sync(vcpu, 0x11);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(1, state.events.nmi_masked);
+	EXPECT_EQ(0, state.events.nmi_pending);
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	/* A CPU holds one behind the one that is being served. */
+	EXPECT_EQ(1, state.events.nmi_pending);
+	vcpu_done(vcpu);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(0, state.events.nmi_masked);
+	EXPECT_EQ(0, state.events.nmi_pending);
+}
+
+static void guest_nmi_set(void)
+{
+	guest_handlers[VEC_NMI] = note;
+	GUEST_EQ(0, taken);
+	__asm__ volatile("movq %%rsp, %%rax; pushq %1; pushq %%rax; pushfq; pushq %0;"
+			 "pushq $1f; iretq; 1:" : : "i"(SEL_CODE64), "i"(SEL_DATA) : "rax", "memory");
+	cpu_relax();
+	GUEST_EQ(1, taken);
+	GUEST_DONE();
+}
+
+TEST(masked_and_pending_can_be_set_from_outside)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_nmi_set);
+	struct vmm_state state;
+
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	state.events.nmi_masked = 1;
+	state.events.nmi_pending = 1;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	/* note() writes EOI in xAPIC mode: nothing is in service, nothing happens. */
+	vcpu_done(vcpu);
+}
+
+static void guest_nmi_loop(void)
+{
+	guest_handlers[VEC_NMI] = on_nmi;
+	nmis = 1;
+	GUEST_SYNC(1);
+	for (;;)
+		cpu_relax();
+}
+
+TEST(a_running_guest_takes_an_nmi_from_another_thread)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_nmi_loop);
+	struct runner runner;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	for (u32 i = 2; i < 50; i++) {
+		u64 end = now_ns() + 5000000000UL;
+
+		VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+		while (guest_var(vcpu->vm, nmis) < i)
+			ASSERT_LT(now_ns(), end);
+	}
+	runner_stop(&runner);
+}
+
+VMM_TEST_MAIN
