@@ -19,7 +19,7 @@
 #define DATA_PAGES	4u
 #define DATA_SIZE	(DATA_PAGES * PAGE)
 
-/* Offsets are known to the assembly below. */
+/* Offsets are known to emulate_native.S. */
 struct native {
 	uint64_t gpr[16];
 	uint64_t rflags;
@@ -29,48 +29,11 @@ struct native {
 	uint8_t xmm[16][16];
 };
 
-struct native native __attribute__((aligned(16), visibility("hidden")));
-void native_enter(void) __attribute__((visibility("hidden")));
-void native_leave(void) __attribute__((visibility("hidden")));
+extern struct native native;
 
-asm(".text\n"
-    "native_enter:\n"
-    "	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
-    "	mov %rsp, native+136(%rip)\n"
-    "	lea native+160(%rip), %rax\n"
-    "	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
-    "	movups \\n*16(%rax), %xmm\\n\n"
-    "	.endr\n"
-    "	push native+128(%rip)\n"
-    "	popf\n"
-    "	mov native+0(%rip), %rax\n	mov native+8(%rip), %rcx\n"
-    "	mov native+16(%rip), %rdx\n	mov native+24(%rip), %rbx\n"
-    "	mov native+32(%rip), %rsp\n	mov native+40(%rip), %rbp\n"
-    "	mov native+48(%rip), %rsi\n	mov native+56(%rip), %rdi\n"
-    "	mov native+64(%rip), %r8\n	mov native+72(%rip), %r9\n"
-    "	mov native+80(%rip), %r10\n	mov native+88(%rip), %r11\n"
-    "	mov native+96(%rip), %r12\n	mov native+104(%rip), %r13\n"
-    "	mov native+112(%rip), %r14\n	mov native+120(%rip), %r15\n"
-    "	jmp *native+144(%rip)\n"
-    "native_leave:\n"
-    "	mov %rax, native+0(%rip)\n	mov %rcx, native+8(%rip)\n"
-    "	mov %rdx, native+16(%rip)\n	mov %rbx, native+24(%rip)\n"
-    "	mov %rsp, native+32(%rip)\n	mov %rbp, native+40(%rip)\n"
-    "	mov %rsi, native+48(%rip)\n	mov %rdi, native+56(%rip)\n"
-    "	mov %r8, native+64(%rip)\n	mov %r9, native+72(%rip)\n"
-    "	mov %r10, native+80(%rip)\n	mov %r11, native+88(%rip)\n"
-    "	mov %r12, native+96(%rip)\n	mov %r13, native+104(%rip)\n"
-    "	mov %r14, native+112(%rip)\n	mov %r15, native+120(%rip)\n"
-    "	mov native+136(%rip), %rsp\n"
-    "	pushf\n"
-    "	pop native+128(%rip)\n"
-    "	cld\n"
-    "	lea native+160(%rip), %rax\n"
-    "	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
-    "	movups %xmm\\n, \\n*16(%rax)\n"
-    "	.endr\n"
-    "	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
-    "	ret\n");
+/* emulate_native.S: load all from native, jump to its code; it comes back to leave. */
+void native_enter(void);
+void native_leave(void);
 
 /*
  * The arena: a page of code, then DATA_SIZE bytes of operands, where addresses of
