@@ -320,11 +320,14 @@ static void compare(const struct guest *g, u64 gva, u32 access, struct tally *ta
 	tally->unreadable += want.outcome == PAGING_UNREADABLE;
 	if (same)
 		return;
-	if (tally->wrong++ < NOTES)
-		tap_note("cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx gva %#llx access %#x: expected %d/%#llx/%#x after %u reads, got %d/%#llx/%#x after %u",
-			 g->ctrl.cr0, g->ctrl.cr3, g->ctrl.cr4, g->ctrl.efer, gva, access,
-			 want.outcome, want.gpa, want.error, want.reads, got.outcome, got.gpa,
-			 got.error, got.reads);
+	if (tally->wrong++ >= NOTES)
+		return;
+	tap_note("cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx gva %#llx access %#x:", g->ctrl.cr0,
+		 g->ctrl.cr3, g->ctrl.cr4, g->ctrl.efer, gva, access);
+	tap_note("  expected outcome %d, gpa %#llx, error %#x after %u reads", want.outcome,
+		 want.gpa, want.error, want.reads);
+	tap_note("  got      outcome %d, gpa %#llx, error %#x after %u reads", got.outcome,
+		 got.gpa, got.error, got.reads);
 }
 
 /* ---- random tables ---- */
