@@ -233,12 +233,7 @@ static int write_pv(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u6
 #define RO	VMM_MSR_RO
 #define FAST	VMM_MSR_FAST
 
-#define CONST(msr, f, v)	{ (msr), (msr), (f) | FAST, MSR_CONST, .value = (v) }
-#define KEPT(msr, member, v) \
-	{ (msr), (msr), S | FAST, MSR_KEPT, offsetof(struct vmm_msr_state, member), .valid = (v) }
-#define HW(msr, f, v)		{ (msr), (msr), (f) | FAST, MSR_HW, .valid = (v) }
-#define CALL(msr, f, r, w)	{ (msr), (msr), (f), MSR_CALL, .read = (r), .write = (w) }
-
+#define ONE(msr)		.first = (msr), .last = (msr)
 #define X2APIC_FIRST	0x800
 #define X2APIC_LAST	0x8ff
 

@@ -32,6 +32,7 @@ struct vmm_vm *vmm_vm_create(void)
 	r = vmm_hw_get();
 	if (r)
 		return ERR_PTR(r);
+	preempt_notifier_inc();
 	r = -ENOMEM;
 	vm = kzalloc(vmm_ops->vm_size, GFP_KERNEL_ACCOUNT);
 	if (!vm)
@@ -68,6 +69,7 @@ out_mm:
 	mmdrop(vm->mm);
 	kfree(vm);
 out_hw:
+	preempt_notifier_dec();
 	vmm_hw_put();
 	return ERR_PTR(r);
 }
@@ -86,6 +88,7 @@ static void vm_destroy(struct kref *kref)
 	vmm_ops->vm_destroy(vm);
 	vmm_ioeventfd_release(vm);
 	vmm_slots_destroy(vm);
+	preempt_notifier_dec();
 	vmm_hw_put();
 	queue_work(free_queue, &vm->free_work);
 }

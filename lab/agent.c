@@ -5,8 +5,8 @@
  * the module can leave, and switches the machine off.
  *
  * Configuration comes from the kernel command line: lab.hv=vmm|kvm|none,
- * lab.line=<tty>, lab.tty=<rows>x<columns> (the command gets a terminal),
- * lab.term=<TERM>. The command is /lab/argv, each word ended by a NUL.
+ * lab.line=<tty>, lab.out=e9 (write to that port of the emulator instead of the
+ * line), lab.tty=<rows>x<columns> (the command gets a terminal), lab.term=<TERM>. The command is /lab/argv, each word ended by a NUL.
  *
  * Invariants: the agent writes to the line only whole frames; it never waits
  * for the command without serving the line; it ends in power-off, and if it
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -36,13 +37,15 @@
 #include "proto.h"
 
 #define ARGS_MAX	512
+/* Bytes written to this port appear on the standard output of Bochs. */
+#define DEBUG_PORT	0xe9
 #define VMM_MODULE	"/lib/modules/vmm.ko"
 /* What a killed process may take until it has closed the last VM. */
 #define UNLOAD_TRIES	100
 #define UNLOAD_WAIT_US	20000
 
 static struct {
-	int fd;
+	int fd, port;
 	unsigned char buf[LAB_HEADER + LAB_PAYLOAD];
 	size_t have;
 } line = { .fd = -1 };
@@ -65,12 +68,16 @@ static char cmdline[4096];
 
 /* ---- the line ---- */
 
-static void write_all(int fd, const void *data, size_t len)
+static void write_line(const void *data, size_t len)
 {
 	const char *p = data;
 
+	if (line.port) {
+		outsb(line.port, data, len);
+		return;
+	}
 	while (len) {
-		ssize_t n = write(fd, p, len);
+		ssize_t n = write(line.fd, p, len);
 
 		if (n < 0 && errno != EINTR)
 			return;
@@ -88,7 +95,7 @@ static void send_frame(enum lab_frame type, const void *data, size_t len)
 	frame[0] = type;
 	lab_put16(frame + 1, len);
 	memcpy(frame + LAB_HEADER, data, len);
-	write_all(line.fd, frame, LAB_HEADER + len);
+	write_line(frame, LAB_HEADER + len);
 }
 
 static void send_u32(enum lab_frame type, unsigned int v)
@@ -205,7 +212,12 @@ static void open_line(void)
 	t.c_cflag &= ~(CRTSCTS | HUPCL);
 	cfsetspeed(&t, B115200);
 	tcsetattr(line.fd, TCSANOW, &t);
-	write_all(line.fd, LAB_HELLO, strlen(LAB_HELLO));
+	if (!strcmp(option("lab.out", ""), "e9")) {
+		if (ioperm(DEBUG_PORT, 1, 1))
+			fail("cannot use port %#x: %s", DEBUG_PORT, strerror(errno));
+		line.port = DEBUG_PORT;
+	}
+	write_line(LAB_HELLO, strlen(LAB_HELLO));
 }
 
 static int load(const char *path)

@@ -93,13 +93,13 @@ static void show(const char *prefix, const char *line, size_t len)
 	fprintf(stderr, "%s%.*s\n", prefix, (int)len, line);
 }
 
-int hostlog_complaints(int fd)
+int hostlog_complaints(int fd, off_t from)
 {
 	size_t size;
 	char *text = map(fd, &size), *p, *end;
 	int count = 0, left = 0;
 
-	for (p = text; p && p < text + size; p = end + 1) {
+	for (p = text ? text + from : NULL; p && p < text + size; p = end + 1) {
 		end = memchr(p, '\n', text + size - p);
 		if (!end)
 			end = text + size;
@@ -114,6 +114,24 @@ int hostlog_complaints(int fd)
 	}
 	free(text);
 	return count;
+}
+
+int hostlog_panicked(int fd)
+{
+	static const char mark[] = "Kernel panic - not syncing";
+	static off_t seen;
+	char buf[8192];
+	ssize_t n;
+
+	while ((n = pread(fd, buf, sizeof(buf), seen)) > 0) {
+		if (memmem(buf, n, mark, strlen(mark)))
+			return 1;
+		if (n < (ssize_t)sizeof(mark))
+			return 0;
+		/* The mark may lie across two reads. */
+		seen += n - (ssize_t)strlen(mark);
+	}
+	return 0;
 }
 
 void hostlog_tail(int fd, int lines, const char *prefix)

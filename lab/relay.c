@@ -4,11 +4,15 @@
  * input, output and exit status are the relay's own.
  *
  *   relay [--layer FILE]... [--put FILE]... [--timeout S] [--boot-limit S]
- *         [--tty] [--no-ping] [--unlock FD] --emulator ARG... --command ARG...
+ *         [--tty] [--no-ping] [--unlock FD] [--off-status N] [--disk PROGRAM]
+ *         --emulator ARG... --command ARG...
  *
- * In the emulator's arguments @INITRD@ and @LOG@ stand for files that exist
- * only as descriptors of this process; the emulator's standard input and
- * output are the line to the agent (proto.h).
+ * In the emulator's arguments @INITRD@, @LOG@ and @DISK@ stand for files that
+ * exist only as descriptors of this process. The emulator's standard input and
+ * output are the line to the agent (proto.h); if the arguments have @PTY@, that
+ * terminal carries what goes to the agent instead. @DISK@ is what PROGRAM, called
+ * with the path of the initrd, writes to its standard output. N is the status
+ * with which the emulator reports that the host switched itself off.
  *
  * Exit status beside the command's own: see enum verdict.
  *
@@ -48,6 +52,8 @@ enum verdict {
 #define LIST_MAX	256
 #define TAIL_LINES	40
 #define PING_EVERY	2.0
+/* What a panic may take to print its trace, where it does not end the host. */
+#define PANIC_LIMIT	3.0
 /* A host without a sign of life for so long hangs; a slow one never did. */
 #define SILENCE_LIMIT	60.0
 /* From the command's end to the emulator's: power-off and nothing else. */
@@ -65,20 +71,24 @@ static struct {
 	char *layers[LIST_MAX], *puts[LIST_MAX];
 	int nr_layers, nr_puts;
 	double timeout, boot_limit;
-	int tty, ping, lock;
+	int tty, ping, lock, off_status;
+	char *disk;
 	char **emulator, **command;
 } opt = { .boot_limit = 60, .ping = 1, .lock = -1 };
 
 static struct {
 	pid_t pid;
 	int line;		/* -1 once the emulator closed it */
-	int initrd, log, errors;
+	int input;		/* line or pty */
+	int initrd, log, errors, disk;
+	char pty[64];
 	int wait_status, gone;
-} emu = { .line = -1 };
+} emu = { .line = -1, .input = -1 };
 
 static struct {
 	int hello, exited, status;
 	size_t matched;		/* bytes of LAB_HELLO seen so far */
+	off_t log_start;	/* where the log was then: before is not ours */
 	unsigned char buf[LAB_HEADER + LAB_PAYLOAD];
 	size_t have;
 	char failure[LAB_PAYLOAD + 1];
@@ -90,7 +100,7 @@ static int input_open = 1;
 static int caught;
 static struct termios saved;
 static int raw;
-static double started, last_sign, last_ping, exited_at;
+static double started, last_sign, last_ping, exited_at, panicked_at;
 
 /* ---- small things ---- */
 
@@ -229,8 +239,10 @@ static size_t seek_hello(const unsigned char *p, size_t len)
 			host.matched++;
 		host.hello = host.matched == strlen(hello);
 	}
-	if (host.hello)
+	if (host.hello) {
 		last_sign = now();
+		host.log_start = lseek(emu.log, 0, SEEK_END);
+	}
 	return i;
 }
 
@@ -238,7 +250,7 @@ static void take_from_host(const unsigned char *p, size_t len)
 {
 	size_t want, n;
 
-	while (len && !host.failure[0]) {
+	while (len && !host.exited) {
 		if (!host.hello) {
 			n = seek_hello(p, len);
 			p += n;
@@ -319,17 +331,23 @@ static void ping(double t)
 
 static char *substitute(char *arg)
 {
-	static const char *const names[] = { "@INITRD@", "@LOG@" };
-	int fds[] = { emu.initrd, emu.log };
-	char *new, *at;
-	int i;
+	char fd[3][32], *new, *at;
+	const struct {
+		const char *name, *value;
+	} table[] = {
+		{ "@INITRD@", fd[0] }, { "@LOG@", fd[1] }, { "@DISK@", fd[2] }, { "@PTY@", emu.pty },
+	};
+	size_t i;
 
-	for (i = 0; i < 2; i++) {
-		at = strstr(arg, names[i]);
+	sprintf(fd[0], "/dev/fd/%d", emu.initrd);
+	sprintf(fd[1], "/dev/fd/%d", emu.log);
+	sprintf(fd[2], "/dev/fd/%d", emu.disk);
+	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		at = strstr(arg, table[i].name);
 		if (!at)
 			continue;
-		if (asprintf(&new, "%.*s/dev/fd/%d%s", (int)(at - arg), arg, fds[i],
-			     at + strlen(names[i])) < 0)
+		if (asprintf(&new, "%.*s%s%s", (int)(at - arg), arg, table[i].value,
+			     at + strlen(table[i].name)) < 0)
 			_exit(EMULATOR_FAILED);
 		return new;
 	}
@@ -347,7 +365,7 @@ static void exec_emulator(int line, pid_t parent, const sigset_t *mask)
 	setsid();
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	dup2(line, 0);
+	dup2(emu.pty[0] ? open("/dev/null", O_RDONLY) : line, 0);
 	dup2(line, 1);
 	dup2(emu.errors, 2);
 	for (arg = opt.emulator; *arg; arg++)
@@ -357,11 +375,41 @@ static void exec_emulator(int line, pid_t parent, const sigset_t *mask)
 	_exit(EMULATOR_FAILED);
 }
 
+static int wants(const char *name)
+{
+	char **arg;
+
+	for (arg = opt.emulator; *arg; arg++)
+		if (strstr(*arg, name))
+			return 1;
+	return 0;
+}
+
+/* A terminal in raw mode; the slave stays open, or reading would fail early. */
+static int open_pty(void)
+{
+	struct termios t;
+	int slave;
+
+	emu.input = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (emu.input < 0 || grantpt(emu.input) || unlockpt(emu.input) ||
+	    ptsname_r(emu.input, emu.pty, sizeof(emu.pty)))
+		return -1;
+	slave = open(emu.pty, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (slave < 0 || tcgetattr(slave, &t))
+		return -1;
+	cfmakeraw(&t);
+	fcntl(emu.input, F_SETFL, O_NONBLOCK);
+	return tcsetattr(slave, TCSANOW, &t);
+}
+
 static int start_emulator(const sigset_t *mask)
 {
 	pid_t parent = getpid();
 	int pair[2];
 
+	if (wants("@PTY@") && open_pty())
+		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return -1;
 	emu.pid = fork();
@@ -372,7 +420,9 @@ static int start_emulator(const sigset_t *mask)
 	close(pair[1]);
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	emu.line = pair[0];
-	to_host.fd = pair[0];
+	if (emu.input < 0)
+		emu.input = pair[0];
+	to_host.fd = emu.input;
 	return 0;
 }
 
@@ -383,6 +433,25 @@ static void kill_emulator(void)
 	kill(emu.pid, SIGKILL);
 	waitpid(emu.pid, &emu.wait_status, 0);
 	emu.gone = 1;
+}
+
+static int build_disk(void)
+{
+	char initrd[64];
+	int status;
+	pid_t pid;
+
+	snprintf(initrd, sizeof(initrd), "/proc/%d/fd/%d", getpid(), emu.initrd);
+	pid = fork();
+	if (!pid) {
+		dup2(emu.disk, 1);
+		execl(opt.disk, opt.disk, initrd, NULL);
+		_exit(127);
+	}
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && !status)
+		return 0;
+	say("%s cannot build the disk", opt.disk);
+	return -1;
 }
 
 static int build_image(void)
@@ -402,12 +471,13 @@ static int build_image(void)
 			say("cannot use %s: %s", opt.layers[i], strerror(errno));
 			return -1;
 		}
+	emu.disk = image_file("disk");
 	if (image_add_run(emu.initrd, opt.command, opt.puts, &culprit)) {
 		say("cannot put %s into the host: %s", culprit,
 		    errno == EINVAL ? "not a regular file" : strerror(errno));
 		return -1;
 	}
-	return 0;
+	return opt.disk ? build_disk() : 0;
 }
 
 /* ---- the loop ---- */
@@ -448,6 +518,12 @@ static int out_of_time(double t)
 		say("%s", host.failure[0] ? host.failure : "the host hangs: it does not switch off");
 		return HOST_FAILED;
 	}
+	if (!panicked_at && hostlog_panicked(emu.log))
+		panicked_at = t;
+	if (panicked_at && t - panicked_at > PANIC_LIMIT) {
+		say("the host panicked");
+		return HOST_FAILED;
+	}
 	if (stuck)
 		last_sign = t;
 	if (opt.ping && host.hello && !host.exited && t - last_sign > SILENCE_LIMIT) {
@@ -467,16 +543,17 @@ static int relay(int sigfd)
 		int reading = input_open && host.hello && !host.exited && credit &&
 			      room(&to_host) > 2 * (LAB_HEADER + LAB_PAYLOAD);
 		struct pollfd p[] = {
-			{ emu.line, (full ? 0 : POLLIN) | (pending(&to_host) ? POLLOUT : 0), 0 },
+			{ emu.line, full ? 0 : POLLIN, 0 },
 			{ sigfd, POLLIN, 0 },
 			{ reading ? 0 : -1, POLLIN, 0 },
 			{ pending(&out) ? 1 : -1, POLLOUT, 0 },
 			{ pending(&err) ? 2 : -1, POLLOUT, 0 },
+			{ pending(&to_host) && emu.line >= 0 ? emu.input : -1, POLLOUT, 0 },
 		};
 
 		if (emu.gone && emu.line < 0 && !pending(&out) && !pending(&err))
 			return 0;
-		if (poll(p, 5, 500) < 0 && errno != EINTR)
+		if (poll(p, 6, 500) < 0 && errno != EINTR)
 			return HOST_FAILED;
 		if (p[1].revents)
 			serve_signal(sigfd);
@@ -487,7 +564,7 @@ static int relay(int sigfd)
 			return 128 + SIGPIPE;
 		if (p[2].revents)
 			read_input();
-		if (p[0].revents & POLLOUT)
+		if (p[5].revents & POLLOUT)
 			flush_some(&to_host, sizeof(to_host.buf));
 		if (!full && p[0].revents & (POLLIN | POLLHUP | POLLERR))
 			read_line();
@@ -505,7 +582,7 @@ static int emulator_failed(void)
 	if (WIFSIGNALED(emu.wait_status))
 		say("the emulator died of signal %d (%s): this tests nothing",
 		    WTERMSIG(emu.wait_status), strsignal(WTERMSIG(emu.wait_status)));
-	else if (WEXITSTATUS(emu.wait_status))
+	else if (WEXITSTATUS(emu.wait_status) != opt.off_status)
 		say("the emulator failed with status %d", WEXITSTATUS(emu.wait_status));
 	else
 		return 0;
@@ -520,7 +597,7 @@ static int judge(void)
 		hostlog_tail(emu.log, TAIL_LINES, "host: ");
 		return EMULATOR_FAILED;
 	}
-	if (hostlog_complaints(emu.log)) {
+	if (hostlog_complaints(emu.log, host.log_start)) {
 		say("%s", host.failure[0] ? host.failure :
 					    "the host's kernel complained: see above");
 		return HOST_FAILED;
@@ -528,6 +605,8 @@ static int judge(void)
 	if (host.exited && !host.failure[0])
 		return host.status;
 	hostlog_tail(emu.log, TAIL_LINES, "host: ");
+	if (opt.off_status && !host.failure[0])
+		hostlog_tail(emu.errors, TAIL_LINES, "emulator: ");
 	say("%s", host.failure[0] ? host.failure : "the host went down under the command");
 	return HOST_FAILED;
 }
@@ -561,6 +640,10 @@ static int parse(int argc, char **argv)
 			opt.layers[opt.nr_layers++] = argv[++i];
 		else if (!strcmp(arg, "--put") && opt.nr_puts < LIST_MAX - 1)
 			opt.puts[opt.nr_puts++] = argv[++i];
+		else if (!strcmp(arg, "--off-status"))
+			opt.off_status = atoi(argv[++i]);
+		else if (!strcmp(arg, "--disk"))
+			opt.disk = argv[++i];
 		else if (!strcmp(arg, "--timeout") && number(value, &opt.timeout))
 			i++;
 		else if (!strcmp(arg, "--boot-limit") && number(value, &opt.boot_limit))

@@ -91,11 +91,12 @@ static enum status create_devices(struct machine *machine)
 	};
 	for (unsigned int i = 0; i < DEVICE_COUNT; i++) {
 		const struct device_type *type = device_types[i];
+		struct bus *bus = type->mmio ? &machine->mmio : &machine->pio;
 		struct bus_range range = { type->start, type->size, &type->ops, NULL };
 
 		machine->device[i] = type->create(&machine->env);
 		range.device = machine->device[i];
-		if (!range.device || !bus_add(type->mmio ? &machine->mmio : &machine->pio, &range)) {
+		if (!range.device || !bus_add(bus, &range)) {
 			complain("cannot create the device %s: %s", type->name,
 				 range.device ? "its address is taken; report this" :
 						"no memory; free some");

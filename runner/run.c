@@ -22,8 +22,8 @@
 #define KICK_SIGNAL	SIGRTMIN
 
 enum next {
-	ENTER,		/* the guest goes on */
-	LEAVE,		/* the machine has ended */
+	GO_ON,		/* the guest goes on */
+	STOP,		/* the machine has ended */
 };
 
 struct exit_row {
@@ -84,7 +84,7 @@ struct machine_end machine_get_end(struct machine *machine)
 static enum next fail(struct vcpu *vcpu, enum status status, const char *what)
 {
 	machine_end(vcpu->machine, MACHINE_FAILED, status, what);
-	return LEAVE;
+	return STOP;
 }
 
 /* ---- accesses ---- */
@@ -98,7 +98,7 @@ static enum next serve_pio(struct vcpu *vcpu, struct vmm_run *run)
 		bus_write(bus, pio->port, pio->size, pio->data);
 	else
 		pio->data = bus_read(bus, pio->port, pio->size);
-	return ENTER;
+	return GO_ON;
 }
 
 static enum next serve_mmio(struct vcpu *vcpu, struct vmm_run *run)
@@ -110,7 +110,7 @@ static enum next serve_mmio(struct vcpu *vcpu, struct vmm_run *run)
 		bus_write(bus, mmio->gpa, mmio->size, mmio->data);
 	else
 		mmio->data = bus_read(bus, mmio->gpa, mmio->size);
-	return ENTER;
+	return GO_ON;
 }
 
 /* The emulator's accesses: the same buses, with the value in memory. */
@@ -151,7 +151,7 @@ static enum next serve_insn(struct vcpu *vcpu, struct vmm_run *run)
 	(void)run;
 	switch (vmm_emulate(vcpu->handle, &emul_ops, vcpu->machine)) {
 	case VMM_EMUL_OK:
-		return ENTER;
+		return GO_ON;
 	case VMM_EMUL_ERROR:
 		snprintf(what, sizeof(what), "emulating an instruction failed: %s",
 			 strerror(-vmm_emul_error(vcpu->handle)));
@@ -177,7 +177,7 @@ static enum next serve_intr(struct vcpu *vcpu, struct vmm_run *run)
 {
 	(void)vcpu;
 	(void)run;
-	return ENTER;
+	return GO_ON;
 }
 
 static enum next serve_shutdown(struct vcpu *vcpu, struct vmm_run *run)
@@ -241,7 +241,7 @@ static enum next run_once(struct vcpu *vcpu)
 	char what[128];
 
 	if (err == -EINTR || err == -EAGAIN)
-		return ENTER;
+		return GO_ON;
 	if (!err)
 		return exit_row(run->exit_reason)->serve(vcpu, run);
 	snprintf(what, sizeof(what), "running the guest failed: %s", strerror(-err));
@@ -261,7 +261,7 @@ static void *vcpu_thread(void *opaque)
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 
-	while (!atomic_load(&vcpu->machine->stopping) && run_once(vcpu) == ENTER)
+	while (!atomic_load(&vcpu->machine->stopping) && run_once(vcpu) == GO_ON)
 		;
 	return NULL;
 }

@@ -37,6 +37,8 @@ struct check {
 #define VALUE_OWN_PID	UINT64_MAX	/* replaced by getpid() */
 #define IOCTL_IS(nr)	{ 1, UINT32_MAX, nr }
 #define IOCTL_OF_TYPE(type) { 1, _IOC_TYPEMASK << _IOC_TYPESHIFT, (type) << _IOC_TYPESHIFT }
+/* glibc takes the second real-time signal for itself with the first thread. */
+#define LIBC_SIGNAL	(__SIGRTMIN + 1)
 #define NO_EXEC		{ 2, PROT_EXEC, 0 }
 #define THREAD		{ 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM }
 
@@ -72,6 +74,7 @@ static const struct rule {
 	{ SCMP_SYS(getrandom), ANY },	/* the heap's canaries */
 	/* threads and their signals */
 	{ SCMP_SYS(clone), THREAD },
+	{ SCMP_SYS(rt_sigaction), { 0, UINT32_MAX, LIBC_SIGNAL } },
 	{ SCMP_SYS(set_robust_list), ANY },
 	{ SCMP_SYS(rseq), ANY },
 	{ SCMP_SYS(sched_yield), ANY },

@@ -435,9 +435,6 @@ static u32 read_ppr(const struct vmm_apic *apic)
 #define LINT_BITS	(LVT_BITS | APIC_LVT_LEVEL_TRIGGER | APIC_INPUT_POLARITY)
 #define LVTERR_BITS	(APIC_LVT_MASKED | APIC_VECTOR_MASK)
 
-#define VECTORS(offset) \
-	[APIC_N(offset) ... APIC_N(offset) + APIC_ISR_NR - 1] = { .access = R }
-
 /* No @read, no @write: plain storage. */
 static const struct apic_reg {
 	u8 access;
@@ -455,9 +452,7 @@ static const struct apic_reg {
 	[APIC_N(APIC_LDR)]	= { R | W1, APIC_LDR_MASK },
 	[APIC_N(APIC_DFR)]	= { R1 | W1, ~APIC_DFR_ONES, .write = write_dfr },
 	[APIC_N(APIC_SPIV)]	= { R | W, SPIV_BITS, .write = write_spiv },
-	VECTORS(APIC_ISR),
-	VECTORS(APIC_TMR),
-	VECTORS(APIC_IRR),
+	[APIC_N(APIC_ISR) ... APIC_N(APIC_ESR) - 1] = { R },	/* ISR, TMR, IRR */
 	[APIC_N(APIC_ESR)]	= { R | W, .write = write_esr },
 	[APIC_N(APIC_ICR)]	= { R | W, ICR_BITS, .write = write_icr },
 	[APIC_N(APIC_ICR2)]	= { R1 | W1, 0xff000000 },

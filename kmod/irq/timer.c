@@ -66,8 +66,8 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 {
 	struct vmm_apic *apic = container_of(timer, struct vmm_apic, timer);
 
-	/* IRR before the timer reads as stopped: pairs with vmm_apic_get_state(). */
 	apic_local(apic, APIC_LVTT);
+	/* IRR before the timer reads as stopped: pairs with vmm_apic_get_state(). */
 	smp_wmb();
 	WRITE_ONCE(apic->tsc_deadline, 0);
 	if (!is_periodic(apic) || !READ_ONCE(apic->expires)) {

@@ -62,6 +62,8 @@ static const struct mode_row {
 	},
 };
 
+static const enum vmm_sreg data_segments[] = { VMM_DS, VMM_ES, VMM_SS, VMM_FS, VMM_GS };
+
 static struct vmm_segment flat(uint16_t selector, uint16_t attr)
 {
 	return (struct vmm_segment) { .limit = UINT32_MAX, .selector = selector, .attr = attr };
@@ -80,8 +82,8 @@ void boot_cpu_state(const struct boot_plan *plan, struct vmm_state *state)
 	state->regs.gpr[mode->info] = plan->info;
 
 	seg[VMM_CS] = flat(SEL_CODE, mode->code_attr);
-	seg[VMM_DS] = seg[VMM_ES] = seg[VMM_SS] = flat(SEL_DATA, ATTR_DATA);
-	seg[VMM_FS] = seg[VMM_GS] = seg[VMM_DS];
+	for (size_t i = 0; i < sizeof(data_segments) / sizeof(data_segments[0]); i++)
+		seg[data_segments[i]] = flat(SEL_DATA, ATTR_DATA);
 	seg[VMM_LDTR].attr = VMM_SEG_UNUSABLE;
 	seg[VMM_TR] = (struct vmm_segment) { .limit = TSS_LIMIT, .selector = SEL_TSS,
 					     .attr = ATTR_TSS };

@@ -20,10 +20,26 @@ static const struct boot_format *const formats[] = {
 };
 
 /*
- * A panicked kernel would hang for ever: let it restart at once, which the machine
- * then tells from a wanted restart. The user's own panic= goes before.
+ * Words for Linux that go behind the user's, unless the user says otherwise with a
+ * word of the same start.
  */
-#define PANIC_OPTION	"panic=-1"
+static const struct {
+	const char *start, *word;
+} defaults[] = {
+	/*
+	 * A panicked kernel would hang for ever: let it restart at once, which the
+	 * machine then tells from a wanted restart.
+	 */
+	{ "panic=", "panic=-1" },
+	/*
+	 * On hardware-reduced ACPI Linux expects EFI to restart the machine, and
+	 * without EFI jumps into a BIOS; the reset register is the way here.
+	 */
+	{ "reboot=", "reboot=acpi" },
+};
+
+/* Room for all of them, each behind a space. */
+#define DEFAULTS_SIZE	32
 
 static enum status detect(const struct image *kernel, struct boot_plan *plan)
 {
@@ -134,12 +150,12 @@ static enum status place_initrd(struct boot_plan *plan, const struct image *init
 
 /* ---- command line ---- */
 
-/* Is there a word that starts with "panic="? */
-static bool has_panic_option(const char *append)
+/* Is there a word in @append that starts with @start? */
+static bool has_word(const char *append, const char *start)
 {
 	const char *at = append;
 
-	while ((at = strstr(at, "panic="))) {
+	while ((at = strstr(at, start))) {
 		if (at == append || at[-1] == ' ')
 			return true;
 		at++;
@@ -149,15 +165,16 @@ static bool has_panic_option(const char *append)
 
 static void compose_cmdline(struct boot_plan *plan, const char *append)
 {
-	size_t len = strlen(append);
+	char *end = stpcpy(plan->cmdline, append);
 
-	memcpy(plan->cmdline, append, len + 1);
-	if (!has_panic_option(append)) {
-		if (len)
-			strcat(plan->cmdline, " ");
-		strcat(plan->cmdline, PANIC_OPTION);
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+		if (has_word(append, defaults[i].start))
+			continue;
+		if (end != plan->cmdline)
+			*end++ = ' ';
+		end = stpcpy(end, defaults[i].word);
 	}
-	plan->cmdline_len = strlen(plan->cmdline);
+	plan->cmdline_len = end - plan->cmdline;
 }
 
 static enum status check_cmdline(const struct boot_plan *plan)
@@ -218,7 +235,7 @@ static enum status fill_plan(const struct boot_source *source, const struct ram 
 enum status boot_plan(const struct boot_source *source, const struct ram *ram,
 		      struct boot_plan **plan)
 {
-	size_t room = strlen(source->append) + sizeof(" " PANIC_OPTION);
+	size_t room = strlen(source->append) + 1 + DEFAULTS_SIZE;
 	enum status status;
 
 	*plan = calloc(1, sizeof(**plan) + room);

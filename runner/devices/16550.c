@@ -28,7 +28,7 @@
 #define IIR_FIFOS	0xc0	/* both bits on: a 16550A whose FIFOs work */
 #define LSR_ERRORS	(UART_LSR_OE | UART_LSR_PE | UART_LSR_FE | UART_LSR_BI)
 #define MSR_ALWAYS	(UART_MSR_CTS | UART_MSR_DSR | UART_MSR_DCD)
-#define MCR_VALID	(UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT1 | UART_MCR_OUT2 | UART_MCR_LOOP)
+#define MCR_VALID	0x1f	/* the register's other bits are always 0 */
 #define TRIGGER_SHIFT	6
 
 static const uint8_t triggers[] = { 1, 4, 8, 14 };
