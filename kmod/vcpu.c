@@ -320,7 +320,7 @@ static int before_entry(struct vmm_vcpu *vcpu)
 	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
 		vmm_pv_update_clock(vcpu);
 	if (__xfer_to_guest_mode_work_pending())
-		return xfer_to_guest_mode_handle_work(NULL) ? leave_for_signal(vcpu) : 0;
+		return vmm_guest_work() ? leave_for_signal(vcpu) : 0;
 	return 0;
 }
 

@@ -71,7 +71,7 @@ enum vmm_exit_kind {
 	VMM_X_MSR_READ,
 	VMM_X_MSR_WRITE,
 	VMM_X_CR,		/* cr.* */
-	VMM_X_DR,		/* dr.*: DR0 to DR3; the others live in hardware */
+	VMM_X_DR,		/* dr.*: DR0 to DR3, writes of DR7; the rest lives in hardware */
 	VMM_X_XSETBV,
 	VMM_X_HYPERCALL,
 	VMM_X_MEMORY,		/* memory.* */
@@ -276,6 +276,9 @@ static inline void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request req)
 	smp_mb__after_atomic();
 }
 
+/* ---- work.c ---- */
+int vmm_guest_work(void);	/* [sleep] what waits for the thread; -EINTR: a signal */
+
 /* ---- state.c: the cache of sections; GET_STATE, SET_STATE ---- */
 static inline void vmm_pull(struct vmm_vcpu *vcpu, u64 mask)
 {
@@ -303,6 +306,7 @@ int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value);
+int vmm_set_dr7(struct vmm_vcpu *vcpu, u64 value);
 /* Needs sections CTRL and CS. */
 enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu);
 unsigned int vmm_cpl(const struct vmm_vcpu *vcpu);
