@@ -402,24 +402,34 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	return VMM_ENTER;
 }
 
+static int write_dr(struct vmm_vcpu *vcpu, u8 dr, u64 value)
+{
+	/* DR5 exits only where it is another name of DR7. */
+	if (dr == 5 || dr == 7)
+		return vmm_set_dr7(vcpu, value);
+	vcpu->debug.dr[dr & 3] = value;
+	return 0;
+}
+
 static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	u8 bytes[INSN_MAX_LENGTH];
 	enum insn_mode mode;
 	struct insn insn;
 	unsigned int n;
-	u64 *dr;
+	u64 value;
 
 	n = fetch(vcpu, bytes, &mode, false);
-	if (insn_decode(bytes, n, mode, &insn) || insn.reg > 3)
+	if (insn_decode(bytes, n, mode, &insn))
 		return VMM_ENTER;
-	dr = &vcpu->debug.dr[insn.reg];
 	if (insn.class == INSN_MOV_TO_DR) {
-		*dr = vcpu->regs.gpr[insn.rm];
+		value = vcpu->regs.gpr[insn.rm];
 		if (mode != INSN_MODE_64)
-			*dr = (u32)*dr;
-	} else if (insn.class == INSN_MOV_FROM_DR) {
-		write_gpr(vcpu, insn.rm, *dr, mode == INSN_MODE_64 ? 8 : 4);
+			value = (u32)value;
+		if (write_dr(vcpu, insn.reg, value))
+			return raise_gp(vcpu);
+	} else if (insn.class == INSN_MOV_FROM_DR && insn.reg < 4) {
+		write_gpr(vcpu, insn.rm, vcpu->debug.dr[insn.reg], mode == INSN_MODE_64 ? 8 : 4);
 	} else {
 		return VMM_ENTER;
 	}

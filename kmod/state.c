@@ -165,10 +165,9 @@ static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
 	return canonical(segs->gdt.base, ctrl->cr4) && canonical(segs->idt.base, ctrl->cr4);
 }
 
-/* Exceptions that push an error code */
+/* Exceptions that push an error code; guests have no CET and no encrypted state. */
 #define ERROR_VECTORS (BIT(X86_TRAP_DF) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | BIT(X86_TRAP_SS) | \
-		       BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_CP) | \
-		       BIT(X86_TRAP_VC) | BIT(30))
+		       BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | BIT(X86_TRAP_AC))
 
 static bool event_valid(const struct vmm_event *event)
 {
@@ -441,6 +440,20 @@ int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value)
 		return -EINVAL;
 	ctrl->efer = value;
 	ctrl_changed(vcpu, changed & EFER_NX);
+	return 0;
+}
+
+/* DR7: "Debug Control Register"; bits that read as 0 and as 1 */
+#define DR7_ALWAYS_0	0xd000ULL
+#define DR7_ALWAYS_1	0x0400ULL
+
+int vmm_set_dr7(struct vmm_vcpu *vcpu, u64 value)
+{
+	if (value >> 32)
+		return -EINVAL;
+	vmm_pull(vcpu, VMM_STATE_DEBUG);
+	vcpu->debug.dr7 = (value & ~DR7_ALWAYS_0) | DR7_ALWAYS_1;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
 	return 0;
 }
 

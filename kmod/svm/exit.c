@@ -26,6 +26,7 @@ static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_READ_CR0, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR0, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR4, VMM_X_CR),
+	KIND(SVM_EXIT_READ_CR8, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR8, VMM_X_CR),
 	KIND(SVM_EXIT_READ_DR0, VMM_X_DR),
 	KIND(SVM_EXIT_READ_DR1, VMM_X_DR),
@@ -35,6 +36,8 @@ static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_WRITE_DR1, VMM_X_DR),
 	KIND(SVM_EXIT_WRITE_DR2, VMM_X_DR),
 	KIND(SVM_EXIT_WRITE_DR3, VMM_X_DR),
+	KIND(SVM_EXIT_WRITE_DR5, VMM_X_DR),
+	KIND(SVM_EXIT_WRITE_DR7, VMM_X_DR),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_DB, VMM_X_EXCEPTION),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_AC, VMM_X_EXCEPTION),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_GP, VMM_X_EXCEPTION),
@@ -99,7 +102,8 @@ static void decode_pio(struct svm_vcpu *svm, struct vmm_exit *exit)
 	const struct vmcb_control_area *control = &svm->vmcb->control;
 	u64 info = control->exit_info_1;
 
-	if (info & (SVM_IOIO_STR_MASK | SVM_IOIO_REP_MASK)) {
+	/* REP counts for INS and OUTS only. */
+	if (info & SVM_IOIO_STR_MASK) {
 		exit->kind = VMM_X_PIO_STRING;
 		return;
 	}
