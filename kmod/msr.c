@@ -21,6 +21,11 @@
 
 #define MTRR_VARIABLE	8	/* pairs of base and mask: what firmware has had for long */
 
+/* The manual's names; the kernel's are of mixed case. */
+#define IA32_MTRRCAP		0xfe
+#define IA32_MTRR_PHYSBASE0	0x200	/* then PHYSMASK0, PHYSBASE1 ... */
+#define IA32_MTRR_DEF_TYPE	0x2ff
+
 struct vmm_msr_state {
 	u64 tsc_adjust;
 	u64 misc_enable;
@@ -43,7 +48,7 @@ enum msr_kind {
 
 struct msr_rule {
 	u32 first;
-	u32 last;
+	u32 more;		/* how many follow @first */
 	u8 flags;
 	u8 kind;
 	u16 offset;
@@ -95,7 +100,7 @@ static bool valid_mtrr(struct vmm_vcpu *vcpu, u32 index, u64 value)
 	u64 reserved = GENMASK_ULL(63, vmm_cpuid_phys_bits(vcpu));
 
 	/* Base and mask alternate. */
-	if ((index - MTRRphysBase_MSR(0)) & 1)
+	if ((index - IA32_MTRR_PHYSBASE0) & 1)
 		return !(value & (reserved | (~PAGE_MASK & ~MTRR_MASK_VALID)));
 	return !(value & (reserved | (~PAGE_MASK & ~MTRR_TYPE_BITS))) && memory_type(value);
 }
@@ -233,7 +238,11 @@ static int write_pv(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u6
 #define RO	VMM_MSR_RO
 #define FAST	VMM_MSR_FAST
 
-#define ONE(msr)		.first = (msr), .last = (msr)
+#define CONST(msr, f, v)	{ (msr), 0, (f) | FAST, MSR_CONST, .value = (v) }
+#define HW(msr, f, v)		{ (msr), 0, (f) | FAST, MSR_HW, .valid = (v) }
+#define CALL(msr, f, r, w)	{ (msr), 0, (f), MSR_CALL, .read = (r), .write = (w) }
+#define AT(member)		offsetof(struct vmm_msr_state, member)
+
 #define X2APIC_FIRST	0x800
 #define X2APIC_LAST	0x8ff
 
@@ -249,21 +258,22 @@ static const struct msr_rule rules[] = {
 	CALL(MSR_IA32_TSC_ADJUST, S | FAST, read_tsc_adjust, write_tsc_adjust),
 	CALL(MSR_IA32_UCODE_REV, FAST, read_microcode, write_nothing),
 	CONST(MSR_PLATFORM_INFO, RO, 0),
-	CONST(MSR_MTRRcap, RO, MTRR_CAP),
+	CONST(IA32_MTRRCAP, RO, MTRR_CAP),
 	HW(MSR_IA32_SYSENTER_CS, D | S, valid_u32),
 	HW(MSR_IA32_SYSENTER_ESP, D | S, valid_canonical),
 	HW(MSR_IA32_SYSENTER_EIP, D | S, valid_canonical),
 	CONST(MSR_IA32_MCG_CAP, RO, 0),
 	CONST(MSR_IA32_MCG_STATUS, 0, 0),
-	{ MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE, S | FAST, MSR_CALL,
+	{ MSR_IA32_MISC_ENABLE, 0, S | FAST, MSR_CALL,
 	  .valid = valid_misc_enable, .read = read_misc_enable, .write = write_misc_enable },
-	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, FAST, MSR_CONST, .valid = valid_debugctl },
-	{ MTRRphysBase_MSR(0), MTRRphysMask_MSR(MTRR_VARIABLE - 1), S | FAST, MSR_KEPT,
-	  offsetof(struct vmm_msr_state, mtrr), .valid = valid_mtrr },
+	{ MSR_IA32_DEBUGCTLMSR, 0, FAST, MSR_CONST, .valid = valid_debugctl },
+	{ IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE - 1, S | FAST, MSR_KEPT, AT(mtrr),
+	  .valid = valid_mtrr },
 	HW(MSR_IA32_CR_PAT, S, valid_pat),
-	KEPT(MSR_MTRRdefType, mtrr_type, valid_mtrr_type),
+	{ IA32_MTRR_DEF_TYPE, 0, S | FAST, MSR_KEPT, AT(mtrr_type),
+	  .valid = valid_mtrr_type },
 	CALL(MSR_IA32_TSC_DEADLINE, FAST, vmm_apic_msr_read, vmm_apic_msr_write),
-	{ X2APIC_FIRST, X2APIC_LAST, FAST, MSR_CALL,
+	{ X2APIC_FIRST, X2APIC_LAST - X2APIC_FIRST, FAST, MSR_CALL,
 	  .read = vmm_apic_msr_read, .write = vmm_apic_msr_write },
 	CALL(MSR_KVM_WALL_CLOCK_NEW, 0, read_pv, write_pv),
 	CALL(MSR_KVM_SYSTEM_TIME_NEW, S, read_pv, write_pv),
@@ -295,7 +305,7 @@ static const struct msr_rule *find(u32 index)
 
 		if (index < rule->first)
 			high = middle;
-		else if (index > rule->last)
+		else if (index - rule->first > rule->more)
 			low = middle + 1;
 		else
 			return rule;
@@ -413,15 +423,14 @@ bool vmm_msr_direct(unsigned int n, u32 *index)
 static unsigned int saved_indices(u32 *indices)
 {
 	const struct msr_rule *rule;
-	unsigned int n = 0;
-	u32 index;
+	unsigned int n = 0, i;
 
 	for (rule = rules; rule < rules + ARRAY_SIZE(rules); rule++) {
 		if (!(rule->flags & S))
 			continue;
-		for (index = rule->first; index <= rule->last; index++, n++)
+		for (i = 0; i <= rule->more; i++, n++)
 			if (indices)
-				indices[n] = index;
+				indices[n] = rule->first + i;
 	}
 	return n;
 }
