@@ -335,7 +335,8 @@ static void state_flows(void)
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_OK, "with all of it in the run page");
 	is(module.get_calls, 0, "no ioctl is needed");
 
-	run->sync_in = run->sync_out = 0;
+	run->sync_in = 0;
+	run->sync_out = 0;
 	module.state_error = -EIO;
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_ERROR, "a module that fails");
 	is(vmm_emul_error(vcpu), -EIO, "is quoted");

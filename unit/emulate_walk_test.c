@@ -109,7 +109,8 @@ static uint64_t build(const struct mode *m)
 	if (m->entry == 4)
 		frame &= UINT32_MAX;
 	memset(memory, 0, sizeof(memory));
-	readonly = contended = false;
+	readonly = false;
+	contended = false;
 	for (level = m->levels; level > m->leaf; level--)
 		entry_set(m, level, 0x1000 * (m->levels - level + 2) | W | P);
 	entry_set(m, m->leaf, frame | W | P | (m->leaf > 1 ? PS : 0));
@@ -177,7 +178,7 @@ static void oddities(void)
 	struct mode no_pse = modes[0];
 	uint64_t gpa;
 
-	is(emul_mark_accessed(&env, NULL, &off, GVA, true, GVA), 0, "without paging: nothing to do");
+	is(emul_mark_accessed(&env, NULL, &off, GVA, true, GVA), 0, "without paging: no tables");
 
 	gpa = build(&pse36) | 0x5ull << 32;
 	entry_set(&pse36, 2, entry_get(&pse36, 2) | 5 << 13);
