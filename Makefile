@@ -60,7 +60,7 @@ $(KERNELS:%=$(BUILD)/%/vmm.ko): $(BUILD)/%/vmm.ko: FORCE
 
 # ---- user space ---------------------------------------------------------
 
-subdir = $(if $(wildcard $@/Makefile),+@$(MAKE) --no-print-directory -C $@ O=$(BUILD),@:)
+subdir = $(if $(wildcard $@/Makefile),+@$(MAKE) --no-print-directory -s -C $@ O=$(BUILD),@:)
 
 lib:
 	$(subdir)

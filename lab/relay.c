@@ -335,7 +335,8 @@ static char *substitute(char *arg)
 	const struct {
 		const char *name, *value;
 	} table[] = {
-		{ "@INITRD@", fd[0] }, { "@LOG@", fd[1] }, { "@DISK@", fd[2] }, { "@PTY@", emu.pty },
+		{ "@INITRD@", fd[0] }, { "@LOG@", fd[1] },
+		{ "@DISK@", fd[2] }, { "@PTY@", emu.pty },
 	};
 	size_t i;
 
@@ -515,7 +516,8 @@ static int out_of_time(double t)
 		return HOST_FAILED;
 	}
 	if (host.exited && t - exited_at > OFF_LIMIT) {
-		say("%s", host.failure[0] ? host.failure : "the host hangs: it does not switch off");
+		say("%s", host.failure[0] ? host.failure :
+					    "the host hangs: it does not switch off");
 		return HOST_FAILED;
 	}
 	if (!panicked_at && hostlog_panicked(emu.log))
