@@ -708,9 +708,8 @@ static void personalize(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *e, 
 	case LEAF_XSAVE:
 		if (e->index > 1 || !out[EAX])
 			break;
-		vmm_pull(vcpu, VMM_STATE_CTRL);
-		out[EBX] = e->index ? compacted_size(vcpu->ctrl.xcr0) :
-				      xsave_size(vcpu->ctrl.xcr0);
+		out[EBX] = e->index ? compacted_size(vmm_fpu_xcr0(vcpu)) :
+				      xsave_size(vmm_fpu_xcr0(vcpu));
 		break;
 	}
 }

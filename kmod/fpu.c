@@ -6,9 +6,12 @@
  *
  * XCR0 and IA32_XSS are the guest's only between vmm_fpu_enter() and
  * vmm_fpu_leave(), with IRQs off, because the host's XSAVE obeys them too.
- * vcpu->ctrl.xcr0 is always current: XSETBV exits. So is CR4.OSXSAVE in the cache,
- * since every write of that bit does; while it is clear the guest can neither use
- * XSAVE nor vector registers, and XCR0 is left alone.
+ * CR4.OSXSAVE in the cache is always current, since every write of that bit exits;
+ * while it is clear the guest can neither use XSAVE nor vector registers, and XCR0
+ * is left alone. XSETBV exits as well, and vcpu->ctrl.xcr0 is the guest's value;
+ * but there is an emulator (QEMU 7.2) that lacks that intercept, where the guest
+ * sets the CPU's XCR0. So the CPU is asked before its value counts: the host never
+ * goes on with a guest's, and what the guest set is not lost.
  *
  * Protection keys and supervisor state (XSS) are hidden from guests: PKRU stays
  * the process's, which without CR4.PKE the guest can neither read nor feel, and
@@ -34,7 +37,7 @@ struct vmm_fpu {
 	struct fpu_guest guest;
 	u64 host_xcr0;
 	u64 host_xss;
-	bool xcr0_switched;	/* between enter and leave */
+	bool entered;		/* between vmm_fpu_enter() and vmm_fpu_leave() */
 };
 
 static u64 guest_features(void)
@@ -131,10 +134,10 @@ void vmm_fpu_put(struct vmm_vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->fpu->guest, false);
 }
 
-/* Does the guest need an XCR0 that is not the host's? */
-static bool xcr0_differs(const struct vmm_vcpu *vcpu)
+/* Does XCR0 matter to the guest, so that the CPU has to hold its value? */
+static bool uses_xcr0(const struct vmm_vcpu *vcpu)
 {
-	return vcpu->ctrl.xcr0 != vcpu->fpu->host_xcr0 && (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE);
+	return vcpu->ctrl.cr4 & X86_CR4_OSXSAVE;
 }
 
 void vmm_fpu_enter(struct vmm_vcpu *vcpu)
@@ -145,11 +148,27 @@ void vmm_fpu_enter(struct vmm_vcpu *vcpu)
 	/* Since vmm_fpu_load() a context switch, or the kernel, used the FPU. */
 	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
 		switch_fpu_return();
-	fpu->xcr0_switched = xcr0_differs(vcpu);
-	if (unlikely(fpu->xcr0_switched))
+	if (uses_xcr0(vcpu) && vcpu->ctrl.xcr0 != fpu->host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->ctrl.xcr0);
 	if (unlikely(fpu->host_xss))
 		wrmsrl(MSR_IA32_XSS, 0);
+	fpu->entered = true;
+}
+
+/* Take what the CPU holds for the guest's; returns it as it is. */
+static u64 sync_xcr0(struct vmm_vcpu *vcpu)
+{
+	u64 xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+
+	vcpu->ctrl.xcr0 = xcr0 & vmm_cpuid_xcr0_supported();
+	return xcr0;
+}
+
+u64 vmm_fpu_xcr0(struct vmm_vcpu *vcpu)
+{
+	if (vcpu->fpu->entered && uses_xcr0(vcpu))
+		sync_xcr0(vcpu);
+	return vcpu->ctrl.xcr0;
 }
 
 void vmm_fpu_leave(struct vmm_vcpu *vcpu)
@@ -158,8 +177,9 @@ void vmm_fpu_leave(struct vmm_vcpu *vcpu)
 
 	if (unlikely(fpu->host_xss))
 		wrmsrl(MSR_IA32_XSS, fpu->host_xss);
-	if (unlikely(fpu->xcr0_switched))
+	if (uses_xcr0(vcpu) && sync_xcr0(vcpu) != fpu->host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu->host_xcr0);
+	fpu->entered = false;
 }
 
 /* ---- VMM_GET_XSAVE, VMM_SET_XSAVE; the state is in memory ---- */
