@@ -52,7 +52,6 @@ struct console {
 	pthread_cond_t ring_cond;	/* for the thread: something to do */
 	unsigned int head, tail;	/* ring_lock; free-running */
 	bool line;			/* ring_lock; a line's end is in the ring */
-	bool refused;			/* ring_lock; the UART waits for room */
 	bool draining;			/* ring_lock; the event loop waits for the end */
 	bool stop;			/* ring_lock */
 	int error;			/* ring_lock; errno, 0: the output works */
@@ -100,7 +99,6 @@ bool console_put(struct console *console, uint8_t byte)
 	pthread_mutex_lock(&console->ring_lock);
 	fill = console->head - console->tail;
 	if (fill == RING_SIZE) {
-		console->refused = true;
 		pthread_mutex_unlock(&console->ring_lock);
 		return false;
 	}
@@ -166,7 +164,6 @@ static void write_chunk(struct console *console)
 {
 	unsigned int start = console->tail % RING_SIZE;
 	unsigned int len = console->head - console->tail;
-	bool resume;
 	int error = console->error;
 
 	if (len > RING_SIZE - start)
@@ -185,10 +182,6 @@ static void write_chunk(struct console *console)
 	}
 	if (console->draining && console->head == console->tail)
 		wake(console);
-	resume = console->refused;
-	console->refused = false;
-	if (!resume)
-		return;
 	pthread_mutex_unlock(&console->ring_lock);
 	resume_uart(console);
 	pthread_mutex_lock(&console->ring_lock);

@@ -32,8 +32,11 @@ enum status console_start(struct console *console);
 /* Connect a UART, or with NULL disconnect: then no call into it is under way. */
 void console_attach(struct console *console, struct pc16550 *uart);
 
-/* From the UART, with its lock held. */
-bool console_put(struct console *console, uint8_t byte);	/* false: full, resume follows */
+/*
+ * From the UART, with its lock held. After each console_put(), whether it took the
+ * byte (true) or was full (false), a pc16550_resume() follows.
+ */
+bool console_put(struct console *console, uint8_t byte);
 void console_wants_input(struct console *console);
 
 /* The guest printed what Linux prints when it panics, since the last attach. */

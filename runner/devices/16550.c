@@ -3,11 +3,13 @@
  * The 16550A UART as the console's port. Facts: National Semiconductor PC16550D
  * data sheet, "Registers" and "FIFO Interrupt Mode Operation".
  *
- * The line is infinitely fast: a character written leaves at once if the console
- * has room and stays in the transmitter's FIFO, THRE clear, if it has not; the
- * character timeout passes at once. The other end honours RTS: nothing is received
- * before a driver has asserted it, so input that is already there when the machine
- * starts is not lost. CTS, DSR and DCD are always on.
+ * A character written leaves at once if the console has room and stays in the
+ * transmitter's FIFO, THRE clear, if it has not. Its interrupt follows at the next
+ * access to another register, or when the console has written the character: a
+ * driver that fills the FIFO and then looks at IIR is not interrupted in between.
+ * The character timeout passes at once. The other end honours RTS: nothing is
+ * received before a driver has asserted it, so input that is already there when the
+ * machine starts is not lost. CTS, DSR and DCD are always on.
  *
  * Invariants, with the lock held: rx_count is at most depth(), tx_count likewise;
  * line is what the interrupt line was last told.
@@ -33,6 +35,13 @@
 
 static const uint8_t triggers[] = { 1, 4, 8, 14 };
 
+/* THRE's interrupt: the data sheet's "THRE interrupt", until it is acknowledged. */
+enum thr_event {
+	THR_NONE,
+	THR_SENT,	/* due after a moment */
+	THR_DUE,
+};
+
 struct pc16550 {
 	pthread_mutex_t lock;
 	struct i82093aa *ioapic;
@@ -42,7 +51,7 @@ struct pc16550 {
 	uint8_t fcr;		/* enable and trigger bits */
 	uint8_t errors;		/* LSR bits that reading clears */
 	uint8_t msr;
-	bool thr_event;		/* THRE's interrupt is due */
+	enum thr_event thr_event;
 	bool starved;		/* the console holds characters back */
 	bool line;
 
@@ -69,11 +78,18 @@ static uint8_t interrupt(const struct pc16550 *uart)
 		return UART_IIR_RLSI;
 	if (uart->ier & UART_IER_RDI && uart->rx_count)
 		return uart->rx_count >= trigger(uart) ? UART_IIR_RDI : UART_IIR_RX_TIMEOUT;
-	if (uart->ier & UART_IER_THRI && uart->thr_event)
+	if (uart->ier & UART_IER_THRI && uart->thr_event == THR_DUE)
 		return UART_IIR_THRI;
 	if (uart->ier & UART_IER_MSI && uart->msr & UART_MSR_ANY_DELTA)
 		return UART_IIR_MSI;
 	return UART_IIR_NO_INT;
+}
+
+/* A moment has passed since the last character. */
+static void settle(struct pc16550 *uart)
+{
+	if (uart->thr_event == THR_SENT)
+		uart->thr_event = THR_DUE;
 }
 
 static void update_line(struct pc16550 *uart)
@@ -142,12 +158,12 @@ size_t pc16550_receive(struct pc16550 *uart, const uint8_t *data, size_t len)
 
 static void transmit(struct pc16550 *uart, uint8_t byte)
 {
-	uart->thr_event = false;
+	uart->thr_event = THR_NONE;
 	if (uart->mcr & UART_MCR_LOOP) {
 		rx_push(uart, byte);
-		uart->thr_event = true;
+		uart->thr_event = THR_DUE;
 	} else if (!uart->tx_count && console_put(uart->console, byte)) {
-		uart->thr_event = true;
+		uart->thr_event = THR_SENT;
 	} else if (uart->tx_count < depth(uart)) {
 		uart->tx[uart->tx_count++] = byte;
 	}
@@ -160,12 +176,12 @@ void pc16550_resume(struct pc16550 *uart)
 	pthread_mutex_lock(&uart->lock);
 	while (done < uart->tx_count && console_put(uart->console, uart->tx[done]))
 		done++;
-	if (done) {
-		uart->tx_count -= done;
-		memmove(uart->tx, uart->tx + done, uart->tx_count);
-		uart->thr_event |= !uart->tx_count;
-		update_line(uart);
-	}
+	uart->tx_count -= done;
+	memmove(uart->tx, uart->tx + done, uart->tx_count);
+	if (done && !uart->tx_count)
+		uart->thr_event = THR_DUE;
+	settle(uart);
+	update_line(uart);
 	pthread_mutex_unlock(&uart->lock);
 }
 
@@ -174,7 +190,7 @@ void pc16550_resume(struct pc16550 *uart)
 static void clear_tx(struct pc16550 *uart)
 {
 	if (uart->tx_count)
-		uart->thr_event = true;
+		uart->thr_event = THR_DUE;
 	uart->tx_count = 0;
 }
 
@@ -194,7 +210,7 @@ static void write_fcr(struct pc16550 *uart, uint8_t value)
 static void write_ier(struct pc16550 *uart, uint8_t value)
 {
 	if (value & ~uart->ier & UART_IER_THRI && !uart->tx_count)
-		uart->thr_event = true;
+		uart->thr_event = THR_DUE;
 	uart->ier = value & IER_VALID;
 }
 
@@ -236,7 +252,7 @@ static uint8_t read_iir(struct pc16550 *uart)
 	uint8_t iir = interrupt(uart);
 
 	if (iir == UART_IIR_THRI)
-		uart->thr_event = false;
+		uart->thr_event = THR_NONE;
 	return iir | (uart->fcr & UART_FCR_ENABLE_FIFO ? IIR_FIFOS : 0);
 }
 
@@ -312,6 +328,7 @@ static uint64_t pc16550_read(void *device, uint64_t offset, unsigned int size)
 
 	(void)size;
 	pthread_mutex_lock(&uart->lock);
+	settle(uart);
 	value = read_register(uart, offset);
 	update_line(uart);
 	feed(uart);
@@ -325,6 +342,8 @@ static void pc16550_write(void *device, uint64_t offset, unsigned int size, uint
 
 	(void)size;
 	pthread_mutex_lock(&uart->lock);
+	if (offset != UART_TX)
+		settle(uart);
 	write_register(uart, offset, value);
 	update_line(uart);
 	feed(uart);

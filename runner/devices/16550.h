@@ -15,7 +15,7 @@ struct pc16550;
  */
 size_t pc16550_receive(struct pc16550 *uart, const uint8_t *data, size_t len);
 
-/* The console has room for output again. */
+/* The console has written what it was given, or part of it, and has room again. */
 void pc16550_resume(struct pc16550 *uart);
 
 #endif /* RUNNER_16550_H */
