@@ -32,7 +32,6 @@ struct vmm_vm *vmm_vm_create(void)
 	r = vmm_hw_get();
 	if (r)
 		return ERR_PTR(r);
-	preempt_notifier_inc();
 	r = -ENOMEM;
 	vm = kzalloc(vmm_ops->vm_size, GFP_KERNEL_ACCOUNT);
 	if (!vm)
@@ -69,7 +68,6 @@ out_mm:
 	mmdrop(vm->mm);
 	kfree(vm);
 out_hw:
-	preempt_notifier_dec();
 	vmm_hw_put();
 	return ERR_PTR(r);
 }
@@ -88,7 +86,6 @@ static void vm_destroy(struct kref *kref)
 	vmm_ops->vm_destroy(vm);
 	vmm_ioeventfd_release(vm);
 	vmm_slots_destroy(vm);
-	preempt_notifier_dec();
 	vmm_hw_put();
 	queue_work(free_queue, &vm->free_work);
 }
@@ -148,6 +145,8 @@ int vmm_vm_init(void)
 	free_queue = alloc_workqueue("vmm_free", WQ_UNBOUND, 0);
 	if (!free_queue)
 		goto out_masks;
+	/* The key patches the scheduler's code: not once a VM. */
+	preempt_notifier_inc();
 	return 0;
 
 out_masks:
@@ -160,6 +159,7 @@ void vmm_vm_exit(void)
 {
 	int cpu;
 
+	preempt_notifier_dec();
 	destroy_workqueue(free_queue);
 	for_each_possible_cpu(cpu)
 		free_cpumask_var(per_cpu(request_mask, cpu));
