@@ -14,8 +14,8 @@
 
 #include "hostlog.h"
 
-/* A complaint is shown with so many lines: a whole register dump and trace. */
-#define SHOW_LINES 45
+/* A complaint is shown with so many lines: dumps and traces of a few CPUs. */
+#define SHOW_LINES 120
 
 /* A leading ^ stands for the start of the message, after the time stamp. */
 static const char *const complaints[] = {
@@ -107,7 +107,8 @@ int hostlog_complaints(int fd, off_t from)
 			count++;
 			left = SHOW_LINES;
 		}
-		if (left) {
+		/* What a trace marks with ? is not known to have been called. */
+		if (left && !memmem(p, end - p, "]  ? ", 5)) {
 			left--;
 			show("host: ", p, end - p);
 		}

@@ -11,7 +11,9 @@
  * exist only as descriptors of this process. The emulator's standard input and
  * output are the line to the agent (proto.h); if the arguments have @PTY@, that
  * terminal carries what goes to the agent instead. @DISK@ is what PROGRAM, called
- * with the path of the initrd, writes to its standard output. N is the status
+ * with the path of the initrd, writes to its standard output. @MONITOR@ is the
+ * number of a descriptor on which the emulator takes QEMU's monitor commands: a
+ * host that hangs gets an NMI, so that it says where. N is the status
  * with which the emulator reports that the host switched itself off.
  *
  * Exit status beside the command's own: see enum verdict.
@@ -54,6 +56,8 @@ enum verdict {
 #define PING_EVERY	2.0
 /* What a panic may take to print its trace, where it does not end the host. */
 #define PANIC_LIMIT	3.0
+/* What a hanging host may take to say where it hangs, given an NMI. */
+#define NMI_LIMIT	6.0
 /* A host without a sign of life for so long hangs; a slow one never did. */
 #define SILENCE_LIMIT	60.0
 /* From the command's end to the emulator's: power-off and nothing else. */
@@ -80,6 +84,7 @@ static struct {
 	pid_t pid;
 	int line;		/* -1 once the emulator closed it */
 	int input;		/* line or pty */
+	int monitor, monitor_end;
 	int initrd, log, errors, disk;
 	char pty[64];
 	int wait_status, gone;
@@ -331,18 +336,19 @@ static void ping(double t)
 
 static char *substitute(char *arg)
 {
-	char fd[3][32], *new, *at;
+	char fd[4][32], *new, *at;
 	const struct {
 		const char *name, *value;
 	} table[] = {
 		{ "@INITRD@", fd[0] }, { "@LOG@", fd[1] },
-		{ "@DISK@", fd[2] }, { "@PTY@", emu.pty },
+		{ "@DISK@", fd[2] }, { "@PTY@", emu.pty }, { "@MONITOR@", fd[3] },
 	};
 	size_t i;
 
 	sprintf(fd[0], "/dev/fd/%d", emu.initrd);
 	sprintf(fd[1], "/dev/fd/%d", emu.log);
 	sprintf(fd[2], "/dev/fd/%d", emu.disk);
+	sprintf(fd[3], "%d", emu.monitor_end);
 	for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		at = strstr(arg, table[i].name);
 		if (!at)
@@ -404,12 +410,38 @@ static int open_pty(void)
 	return tcsetattr(slave, TCSANOW, &t);
 }
 
+static int open_monitor(void)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -1;
+	emu.monitor = pair[0];
+	emu.monitor_end = pair[1];
+	return fcntl(emu.monitor, F_SETFD, FD_CLOEXEC);
+}
+
+/* Makes a host that hangs panic with the traces of all its CPUs in the log. */
+static void send_nmi(void)
+{
+	static const char command[] = "nmi\n";
+	double until = now() + NMI_LIMIT;
+	int status;
+
+	if (emu.monitor <= 0 || write(emu.monitor, command, strlen(command)) < 0)
+		return;
+	while (now() < until && !waitpid(emu.pid, &status, WNOHANG))
+		usleep(100000);
+}
+
 static int start_emulator(const sigset_t *mask)
 {
 	pid_t parent = getpid();
 	int pair[2];
 
 	if (wants("@PTY@") && open_pty())
+		return -1;
+	if (wants("@MONITOR@") && open_monitor())
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return -1;
@@ -419,6 +451,8 @@ static int start_emulator(const sigset_t *mask)
 	if (!emu.pid)
 		exec_emulator(pair[1], parent, mask);
 	close(pair[1]);
+	if (emu.monitor_end)
+		close(emu.monitor_end);
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	emu.line = pair[0];
 	if (emu.input < 0)
@@ -429,7 +463,7 @@ static int start_emulator(const sigset_t *mask)
 
 static void kill_emulator(void)
 {
-	if (emu.gone)
+	if (emu.gone || kill(emu.pid, 0))
 		return;
 	kill(emu.pid, SIGKILL);
 	waitpid(emu.pid, &emu.wait_status, 0);
@@ -530,6 +564,7 @@ static int out_of_time(double t)
 		last_sign = t;
 	if (opt.ping && host.hello && !host.exited && t - last_sign > SILENCE_LIMIT) {
 		say("the host hangs: no sign of life for %g s", SILENCE_LIMIT);
+		send_nmi();
 		return HOST_FAILED;
 	}
 	return 0;
@@ -698,6 +733,8 @@ int main(int argc, char **argv)
 	kill_emulator();
 	if (!verdict)
 		verdict = judge();
+	else if (verdict == HOST_FAILED && hostlog_complaints(emu.log, host.log_start))
+		;
 	else if (verdict == TIMED_OUT || verdict == HOST_FAILED)
 		hostlog_tail(emu.log, TAIL_LINES, "host: ");
 	if (save && hostlog_save(emu.log, save))
