@@ -136,7 +136,7 @@ static long system_get_info(void *object, void *arg)
 	info->run_size = VMM_RUN_SIZE;
 	info->xsave_size = vmm_fpu_size();
 	info->tsc_khz = tsc_khz;
-	info->phys_bits = boot_cpu_data.x86_phys_bits;
+	info->phys_bits = vmm_mmu_phys_bits();
 	info->xcr0 = vmm_cpuid_xcr0_supported();
 	return 0;
 }

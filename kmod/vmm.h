@@ -377,11 +377,11 @@ struct vmm_walk {
 	gpa_t gpa;
 	u32 error;		/* #PF error code, if vmm_walk() said false */
 };
-/* walk.error: no #PF; the tables lie where there is no memory, or @atomic fails */
-#define VMM_WALK_UNREADABLE	(~0U)
 /*
  * Translate @gva, canonical, in the guest's current mode, VMM_ACCESS_* as an
  * explicit access; false: #PF. Needs CTRL and REGS. Sets no accessed or dirty bits.
+ * Tables outside memory read as all-ones, so they are a #PF for reserved bits; with
+ * @atomic, tables that are not in the process's page table look the same.
  */
 bool vmm_walk(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk, bool atomic);
 /*

@@ -106,8 +106,9 @@ static __always_inline bool walk_with(const struct paging *paging, struct reader
 	case PAGING_OK:
 		return true;
 	case PAGING_UNREADABLE:
-		walk->error = VMM_WALK_UNREADABLE;
-		fallthrough;
+		/* All-ones, as from a bus with nobody there. */
+		walk->error = paging_error(paging, access, X86_PF_PROT | X86_PF_RSVD);
+		break;
 	case PAGING_FAULT:
 		break;
 	}
