@@ -34,7 +34,7 @@ struct vmm_msr_state {
 };
 
 /* msr_rule.flags */
-#define VMM_MSR_DIRECT	BIT(0)	/* guests access it without an exit */
+#define VMM_MSR_DIRECT	BIT(0)	/* guests access it without an exit: used at each switch */
 #define VMM_MSR_SAVED	BIT(1)	/* part of a vCPU's state: in VMM_GET_MSR_LIST */
 #define VMM_MSR_RO	BIT(2)	/* a guest's write is #GP */
 #define VMM_MSR_FAST	BIT(3)	/* with IRQs off */
@@ -259,9 +259,9 @@ static const struct msr_rule rules[] = {
 	CALL(MSR_IA32_UCODE_REV, FAST, read_microcode, write_nothing),
 	CONST(MSR_PLATFORM_INFO, RO, 0),
 	CONST(IA32_MTRRCAP, RO, MTRR_CAP),
-	HW(MSR_IA32_SYSENTER_CS, D | S, valid_u32),
-	HW(MSR_IA32_SYSENTER_ESP, D | S, valid_canonical),
-	HW(MSR_IA32_SYSENTER_EIP, D | S, valid_canonical),
+	HW(MSR_IA32_SYSENTER_CS, S, valid_u32),
+	HW(MSR_IA32_SYSENTER_ESP, S, valid_canonical),
+	HW(MSR_IA32_SYSENTER_EIP, S, valid_canonical),
 	CONST(MSR_IA32_MCG_CAP, RO, 0),
 	CONST(MSR_IA32_MCG_STATUS, 0, 0),
 	{ MSR_IA32_MISC_ENABLE, 0, S | FAST, MSR_CALL,
@@ -278,10 +278,10 @@ static const struct msr_rule rules[] = {
 	CALL(MSR_KVM_WALL_CLOCK_NEW, 0, read_pv, write_pv),
 	CALL(MSR_KVM_SYSTEM_TIME_NEW, S, read_pv, write_pv),
 	CALL(MSR_EFER, 0, read_efer, write_efer),
-	HW(MSR_STAR, D | S, NULL),
-	HW(MSR_LSTAR, D | S, valid_canonical),
-	HW(MSR_CSTAR, D | S, valid_canonical),
-	HW(MSR_SYSCALL_MASK, D | S, valid_u32),
+	HW(MSR_STAR, S, NULL),
+	HW(MSR_LSTAR, S, valid_canonical),
+	HW(MSR_CSTAR, S, valid_canonical),
+	HW(MSR_SYSCALL_MASK, S, valid_u32),
 	HW(MSR_FS_BASE, D, valid_canonical),
 	HW(MSR_GS_BASE, D, valid_canonical),
 	HW(MSR_KERNEL_GS_BASE, D | S, valid_canonical),
