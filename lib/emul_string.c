@@ -202,11 +202,19 @@ static enum emul_status repeat(struct emul_ctx *ctx, const struct string *s)
 	return count ? EMUL_PARTIAL : EMUL_OK;
 }
 
+/* Ports are four bytes wide at most: REX.W changes nothing. */
+static unsigned int element_size(const struct emul_ctx *ctx, enum emul_string_op op)
+{
+	unsigned int size = ctx->insn.operand_width / 8;
+
+	return ops[op].ports && size > 4 ? 4 : size;
+}
+
 enum emul_status emul_do_string(struct emul_ctx *ctx, unsigned int op)
 {
 	const struct string s = {
 		.op = op,
-		.size = ctx->insn.operand_width / 8,
+		.size = element_size(ctx, op),
 		.address = ctx->insn.address_width / 8,
 		.segment = source_segment(ctx),
 	};

@@ -19,7 +19,7 @@ static void ins(void)
 		uint8_t insn[3], len;
 	} forms[] = {
 		{ "insb", 1, { 0x6c }, 1 }, { "insw", 2, { 0x66, 0x6d }, 2 },
-		{ "insd", 4, { 0x6d }, 1 },
+		{ "insd", 4, { 0x6d }, 1 }, { "insd with REX.W", 4, { 0x48, 0x6d }, 2 },
 	};
 	unsigned int i;
 
