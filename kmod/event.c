@@ -125,8 +125,13 @@ bool vmm_events_pending(struct vmm_vcpu *vcpu)
 
 void vmm_nmi(struct vmm_vcpu *vcpu)
 {
-	/* One in service, one that waits: more are lost, as on the CPU. */
-	atomic_add_unless(&vcpu->nmi_pending, 1, 2);
+	/* One in service and one that waits: more are lost, as on the CPU. */
+	int limit = READ_ONCE(vcpu->nmi_masked) ? 1 : 2;
+	int pending = atomic_read(&vcpu->nmi_pending);
+
+	while (pending < limit)
+		if (atomic_try_cmpxchg(&vcpu->nmi_pending, &pending, pending + 1))
+			break;
 	vmm_vcpu_kick(vcpu);
 }
 

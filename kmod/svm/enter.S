@@ -14,7 +14,13 @@
 
 	.text
 
-/* void svm_world_switch(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa) */
+/*
+ * void svm_world_switch(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa, bool shadow)
+ *
+ * QEMU's VMRUN neither loads the guest's interrupt shadow nor drops the one of
+ * the host's STI. Real CPUs do both; to be right on either, VMRUN follows STI at
+ * once if the guest has a shadow (@shadow), and one instruction later if not.
+ */
 SYM_FUNC_START(svm_world_switch)
 	push	%rbp
 	push	%r15
@@ -30,6 +36,7 @@ SYM_FUNC_START(svm_world_switch)
 	mov	%rsi, %rax
 	vmload	%rax
 
+	test	%cl, %cl		/* ZF is good until the jump below */
 	mov	GPR_RCX(%rdi), %rcx
 	mov	GPR_RDX(%rdi), %rdx
 	mov	GPR_RBX(%rdi), %rbx
@@ -45,9 +52,14 @@ SYM_FUNC_START(svm_world_switch)
 	mov	GPR_R15(%rdi), %r15
 	mov	GPR_RDI(%rdi), %rdi
 
+	jnz	1f
 	sti
+	nop
 	vmrun	%rax
-	cli
+	jmp	2f
+1:	sti
+	vmrun	%rax
+2:	cli
 	vmsave	%rax
 
 	/* RAX is the VMCB's address again; every other register is the guest's. */

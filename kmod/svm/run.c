@@ -85,7 +85,8 @@ void svm_enter(struct vmm_vcpu *vcpu)
 		debug_regs_enter(vcpu);
 
 	asm volatile("clgi" ::: "memory");
-	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, cpu->host_vmcb_pa);
+	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, cpu->host_vmcb_pa,
+			 vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK);
 	debug_regs_leave();
 	asm volatile("stgi" ::: "memory");
 

@@ -78,7 +78,7 @@ void svm_enter(struct vmm_vcpu *vcpu);
 void svm_exit_irqoff(struct vmm_vcpu *vcpu);
 
 /* enter.S: GPRs but RAX and RSP, which are in the VMCB; GIF is 0 */
-asmlinkage void svm_world_switch(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa);
+asmlinkage void svm_world_switch(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa, bool shadow);
 
 /* exit.c */
 void svm_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);

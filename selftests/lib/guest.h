@@ -124,7 +124,8 @@ static inline void sti_hlt(void)
 
 static inline void cpu_relax(void)
 {
-	__asm__ volatile("pause" : : : "memory");
+	/* Not PAUSE: QEMU lets it extend the shadow of an STI before it. */
+	__asm__ volatile("nop" : : : "memory");
 }
 
 static inline void invlpg(u64 address)

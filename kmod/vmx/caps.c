@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the capability MSRs allow, and which controls are used: "VMX Capability
+ * Reporting Facility". A control word is the needed bits, those wanted where the
+ * CPU has them, and those that it insists on. Module parameters switch single
+ * abilities off, for comparison and for tests of what is done without them.
+ */
+#include <linux/moduleparam.h>
+#include <asm/msr.h>
+
+#include "vmx.h"
+
+static bool use_vpid = true;
+module_param_named(vpid, use_vpid, bool, 0444);
+MODULE_PARM_DESC(vpid, "VT-x: tag translations by vCPU (default: y)");
+
+static bool use_ept_ad = true;
+module_param_named(ept_ad, use_ept_ad, bool, 0444);
+MODULE_PARM_DESC(ept_ad, "VT-x: accessed and dirty flags in nested page tables (default: y)");
+
+static bool use_unrestricted = true;
+module_param_named(unrestricted_guest, use_unrestricted, bool, 0444);
+MODULE_PARM_DESC(unrestricted_guest, "VT-x: run real mode on the CPU (default: y)");
+
+static bool use_virtual_nmi = true;
+module_param_named(virtual_nmi, use_virtual_nmi, bool, 0444);
+MODULE_PARM_DESC(virtual_nmi, "VT-x: let the CPU track NMIs in service (default: y)");
+
+/*
+ * struct word - one control word of the VMCS
+ * @msr, @true_msr: without and with VMX_BASIC_TRUE_CTLS; 0: there is none
+ * @needed: bits without which guests cannot be run safely
+ * @wanted: bits used where there are
+ * @banned: bits that must not be forced on: their exits have no handler
+ */
+struct word {
+	u32 msr;
+	u32 true_msr;
+	u32 needed;
+	u32 wanted;
+	u32 banned;
+};
+
+static const struct word pin_word = {
+	.msr = MSR_IA32_VMX_PINBASED_CTLS,
+	.true_msr = MSR_IA32_VMX_TRUE_PINBASED_CTLS,
+	.needed = PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING,
+	.wanted = PIN_BASED_VIRTUAL_NMIS,
+};
+
+static const struct word primary_word = {
+	.msr = MSR_IA32_VMX_PROCBASED_CTLS,
+	.true_msr = MSR_IA32_VMX_TRUE_PROCBASED_CTLS,
+	.needed = CPU_BASED_HLT_EXITING | CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |
+		  CPU_BASED_RDPMC_EXITING | CPU_BASED_CR8_LOAD_EXITING |
+		  CPU_BASED_CR8_STORE_EXITING | CPU_BASED_MOV_DR_EXITING |
+		  CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |
+		  CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS |
+		  CPU_BASED_INTR_WINDOW_EXITING,
+	.wanted = CPU_BASED_NMI_WINDOW_EXITING,
+	.banned = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
+		  CPU_BASED_INVLPG_EXITING,
+};
+
+static const struct word secondary_word = {
+	.msr = MSR_IA32_VMX_PROCBASED_CTLS2,
+	.needed = SECONDARY_EXEC_ENABLE_EPT,
+	.wanted = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_UNRESTRICTED_GUEST |
+		  SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
+		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING,
+};
+
+static const struct word exit_word = {
+	.msr = MSR_IA32_VMX_EXIT_CTLS,
+	.true_msr = MSR_IA32_VMX_TRUE_EXIT_CTLS,
+	.needed = VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
+		  VM_EXIT_LOAD_IA32_EFER,
+	.banned = VM_EXIT_ACK_INTR_ON_EXIT,
+};
+
+static const struct word entry_word = {
+	.msr = MSR_IA32_VMX_ENTRY_CTLS,
+	.true_msr = MSR_IA32_VMX_TRUE_ENTRY_CTLS,
+	.needed = VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_IA32E_MODE,
+};
+
+/* The MSRs' lower half: bits that must be 1; the upper: that may be. */
+static bool find_word(const struct word *word, bool true_controls, u32 *value)
+{
+	u32 msr = true_controls && word->true_msr ? word->true_msr : word->msr;
+	u64 allowed;
+
+	if (rdmsrl_safe(msr, &allowed))
+		return false;
+	*value = ((word->needed | word->wanted) & (allowed >> 32)) | (u32)allowed;
+	return (*value & word->needed) == word->needed && !(*value & word->banned);
+}
+
+static bool find_words(struct vmx_config *c, bool true_controls)
+{
+	return find_word(&pin_word, true_controls, &c->pin) &&
+	       find_word(&primary_word, true_controls, &c->primary) &&
+	       find_word(&secondary_word, true_controls, &c->secondary) &&
+	       find_word(&exit_word, true_controls, &c->exit) &&
+	       find_word(&entry_word, true_controls, &c->entry);
+}
+
+/* Windows are opened when there is something to deliver; long mode is the guest's. */
+static void clear_dynamic(struct vmx_config *c)
+{
+	c->primary &= ~(CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING);
+	c->entry &= ~VM_ENTRY_IA32E_MODE;
+}
+
+static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
+{
+	u64 cap;
+
+	if (rdmsrl_safe(MSR_IA32_VMX_EPT_VPID_CAP, &cap))
+		return false;
+	if (!(cap & VMX_EPT_INVEPT_BIT) || !(cap & VMX_EPT_EXTENT_GLOBAL_BIT) ||
+	    !(cap & VMX_EPTP_WB_BIT) || !(cap & VMX_EPT_PAGE_WALK_4_BIT))
+		return false;
+	c->invept_context = cap & VMX_EPT_EXTENT_CONTEXT_BIT;
+	c->ept_ad = use_ept_ad && (cap & VMX_EPT_AD_BIT);
+	c->invvpid_address = (cap >> 32 & VMX_VPID_INVVPID_BIT) &&
+			     (cap >> 32 & VMX_VPID_EXTENT_INDIVIDUAL_ADDR_BIT);
+	/* A fifth level costs each walk: only where there is memory that needs it. */
+	caps->levels = (cap & VMX_EPT_PAGE_WALK_5_BIT) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
+	caps->nested_format = c->ept_ad ? &vmx_nested_format : &vmx_nested_format_no_ad;
+	if (cap & VMX_EPT_2MB_PAGE_BIT)
+		caps->features |= VMM_FEATURE_LARGE_2M;
+	return true;
+}
+
+static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
+{
+	if (!use_vpid)
+		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
+	if (!use_unrestricted)
+		c->secondary &= ~SECONDARY_EXEC_UNRESTRICTED_GUEST;
+	if (!use_virtual_nmi || !(c->primary & CPU_BASED_NMI_WINDOW_EXITING))
+		c->pin &= ~PIN_BASED_VIRTUAL_NMIS;
+	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
+	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
+	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;
+	caps->features |= VMM_FEATURE_NEXT_RIP;
+	if (c->vpid)
+		caps->features |= VMM_FEATURE_FLUSH_BY_TAG;
+	if (c->unrestricted)
+		caps->features |= VMM_FEATURE_REAL_MODE;
+	if (c->virtual_nmi)
+		caps->features |= VMM_FEATURE_VIRTUAL_NMI;
+}
+
+/* "VMX-Fixed Bits in CR0", "in CR4" */
+static void find_fixed(struct vmx_config *c)
+{
+	rdmsrl(MSR_IA32_VMX_CR0_FIXED0, c->cr0_fixed);
+	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, c->cr4_fixed);
+	if (c->unrestricted)
+		c->cr0_fixed &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
+}
+
+/* 0, or -EOPNOTSUPP with caps->why. Reads MSRs and changes nothing but *@caps and vmx_config. */
+int vmx_find_controls(struct vmm_caps *caps)
+{
+	struct vmx_config c = {};
+	u64 basic, secondary;
+
+	caps->why = "this CPU's VT-x is too old or incomplete: a control that vmm needs is missing";
+	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) || vmx_basic_vmcs_size(basic) > PAGE_SIZE)
+		return -EOPNOTSUPP;
+	c.revision = vmx_basic_vmcs_revision_id(basic);
+	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary) ||
+	    !(secondary >> 32 & SECONDARY_EXEC_ENABLE_EPT)) {
+		caps->why = "this CPU has no nested paging, and shadow paging is not implemented yet";
+		return -EOPNOTSUPP;
+	}
+	if (!find_words(&c, basic & VMX_BASIC_TRUE_CTLS) || !find_ept(&c, caps))
+		return -EOPNOTSUPP;
+	find_abilities(&c, caps);
+	find_fixed(&c);
+	clear_dynamic(&c);
+	caps->nested = true;
+	caps->pdpte_registers = true;
+	caps->why = NULL;
+	vmx_config = c;
+	return 0;
+}

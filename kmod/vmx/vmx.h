@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The VT-x backend: what its files share. Each file has a twin of the same
+ * name for the other vendor, with the functions in the same order; caps.c has
+ * none, because only this vendor's controls have to be negotiated.
+ */
+#ifndef VMM_VMX_H
+#define VMM_VMX_H
+
+#include <asm/asm.h>
+#include <asm/desc_defs.h>
+#include <asm/vmx.h>
+
+#include "../vmm.h"
+
+/*
+ * MSRs that instructions of the guest use and the VMCS does not hold: switched
+ * by vcpu_load and vcpu_put. The last one only where the CPU has RDTSCP.
+ */
+enum vmx_switched {
+	VMX_STAR,
+	VMX_LSTAR,
+	VMX_SYSCALL_MASK,
+	VMX_TSC_AUX,
+	VMX_NR_SWITCHED
+};
+
+/* What of the host's thread an exit does not bring back. */
+struct vmx_host {
+	u64 fs_base;			/* as in the VMCS */
+	u64 user_gs_base;		/* MSR_KERNEL_GS_BASE while in the kernel */
+	u64 cr3;			/* as in the VMCS */
+	u64 cr4;
+	u16 ds, es, fs, gs, ldt;
+	bool clobbered;			/* an exit loaded what it always loads */
+};
+
+struct vmx_vcpu {
+	struct vmm_vcpu vcpu;		/* first */
+	struct page *vmcs;
+	u64 vmcs_pa;
+	u64 msr[VMX_NR_SWITCHED];
+	u64 kernel_gs_base;		/* in the MSR while loaded */
+	u64 pat;			/* without effect: nested entries ignore it */
+	u64 cstar;			/* without effect: no SYSCALL in compatibility mode */
+	int active_cpu;			/* whose caches may hold the VMCS, or -1 */
+	struct list_head active;	/* in vmx_cpu.active */
+	u64 vpid_generation;		/* 0: needs a new VPID, and stale mappings dropped */
+	u64 eptp;			/* 0: none yet */
+	u64 cr2;			/* of the guest, while it does not run */
+	bool launched;
+	bool unrunnable;		/* the guest is in a mode that the CPU cannot run */
+	u32 exit_reason;		/* as the CPU gave it, or enum vmx_no_exit */
+	u32 entry_controls;		/* as in the VMCS */
+	u32 controls;			/* primary; may differ from ... */
+	u32 vmcs_controls;		/* ... those in the VMCS */
+	u64 vmcs_rsp;			/* what the VMCS holds, to write changes only */
+	u64 vmcs_rflags;
+	u64 host_rsp;
+	struct vmm_event injected;	/* while unrunnable: what was to be delivered */
+	struct vmx_host host;
+};
+
+struct vmx_vm {
+	struct vmm_vm vm;		/* first */
+};
+
+/* What VT-x needs on each CPU. */
+struct vmx_cpu {
+	struct page *vmxon;		/* the CPU's own */
+	struct vmx_vcpu *current_vmcs;	/* whose VMCS VMREAD and VMWRITE reach */
+	struct list_head active;	/* vCPUs whose VMCS this CPU may cache; IRQs off */
+	u64 host_msr[VMX_NR_SWITCHED];
+	u64 gs_base;			/* for the host-state area */
+	u64 tr_base;
+	u64 sysenter_esp;
+	struct desc_ptr gdt;
+	struct desc_ptr idt;
+	u64 vpid_generation;
+	u32 next_vpid;
+	bool on;
+};
+
+/* Controls and abilities of this machine; constant after probe(). */
+struct vmx_config {
+	u32 revision;			/* of a VMCS */
+	u32 pin;
+	u32 primary;
+	u32 secondary;
+	u32 exit;
+	u32 entry;
+	u64 cr0_fixed;			/* bits that are set in VMX operation */
+	u64 cr4_fixed;
+	bool vpid;
+	bool ept_ad;
+	bool unrestricted;
+	bool virtual_nmi;
+	bool invept_context;
+	bool invvpid_address;
+};
+
+/* vmx_vcpu.exit_reason where the CPU gave none */
+enum vmx_no_exit {
+	VMX_NO_EXIT_OFF = 0x10000,	/* the host switched the extension off */
+	VMX_NO_EXIT_REFUSED,		/* VMLAUNCH or VMRESUME failed */
+	VMX_NO_EXIT_UNRUNNABLE,		/* not tried: see vmx_vcpu.unrunnable */
+};
+
+extern const struct vmm_ops vmx_ops;
+extern const struct vmm_pte_format vmx_nested_format;
+extern const struct vmm_pte_format vmx_nested_format_no_ad;
+extern struct vmx_config vmx_config;
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
+
+static inline struct vmx_vcpu *to_vmx(struct vmm_vcpu *vcpu)
+{
+	return container_of(vcpu, struct vmx_vcpu, vcpu);
+}
+
+void vmx_write_failed(unsigned long field, unsigned long value);
+
+/*
+ * Fields of the current VMCS. When the host goes down it switches the extension
+ * off under a vCPU that is loaded: then a read is 0, and a write has no effect.
+ */
+static __always_inline unsigned long vmcs_read(unsigned long field)
+{
+	unsigned long value;
+
+	asm volatile("1: vmread %[field], %[value]\n"
+		     "2:\n"
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, %[value])
+		     : [value] "=r" (value) : [field] "r" (field) : "cc");
+	return value;
+}
+
+static __always_inline void vmcs_write(unsigned long field, unsigned long value)
+{
+	asm goto("1: vmwrite %[value], %[field]\n\t"
+		 "jna %l[failed]\n"
+		 _ASM_EXTABLE(1b, %l[off])
+		 : : [field] "r" (field), [value] "rm" (value) : "cc" : failed, off);
+	return;
+failed:
+	vmx_write_failed(field, value);
+off:
+	return;
+}
+
+/* caps.c */
+int vmx_find_controls(struct vmm_caps *caps);
+
+/* vmcs.c */
+int vmx_bitmaps_create(void);
+void vmx_bitmaps_destroy(void);
+int vmx_vcpu_create(struct vmm_vcpu *vcpu);
+void vmx_vcpu_destroy(struct vmm_vcpu *vcpu);
+void vmx_vcpu_reset(struct vmm_vcpu *vcpu);
+void vmx_set_intercepts(struct vmm_vcpu *vcpu);
+void vmx_load_root(struct vmm_vcpu *vcpu, hpa_t root);
+void vmx_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva);
+void vmx_assign_vpid(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
+void vmx_flush_cpu(void);
+void vmx_vmcs_load(struct vmx_vcpu *vmx, int cpu);
+void vmx_vmcs_unload(struct vmx_vcpu *vmx);
+void vmx_vmcs_clear_all(struct vmx_cpu *cpu);
+
+/* run.c */
+void vmx_vcpu_load(struct vmm_vcpu *vcpu, int cpu);
+void vmx_vcpu_put(struct vmm_vcpu *vcpu);
+void vmx_enter(struct vmm_vcpu *vcpu);
+void vmx_exit_irqoff(struct vmm_vcpu *vcpu);
+
+/* enter.S: GPRs but RSP, which is in the VMCS. Not 0: the entry failed, as CF or ZF says. */
+asmlinkage u32 vmx_world_switch(u64 *gpr, u64 *host_rsp, bool launched);
+extern char vmx_world_exit[];		/* where an exit arrives */
+
+/* exit.c */
+void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
+void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
+
+/* state.c */
+void vmx_state_pull(struct vmm_vcpu *vcpu, u64 mask);
+void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask);
+u32 vmx_switched_msr(enum vmx_switched which);
+unsigned int vmx_nr_switched(void);
+int vmx_get_msr(struct vmm_vcpu *vcpu, u32 index, u64 *value);
+int vmx_set_msr(struct vmm_vcpu *vcpu, u32 index, u64 value);
+
+/* event.c */
+bool vmx_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
+void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event);
+void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
+void vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
+void vmx_iret_faulted(struct vmx_vcpu *vmx);
+void vmx_nmi_progress(struct vmx_vcpu *vmx);
+
+/* dump.c */
+void vmx_dump(struct vmm_vcpu *vcpu);
+
+#endif
