@@ -145,6 +145,7 @@ static bool seg_valid(const struct vmm_segment *seg)
 static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
 {
 	const struct vmm_segment *cs = &segs->seg[VMM_CS], *tr = &segs->seg[VMM_TR];
+	u16 ldt = segs->seg[VMM_LDTR].attr & (VMM_SEG_TYPE | VMM_SEG_S | VMM_SEG_P);
 	u8 tss = tr->attr & VMM_SEG_TYPE;
 	int i;
 
@@ -158,6 +159,8 @@ static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
 	if ((tr->attr & (VMM_SEG_UNUSABLE | VMM_SEG_S)) || !(tr->attr & VMM_SEG_P))
 		return false;
 	if (tss != TYPE_TSS32_BUSY && (tss != TYPE_TSS16_BUSY || (ctrl->efer & EFER_LMA)))
+		return false;
+	if (!(segs->seg[VMM_LDTR].attr & VMM_SEG_UNUSABLE) && ldt != (VMM_SEG_P | TYPE_LDT))
 		return false;
 	if (memchr_inv(segs->gdt.pad, 0, sizeof(segs->gdt.pad)) ||
 	    memchr_inv(segs->idt.pad, 0, sizeof(segs->idt.pad)))
