@@ -146,8 +146,9 @@ TEST(the_guest_sees_its_table)
 			continue;
 		}
 		EXPECT_EQ_FOR(want->eax, got.eax, "leaf %#x.%u", f, x);
-		EXPECT_EQ_FOR(want->ebx, got.ebx, "leaf %#x.%u", f, x);
-		/* XSAVE's area in use and OSXSAVE follow CR4 and XCR0. */
+		/* XSAVE's area in use and OSXSAVE follow XCR0 and CR4. */
+		if (f != 0xd || x > 1)
+			EXPECT_EQ_FOR(want->ebx, got.ebx, "leaf %#x.%u", f, x);
 		if (f != 1)
 			EXPECT_EQ_FOR(want->ecx, got.ecx, "leaf %#x.%u", f, x);
 		EXPECT_EQ_FOR(want->edx, got.edx, "leaf %#x.%u", f, x);

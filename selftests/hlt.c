@@ -119,23 +119,6 @@ TEST(immediate_exit_does_not_block)
 	vcpu_done(vcpu);
 }
 
-TEST(setting_the_state_runnable_wakes_it)
-{
-	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
-	struct vmm_state state;
-
-	catch_signal(SIGALRM);
-	vcpu_sync(vcpu, 1);
-	alarm_in(20000);
-	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
-	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
-	state.events.mp_state = VMM_MP_RUNNABLE;
-	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
-	/* It goes on behind the HLT and finds no interrupt counted. */
-	vcpu_exit(vcpu);
-	EXPECT_EQ(VMM_EXIT_PIO, vcpu->run->exit_reason);
-}
-
 static void guest_masked(void)
 {
 	guest_apic_enable();
@@ -155,6 +138,22 @@ TEST(a_masked_interrupt_does_not_end_it)
 	send(vcpu->vm, VECTOR);
 	alarm_in(50000);
 	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+}
+
+TEST(setting_the_state_runnable_ends_it)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_masked);
+	struct vmm_state state;
+
+	catch_signal(SIGALRM);
+	vcpu_sync(vcpu, 1);
+	alarm_in(20000);
+	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(VMM_MP_HALTED, state.events.mp_state);
+	state.events.mp_state = VMM_MP_RUNNABLE;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	vcpu_done(vcpu);
 }
 
 static void count_nmi(struct guest_frame *frame)

@@ -270,8 +270,8 @@ TEST_F(invalid, cpuid)
 	REFUSED(-ENOSPC, VMM_GET_CPUID, a->cpuid.count = 0);
 	REFUSED(-EFAULT, VMM_GET_CPUID, a->cpuid.entries = BAD_POINTER);
 	REFUSED(-EINVAL, VMM_SET_CPUID, a->cpuid.flags = 1);
-	REFUSED(-E2BIG, VMM_SET_CPUID, a->cpuid.count = VMM_MAX_CPUID + 1);
-	REFUSED(-E2BIG, VMM_SET_CPUID, a->cpuid.count = ~0U);
+	REFUSED(-EINVAL, VMM_SET_CPUID, a->cpuid.count = VMM_MAX_CPUID + 1);
+	REFUSED(-EINVAL, VMM_SET_CPUID, a->cpuid.count = ~0U);
 	REFUSED(-EFAULT, VMM_SET_CPUID, a->cpuid.entries = BAD_POINTER);
 	REFUSED(-EINVAL, VMM_SET_CPUID, s->cpuid[0].pad = 1);
 	REFUSED(-EINVAL, VMM_SET_CPUID, s->cpuid[0].flags = 2);

@@ -304,22 +304,38 @@ static void many_vms(int count)
 	}
 }
 
+/* The end of a VM is in part the work of a kernel thread: let it settle. */
+static long settled_free_memory_kb(void)
+{
+	long last = 0, now = free_memory_kb();
+
+	for (int i = 0; i < 20 && labs(now - last) > 128; i++) {
+		usleep(100000);
+		last = now;
+		now = free_memory_kb();
+	}
+	return now;
+}
+
 TEST_TIMEOUT(hundreds_of_vms_leave_no_memory_behind, 90)
 {
-	long before, after;
+	const long vms = 100, tolerated_kb = 512;
+	long before, least = 1L << 40;
 
 	many_vms(50);
-	usleep(300000);
-	before = free_memory_kb();
-	many_vms(300);
-	for (int i = 0; i < 20; i++) {
-		usleep(100000);
-		after = free_memory_kb();
-		if (before - after < 4096)
-			return;
+	before = settled_free_memory_kb();
+	/* What leaks does so in every round; caches of the kernel fill up once. */
+	for (int round = 0; round < 4; round++) {
+		long after;
+
+		many_vms(vms);
+		after = settled_free_memory_kb();
+		if (before - after < least)
+			least = before - after;
+		before = after;
 	}
-	EXPECT_GT(4096, before - after) {
-		TH_LOG("300 VMs left %ld KiB", before - after);
+	EXPECT_GT(tolerated_kb, least) {
+		TH_LOG("%ld VMs leave %ld KiB in every round", vms, least);
 	}
 }
 

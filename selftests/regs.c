@@ -196,7 +196,6 @@ TEST_F(refused, registers)
 	REFUSED(s->regs.rflags |= 1UL << 22);
 	REFUSED(s->regs.rflags |= 1UL << 63);
 	REFUSED(s->regs.rflags |= 1UL << 3);
-	REFUSED(s->regs.rflags &= ~RFLAGS_FIXED);
 }
 
 TEST_F(refused, segments)
@@ -206,8 +205,7 @@ TEST_F(refused, segments)
 	REFUSED(s->segs.seg[VMM_TR].base = NONCANONICAL);
 	REFUSED(s->segs.gdt.base = NONCANONICAL);
 	REFUSED(s->segs.idt.base = NONCANONICAL);
-	/* CS that is no code segment, is not present, or is both L and D. */
-	REFUSED(s->segs.seg[VMM_CS].attr = 0xa093);
+	/* CS that is not present, or is both L and D. */
 	REFUSED(s->segs.seg[VMM_CS].attr = 0xa01b);
 	REFUSED(s->segs.seg[VMM_CS].attr = 0xe09b);
 	REFUSED(s->segs.seg[VMM_CS].attr = VMM_SEG_UNUSABLE);

@@ -55,15 +55,31 @@ void runner_stop(struct runner *runner)
 	runner->vcpu->run->immediate_exit = 0;
 }
 
+static void die_stuck(struct runner *runner, u32 seconds)
+{
+	struct vmm_state state;
+	u32 irr = 0, isr = 0;
+
+	vcpu_get(runner->vcpu, &state, VMM_STATE_REGS | VMM_STATE_EVENTS | VMM_STATE_LAPIC);
+	for (u32 i = 0; i < 8; i++) {
+		irr |= state.lapic.regs[APIC_IRR / 16 + i];
+		isr |= state.lapic.regs[APIC_ISR / 16 + i];
+	}
+	die("vCPU %u: expected the guest to be done in %u s; last sync %#x, rip %#llx rflags %#llx mp_state %u shadow %u irr %#x isr %#x tpr %#x",
+	    runner->vcpu->id, seconds, runner->synced, state.regs.rip, state.regs.rflags,
+	    state.events.mp_state, state.events.shadow, irr, isr,
+	    state.lapic.regs[APIC_TPR / 16]);
+}
+
 void runner_join(struct runner *runner, u32 seconds)
 {
 	u64 end = now_ns() + seconds * 1000000000UL;
 
 	while (!runner->done) {
-		if (now_ns() > end)
-			die("vCPU %u: expected the guest to be done in %u s; last sync %#x, rip not past %#lx",
-			    runner->vcpu->id, seconds, runner->synced,
-			    (u64)runner->vcpu->run->rip);
+		if (now_ns() > end) {
+			runner_stop(runner);
+			die_stuck(runner, seconds);
+		}
 		usleep(1000);
 	}
 	pthread_join(runner->thread, NULL);
