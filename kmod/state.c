@@ -102,7 +102,7 @@ static bool xcr0_valid(u64 xcr0)
 
 static bool regs_valid(const struct vmm_regs *regs, const struct vmm_ctrl *ctrl)
 {
-	if (regs->rflags & ~(u64)RFLAGS_VALID)
+	if ((regs->rflags & ~(u64)RFLAGS_VALID) || !(regs->rflags & X86_EFLAGS_FIXED))
 		return false;
 	if ((regs->rflags & X86_EFLAGS_VM) && (ctrl->efer & EFER_LMA))
 		return false;
@@ -142,25 +142,48 @@ static bool seg_valid(const struct vmm_segment *seg)
 	return (seg->attr & VMM_SEG_UNUSABLE) || limit_valid(seg);
 }
 
+static bool usable(const struct vmm_segment *seg)
+{
+	return !(seg->attr & VMM_SEG_UNUSABLE);
+}
+
+static bool cs_valid(const struct vmm_segment *cs, const struct vmm_ctrl *ctrl)
+{
+	if (!usable(cs) || !(cs->attr & VMM_SEG_P) || !(cs->attr & VMM_SEG_S))
+		return false;
+	/* Real mode runs from what was loaded before, writable data included. */
+	if (!(cs->attr & TYPE_CODE) && (ctrl->cr0 & X86_CR0_PE))
+		return false;
+	return !(ctrl->efer & EFER_LMA) || !(cs->attr & VMM_SEG_L) || !(cs->attr & VMM_SEG_DB);
+}
+
+static bool tr_valid(const struct vmm_segment *tr, const struct vmm_ctrl *ctrl)
+{
+	u8 type = tr->attr & VMM_SEG_TYPE;
+
+	if (!usable(tr) || (tr->attr & VMM_SEG_S) || !(tr->attr & VMM_SEG_P))
+		return false;
+	return type == TYPE_TSS32_BUSY || (type == TYPE_TSS16_BUSY && !(ctrl->efer & EFER_LMA));
+}
+
+static bool ldtr_valid(const struct vmm_segment *ldtr)
+{
+	return !usable(ldtr) ||
+	       (ldtr->attr & (VMM_SEG_S | VMM_SEG_TYPE | VMM_SEG_P)) == (TYPE_LDT | VMM_SEG_P);
+}
+
 static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
 {
-	const struct vmm_segment *cs = &segs->seg[VMM_CS], *tr = &segs->seg[VMM_TR];
-	u16 ldt = segs->seg[VMM_LDTR].attr & (VMM_SEG_TYPE | VMM_SEG_S | VMM_SEG_P);
-	u8 tss = tr->attr & VMM_SEG_TYPE;
 	int i;
 
 	for (i = 0; i < VMM_NR_SREG; i++)
 		if (!seg_valid(&segs->seg[i]) || !canonical(segs->seg[i].base, ctrl->cr4))
 			return false;
-	if ((cs->attr & VMM_SEG_UNUSABLE) || !(cs->attr & VMM_SEG_P) || !(cs->attr & VMM_SEG_S))
-		return false;
-	if ((ctrl->efer & EFER_LMA) && (cs->attr & VMM_SEG_L) && (cs->attr & VMM_SEG_DB))
-		return false;
-	if ((tr->attr & (VMM_SEG_UNUSABLE | VMM_SEG_S)) || !(tr->attr & VMM_SEG_P))
-		return false;
-	if (tss != TYPE_TSS32_BUSY && (tss != TYPE_TSS16_BUSY || (ctrl->efer & EFER_LMA)))
-		return false;
-	if (!(segs->seg[VMM_LDTR].attr & VMM_SEG_UNUSABLE) && ldt != (VMM_SEG_P | TYPE_LDT))
+	for (i = 0; i < VMM_LDTR; i++)
+		if (usable(&segs->seg[i]) && !(segs->seg[i].attr & VMM_SEG_S))
+			return false;
+	if (!cs_valid(&segs->seg[VMM_CS], ctrl) || !tr_valid(&segs->seg[VMM_TR], ctrl) ||
+	    !ldtr_valid(&segs->seg[VMM_LDTR]))
 		return false;
 	if (memchr_inv(segs->gdt.pad, 0, sizeof(segs->gdt.pad)) ||
 	    memchr_inv(segs->idt.pad, 0, sizeof(segs->idt.pad)))
@@ -285,10 +308,8 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 	if (!state_valid(vcpu, mask, state))
 		return -EINVAL;
 
-	if (mask & VMM_STATE_REGS) {
+	if (mask & VMM_STATE_REGS)
 		vcpu->regs = state->regs;
-		vcpu->regs.rflags |= X86_EFLAGS_FIXED;
-	}
 	if (mask & VMM_STATE_SEGS)
 		vcpu->segs = state->segs;
 	if (mask & VMM_STATE_LAPIC)

@@ -85,6 +85,9 @@ void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 	if (event->type == VMM_EVENT_NMI) {
 		clear_nmi_blocking();
 		vcpu->nmi_masked = true;
+		vmx->controls &= ~CPU_BASED_NMI_WINDOW_EXITING;
+	} else if (event->type == VMM_EVENT_INTR) {
+		vmx->controls &= ~CPU_BASED_INTR_WINDOW_EXITING;
 	}
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
 }
@@ -93,6 +96,7 @@ void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
 	/*
 	 * Not every CPU waits for the end of STI's shadow with an NMI window; then,
 	 * and without virtual NMIs, IF has to serve.

@@ -10,6 +10,7 @@
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/processor-flags.h>
+#include <uapi/asm/debugreg.h>
 
 #include "vmx.h"
 

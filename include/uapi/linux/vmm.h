@@ -490,7 +490,7 @@ struct vmm_translate {
 #define VMM_EXIT_INSN		4	/* an instruction that the caller has to emulate */
 #define VMM_EXIT_SHUTDOWN	5	/* triple fault */
 #define VMM_EXIT_FAIL_ENTRY	6	/* the CPU refused the guest's state */
-#define VMM_EXIT_MEMORY		7	/* the process's own memory could not be had */
+#define VMM_EXIT_MEMORY		7	/* memory that has to be there could not be had */
 #define VMM_EXIT_INTERNAL	8	/* a bug of the module or of the machine */
 
 struct vmm_exit_pio {
@@ -526,6 +526,10 @@ struct vmm_exit_fail_entry {
 	__u64 info[4];
 };
 
+/*
+ * The process's own memory behind a slot could not be had, or the guest keeps
+ * code (VMM_ACCESS_EXEC) or page tables where there is no slot: EFAULT.
+ */
 struct vmm_exit_memory {
 	__u64 gpa;
 	__u32 access;		/* VMM_ACCESS_* */
