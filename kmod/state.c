@@ -24,6 +24,10 @@
 #define CR4_PAGING (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_PCIDE | \
 		    X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57)
 #define CR4_IN_CR3_LOW 0xfffULL		/* PCID, which CR4.PCIDE wants zero */
+/* "PDPTE Registers": changes of these load them anew. */
+#define CR0_PDPTE (X86_CR0_CD | X86_CR0_NW | X86_CR0_PG)
+#define CR4_PDPTE (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)
+#define CR3_PDPT GENMASK_ULL(31, 5)
 
 #define RFLAGS_VALID (X86_EFLAGS_CF | X86_EFLAGS_FIXED | X86_EFLAGS_PF | X86_EFLAGS_AF | \
 		      X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_TF | X86_EFLAGS_IF | \
@@ -219,16 +223,22 @@ static bool event_valid(const struct vmm_event *event)
 	}
 }
 
+/* The section EVENT */
+static bool delivery_valid(const struct vmm_events *events)
+{
+	if (events->shadow != 0 && events->shadow != VMM_SHADOW_STI &&
+	    events->shadow != VMM_SHADOW_MOV_SS)
+		return false;
+	return event_valid(&events->event);
+}
+
 static bool events_valid(const struct vmm_events *events)
 {
 	if (memchr_inv(events->pad, 0, sizeof(events->pad)) ||
 	    events->nmi_pending > 2 || events->nmi_masked > 1 ||
 	    events->mp_state > VMM_MP_WAIT_SIPI)
 		return false;
-	if (events->shadow != 0 && events->shadow != VMM_SHADOW_STI &&
-	    events->shadow != VMM_SHADOW_MOV_SS)
-		return false;
-	return event_valid(&events->event);
+	return delivery_valid(events);
 }
 
 static bool debug_valid(const struct vmm_debug *debug)
@@ -254,6 +264,8 @@ static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state 
 		return false;
 	if ((mask & VMM_STATE_EVENTS) && !events_valid(&state->events))
 		return false;
+	if ((mask & VMM_STATE_EVENT) && !delivery_valid(&state->events))
+		return false;
 	if ((mask & VMM_STATE_LAPIC) && vmm_apic_check_state(vcpu, &state->lapic))
 		return false;
 	return true;
@@ -272,19 +284,32 @@ static void get_events(struct vmm_vcpu *vcpu, struct vmm_events *events)
 	};
 }
 
-static void set_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
+static void set_event(struct vmm_vcpu *vcpu, const struct vmm_events *events)
 {
 	vcpu->event = events->event;
+	vcpu->shadow = events->shadow;
+	vcpu->triple_fault = false;
+}
+
+static void set_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
+{
+	set_event(vcpu, events);
 	atomic_set(&vcpu->nmi_pending, events->nmi_pending);
 	vcpu->nmi_masked = events->nmi_masked;
-	vcpu->shadow = events->shadow;
 	WRITE_ONCE(vcpu->mp_state, events->mp_state);
-	vcpu->triple_fault = false;
+}
+
+/* What the cache has under another name, or elsewhere. */
+static u64 cached(u64 mask)
+{
+	if (mask & VMM_STATE_EVENT)
+		mask |= VMM_STATE_EVENTS;
+	return mask & ~(VMM_STATE_LAPIC | VMM_STATE_EVENT);
 }
 
 void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 {
-	vmm_pull(vcpu, mask & ~VMM_STATE_LAPIC);
+	vmm_pull(vcpu, cached(mask));
 	if (mask & VMM_STATE_REGS)
 		state->regs = vcpu->regs;
 	if (mask & VMM_STATE_SEGS)
@@ -295,7 +320,7 @@ void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 	}
 	if (mask & VMM_STATE_DEBUG)
 		state->debug = vcpu->debug;
-	if (mask & VMM_STATE_EVENTS)
+	if (mask & (VMM_STATE_EVENTS | VMM_STATE_EVENT))
 		get_events(vcpu, &state->events);
 	if (mask & VMM_STATE_LAPIC)
 		vmm_apic_get_state(vcpu, &state->lapic);
@@ -304,7 +329,7 @@ void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
 {
 	/* What is replaced as a whole and what the checks look at. */
-	vmm_pull(vcpu, VMM_STATE_CTRL | (mask & ~VMM_STATE_LAPIC));
+	vmm_pull(vcpu, VMM_STATE_CTRL | cached(mask));
 	if (!state_valid(vcpu, mask, state))
 		return -EINVAL;
 
@@ -326,7 +351,9 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 		vcpu->debug = state->debug;
 	if (mask & VMM_STATE_EVENTS)
 		set_events(vcpu, &state->events);
-	vmm_dirty(vcpu, mask & ~VMM_STATE_LAPIC);
+	else if (mask & VMM_STATE_EVENT)
+		set_event(vcpu, &state->events);
+	vmm_dirty(vcpu, cached(mask));
 	return 0;
 }
 
@@ -382,8 +409,8 @@ void vmm_state_reset(struct vmm_vcpu *vcpu)
 	};
 	set_events(vcpu, &(const struct vmm_events) { .mp_state = vcpu->mp_state });
 	vcpu->pending = VMM_PENDING_NONE;
-	vcpu->have = VMM_STATE_ALL | VMM_STATE_CS;
-	vmm_dirty(vcpu, VMM_STATE_ALL & ~VMM_STATE_LAPIC);
+	vcpu->have = cached(VMM_STATE_ALL) | VMM_STATE_CS;
+	vmm_dirty(vcpu, cached(VMM_STATE_ALL));
 	vmm_ops->set_intercepts(vcpu);
 	vmm_request(vcpu, VMM_REQ_FLUSH);
 }
@@ -398,9 +425,33 @@ static void ctrl_changed(struct vmm_vcpu *vcpu, bool flush)
 		vmm_request(vcpu, VMM_REQ_FLUSH);
 }
 
+/* Bits of PAE's top entries that must be 0 if the entry is present */
+static u64 pdpte_reserved(const struct vmm_vcpu *vcpu)
+{
+	return GENMASK_ULL(63, vmm_cpuid_phys_bits(vcpu)) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+}
+
+/*
+ * @ctrl: as the registers are about to be. Where the CPU has PAE's top table in
+ * registers, fill them from memory. -EINVAL: #GP. [sleep]
+ */
+static int load_pdptes(struct vmm_vcpu *vcpu, struct vmm_ctrl *ctrl)
+{
+	int i;
+
+	if (!vmm_caps.pdpte_registers || !vmm_pae_paging(ctrl))
+		return 0;
+	if (vmm_guest_read(vcpu->vm, ctrl->cr3 & CR3_PDPT, ctrl->pdpte, sizeof(ctrl->pdpte)))
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
+		if ((ctrl->pdpte[i] & _PAGE_PRESENT) && (ctrl->pdpte[i] & pdpte_reserved(vcpu)))
+			return -EINVAL;
+	return 0;
+}
+
 int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value)
 {
-	struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	struct vmm_ctrl new, *ctrl = &vcpu->ctrl;
 	u64 changed, efer;
 
 	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
@@ -421,15 +472,19 @@ int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value)
 			return -EINVAL;
 		efer ^= EFER_LMA;
 	}
-	ctrl->cr0 = value;
-	ctrl->efer = efer;
+	new = *ctrl;
+	new.cr0 = value;
+	new.efer = efer;
+	if ((changed & CR0_PDPTE) && load_pdptes(vcpu, &new))
+		return -EINVAL;
+	*ctrl = new;
 	ctrl_changed(vcpu, changed & CR0_PAGING);
 	return 0;
 }
 
 int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value)
 {
-	struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	struct vmm_ctrl new, *ctrl = &vcpu->ctrl;
 	u64 changed;
 
 	vmm_pull(vcpu, VMM_STATE_CTRL);
@@ -444,7 +499,11 @@ int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value)
 	}
 	if ((changed & value & X86_CR4_PCIDE) && (ctrl->cr3 & CR4_IN_CR3_LOW))
 		return -EINVAL;
-	ctrl->cr4 = value;
+	new = *ctrl;
+	new.cr4 = value;
+	if ((changed & CR4_PDPTE) && load_pdptes(vcpu, &new))
+		return -EINVAL;
+	*ctrl = new;
 	ctrl_changed(vcpu, changed & CR4_PAGING);
 	return 0;
 }

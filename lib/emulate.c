@@ -14,7 +14,7 @@
 #include "emul.h"
 #include "internal.h"
 
-#define NEEDED	(VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENTS)
+#define NEEDED	(VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENT)
 
 #define DR6_BS	(1ull << 14)
 
@@ -168,7 +168,7 @@ static int session_begin(struct session *s)
 		s->state.segs = run->state.segs;
 	if (there & VMM_STATE_CTRL)
 		s->state.ctrl = run->state.ctrl;
-	if (there & VMM_STATE_EVENTS)
+	if (there & VMM_STATE_EVENT)
 		s->state.events = run->state.events;
 
 	s->ctx.env = &env;
@@ -187,7 +187,7 @@ static int session_begin(struct session *s)
 static void give_events(struct session *s)
 {
 	s->vcpu->run->state.events = s->state.events;
-	s->vcpu->run->sync_in |= VMM_STATE_EVENTS;
+	s->vcpu->run->sync_in |= VMM_STATE_EVENT;
 }
 
 static void give_ctrl(struct session *s)

@@ -65,7 +65,7 @@ static int get_state(struct vmm_state *state)
 		state->segs = s->segs;
 	if (state->mask & VMM_STATE_CTRL)
 		state->ctrl = s->ctrl;
-	if (state->mask & VMM_STATE_EVENTS)
+	if (state->mask & VMM_STATE_EVENT)
 		state->events = s->events;
 	if (state->mask & VMM_STATE_DEBUG)
 		state->debug = s->debug;
@@ -327,7 +327,7 @@ static void state_flows(void)
 	is(module.get_mask & VMM_STATE_REGS, 0, "and not asked for");
 
 	run->sync_in = 0;
-	run->sync_out = VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENTS;
+	run->sync_out = VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENT;
 	run->state.segs = module.state.segs;
 	run->state.ctrl = module.state.ctrl;
 	run->state.events = module.state.events;
@@ -358,7 +358,7 @@ static void events(void)
 	module.fault_gva = 3 * PAGE;
 	module.state.events.shadow = VMM_SHADOW_STI;
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_OK, "a page fault is the guest's");
-	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_CTRL | VMM_STATE_EVENTS, "the sections set");
+	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_CTRL | VMM_STATE_EVENT, "the sections set");
 	is(run->state.events.event.vector, 14, "#PF");
 	is(run->state.events.event.error, 0x10 + VMM_ACCESS_READ, "with its error code");
 	is(run->state.events.nmi_pending, 1, "a pending NMI stays");
@@ -370,7 +370,7 @@ static void events(void)
 	run->sync_in = 0;
 	module.fault_gva = 0;
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_OK, "an instruction in the shadow of STI");
-	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_EVENTS, "ends it");
+	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_EVENT, "ends it");
 	is(run->state.events.shadow, 0, "in the run page");
 	is(run->state.events.event.type, VMM_EVENT_NONE, "without an event");
 
@@ -379,7 +379,7 @@ static void events(void)
 	module.state.regs.rflags |= 1 << 8;
 	module.state.debug.dr6 = 0xffff0ff0;
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_OK, "a single step");
-	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_EVENTS | VMM_STATE_DEBUG, "the sections set");
+	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_EVENT | VMM_STATE_DEBUG, "the sections set");
 	is(run->state.events.event.vector, 1, "#DB");
 	is(run->state.debug.dr6, 0xffff4ff0, "DR6.BS");
 	vmm_vcpu_destroy(vcpu);

@@ -127,11 +127,12 @@ static void push_events(struct svm_vcpu *svm)
 		control->int_state |= SVM_INTERRUPT_SHADOW_MASK;
 	else
 		control->int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
-	svm->iret_pending = false;
-	if (svm->vcpu.nmi_masked)
-		svm_intercept(svm->vmcb, INTERCEPT_IRET);
-	else
+	if (!svm->vcpu.nmi_masked) {
+		svm->iret_pending = false;
 		svm_no_intercept(svm->vmcb, INTERCEPT_IRET);
+	} else if (!svm->iret_pending) {
+		svm_intercept(svm->vmcb, INTERCEPT_IRET);
+	}
 }
 
 void svm_state_pull(struct vmm_vcpu *vcpu, u64 mask)
