@@ -156,6 +156,7 @@ text ~ /^# job / {
 	finished[job] = 1
 	if (word[3] != 0)
 		fail(job, "the job ended with status " word[3])
+	took = took "# " job " took " word[4] " s\n"
 	show[job] = 0
 	next
 }
@@ -211,7 +212,8 @@ END {
 	}
 	print "1.." points + 0
 	"date +%s" | getline now
-	print "# took " now - start " s; logs are in " logs
+	printf "%s", took
+	print "# all took " now - start " s; logs are in " logs
 	printf "%s", failures
 	if (!points)
 		print "# failed: no test ran"
