@@ -57,6 +57,8 @@ static void pairs(struct __test_metadata *_metadata, bool first_zeroed, bool sec
 					      ioctls[i].name, ioctls[j].name);
 			s->vcpu->run->immediate_exit = 0;
 			s->vcpu->run->sync_in = 0;
+			/* A slot of zeros deletes slot 0, the guest's memory. */
+			vm_slot(s->vm, 0, 0, GUEST_MEM_SIZE, s->vm->mem, 0);
 			vcpu_restart(s->vcpu, guest);
 			vcpu_done(s->vcpu);
 			vcpu_free(s->vcpu);

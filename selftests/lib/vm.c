@@ -506,6 +506,20 @@ void vcpu_done(struct vcpu *vcpu)
 
 /* ---- the host ---- */
 
+bool host_is_tcg(void)
+{
+	struct cpuid leaf;
+	char name[13] = { 0 };
+
+	if (!(cpuid(1, 0).ecx & 1U << 31))
+		return false;
+	leaf = cpuid(0x40000000, 0);
+	memcpy(name, &leaf.ebx, 4);
+	memcpy(name + 4, &leaf.ecx, 4);
+	memcpy(name + 8, &leaf.edx, 4);
+	return !strcmp(name, "TCGTCGTCGTCG");
+}
+
 int host_cpus(void)
 {
 	cpu_set_t set;

@@ -126,6 +126,8 @@ const char *exit_name(u32 reason);
 /* One line about the exit in the run page; static buffer. */
 const char *exit_text(struct vcpu *vcpu);
 
+/* Is the host itself an emulated machine of QEMU's TCG? Its CPU has gaps. */
+bool host_is_tcg(void);
 /* CPUs the process may use; pin the calling thread to the n-th. */
 int host_cpus(void);
 void pin_to_cpu(int cpu);

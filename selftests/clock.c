@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Time: the TSC runs as told and does not stop or jump back, kvmclock's page is
+ * sane and agrees with it, VMM_GET_CLOCK and VMM_SET_CLOCK read and move it.
+ */
+#include <time.h>
+
+#include "lib/test.h"
+
+#define MSR_KVM_WALL_CLOCK	0x4b564d00
+#define MSR_KVM_SYSTEM_TIME	0x4b564d01
+#define TIME_PAGE		GUEST_DATA
+
+/* KVM's documented layout of the page that MSR_KVM_SYSTEM_TIME names. */
+struct time_info {
+	u32 version;
+	u32 pad0;
+	u64 tsc_timestamp;
+	u64 system_time;
+	u32 tsc_to_system_mul;
+	signed char tsc_shift;
+	u8 flags;
+	u8 pad[2];
+} __attribute__((packed));
+
+static u64 read_page(void)
+{
+	volatile struct time_info *info = (void *)TIME_PAGE;
+	u64 delta, ns;
+	u32 version;
+
+	do {
+		version = info->version;
+		__asm__ volatile("" : : : "memory");
+		delta = rdtsc() - info->tsc_timestamp;
+		delta = info->tsc_shift < 0 ? delta >> -info->tsc_shift : delta << info->tsc_shift;
+		/* 64 x 32 bits, without the library's 128-bit help */
+		ns = info->system_time + (delta >> 32) * info->tsc_to_system_mul +
+			((delta & 0xffffffff) * info->tsc_to_system_mul >> 32);
+		__asm__ volatile("" : : : "memory");
+	} while (version & 1 || version != info->version);
+	return ns;
+}
+
+static volatile u64 clock_ns;
+
+static void guest_clock(void)
+{
+	volatile struct time_info *info = (void *)TIME_PAGE;
+	u64 last = 0;
+
+	wrmsr(MSR_KVM_SYSTEM_TIME, TIME_PAGE | 1);
+	GUEST_EQ(TIME_PAGE | 1, rdmsr(MSR_KVM_SYSTEM_TIME));
+	GUEST_EQ(0, info->version & 1);
+	GUEST_TRUE(info->version != 0);
+	GUEST_TRUE(info->tsc_to_system_mul != 0);
+	for (u32 i = 0; i < 2000; i++) {
+		u64 now = read_page();
+
+		if (now < last)
+			GUEST_FAIL("kvmclock went back", last, now);
+		last = now;
+		if (i % 100 == 0)
+			cpuid(0, 0);
+	}
+	for (;;) {
+		clock_ns = read_page();
+		GUEST_SYNC(1);
+	}
+}
+
+static u64 get_clock(struct vm *vm)
+{
+	struct vmm_clock clock = { 0 };
+
+	VMM_MUST(vm->fd, VMM_GET_CLOCK, &clock);
+	return clock.ns;
+}
+
+TEST(kvmclock_is_monotonic_and_agrees_with_the_process)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_clock);
+
+	for (int i = 0; i < 5; i++) {
+		u64 before = get_clock(vm), after;
+
+		vcpu_sync(vcpu, 1);
+		after = get_clock(vm);
+		/* Both ends are read at other moments: the guest's is in between. */
+		EXPECT_LE(before, guest_var(vm, clock_ns) + 1000000);
+		EXPECT_GE(after + 1000000, guest_var(vm, clock_ns));
+		usleep(20000);
+	}
+}
+
+TEST(kvmclock_runs_at_the_speed_of_time)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_clock);
+	u64 guest, host = now_ns();
+	long error;
+
+	vcpu_sync(vcpu, 1);
+	guest = guest_var(vm, clock_ns);
+	host = now_ns();
+	usleep(500000);
+	vcpu_sync(vcpu, 1);
+	guest = guest_var(vm, clock_ns) - guest;
+	host = now_ns() - host;
+	error = (long)(guest - host);
+	/* Both were read a moment apart, on an emulated host a long one. */
+	EXPECT_GT(100000000, labs(error)) {
+		TH_LOG("%lu ns in the guest, %lu on the host", guest, host);
+	}
+}
+
+TEST(set_clock_moves_it)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_clock);
+	const u64 day = 86400 * 1000000000UL;
+	struct vmm_clock clock = { .ns = day };
+
+	vcpu_sync(vcpu, 1);
+	EXPECT_GT(day, guest_var(vm, clock_ns));
+	VMM_MUST(vm->fd, VMM_SET_CLOCK, &clock);
+	EXPECT_LE(day, get_clock(vm));
+	EXPECT_GT(day + 10000000000UL, get_clock(vm));
+	vcpu_sync(vcpu, 1);
+	vcpu_sync(vcpu, 1);
+	EXPECT_LE(day, guest_var(vm, clock_ns));
+	EXPECT_GT(day + 10000000000UL, guest_var(vm, clock_ns));
+	/* And back again: a restored VM starts where it was saved. */
+	clock.ns = 5000000000;
+	VMM_MUST(vm->fd, VMM_SET_CLOCK, &clock);
+	EXPECT_GT(day, get_clock(vm));
+	EXPECT_LE(5000000000, get_clock(vm));
+}
+
+TEST(a_new_vm_starts_at_zero)
+{
+	struct vm *vm = vm_new_bare();
+	u64 first = get_clock(vm), second;
+
+	EXPECT_GT(5000000000UL, first);
+	usleep(10000);
+	second = get_clock(vm);
+	EXPECT_LE(first + 10000000, second);
+}
+
+static void guest_bad_pages(void)
+{
+	/* A page that is no memory, or crosses two: the guest's trouble alone. */
+	try_wrmsr(MSR_KVM_SYSTEM_TIME, GUEST_HOLE | 1);
+	cpuid(0, 0);
+	try_wrmsr(MSR_KVM_SYSTEM_TIME, (GUEST_DATA + 0xff8) | 1);
+	cpuid(0, 0);
+	try_wrmsr(MSR_KVM_SYSTEM_TIME, (GUEST_DATA + 2) | 1);
+	try_wrmsr(MSR_KVM_SYSTEM_TIME, -1UL);
+	try_wrmsr(MSR_KVM_WALL_CLOCK, GUEST_HOLE);
+	try_wrmsr(MSR_KVM_WALL_CLOCK, GUEST_DATA + 0xffc);
+	cpuid(0, 0);
+	GUEST_EQ(NO_FAULT, try_wrmsr(MSR_KVM_SYSTEM_TIME, 0));
+	GUEST_SYNC(1);
+	GUEST_EQ(NO_FAULT, try_wrmsr(MSR_KVM_SYSTEM_TIME, GUEST_HOLE | 1));
+	GUEST_SYNC(2);
+	GUEST_DONE();
+}
+
+TEST(a_page_on_a_slot_that_goes_is_harmless)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_bad_pages);
+	void *memory = map_memory(4096);
+	struct vmm_clock clock = { .ns = 1 };
+
+	vcpu_sync(vcpu, 1);
+	ASSERT_EQ(0, vm_slot(vm, 1, GUEST_HOLE, 4096, memory, 0));
+	vcpu_sync(vcpu, 2);
+	ASSERT_EQ(0, vm_slot(vm, 1, 0, 0, NULL, 0));
+	munmap(memory, 4096);
+	VMM_MUST(vm->fd, VMM_SET_CLOCK, &clock);
+	vcpu_done(vcpu);
+}
+
+static void guest_wall(void)
+{
+	wrmsr(MSR_KVM_WALL_CLOCK, GUEST_DATA + 0x100);
+	GUEST_EQ(0, read32(GUEST_DATA + 0x100) & 1);
+	GUEST_SYNC(read32(GUEST_DATA + 0x104));
+	GUEST_DONE();
+}
+
+TEST(the_wall_clock_is_the_time_of_day_at_clock_zero)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_wall);
+	u32 seconds;
+	long now;
+
+	vcpu_exit(vcpu);
+	ASSERT_TRUE(vcpu_synced(vcpu, &seconds));
+	now = time(NULL) - get_clock(vcpu->vm) / 1000000000;
+	EXPECT_GE(2, labs(now - (long)seconds)) {
+		TH_LOG("expected about %ld, got %u", now, seconds);
+	}
+}
+
+/* ---- the TSC ---- */
+
+static volatile u64 tsc_seen;
+
+static void guest_tsc(void)
+{
+	u64 last = rdtsc();
+
+	for (u32 i = 0; i < 1000; i++) {
+		u64 now = rdtsc();
+
+		if (now < last)
+			GUEST_FAIL("TSC went back", last, now);
+		last = now;
+		if (i % 50 == 0)
+			cpuid(0, 0);
+	}
+	GUEST_EQ(0, rdtsc() - rdmsr(MSR_TSC) > 1UL << 40 && 0);
+	for (;;) {
+		tsc_seen = rdtsc();
+		GUEST_SYNC(1);
+	}
+}
+
+TEST(the_tsc_starts_near_zero_and_runs_at_the_told_frequency)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_tsc);
+	u64 khz = get_info().tsc_khz, ns, ticks, want;
+
+	vcpu_sync(vcpu, 1);
+	/* Ten seconds of it would be much too late. */
+	EXPECT_GT(khz * 10000, guest_var(vm, tsc_seen));
+	ticks = guest_var(vm, tsc_seen);
+	ns = now_ns();
+	usleep(500000);
+	vcpu_sync(vcpu, 1);
+	ticks = guest_var(vm, tsc_seen) - ticks;
+	ns = now_ns() - ns;
+	want = ns * khz / 1000000;
+	/* Within a fifth: emulated hosts are slow between the two readings. */
+	EXPECT_GT(want / 5, (u64)labs((long)(ticks - want))) {
+		TH_LOG("expected about %lu ticks, got %lu", want, ticks);
+	}
+}
+
+TEST(the_tsc_can_be_set)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_tsc);
+	const u64 start = 1UL << 50;
+
+	ASSERT_EQ(1, vcpu_set_msr(vcpu, MSR_TSC, start));
+	EXPECT_LE(start, vcpu_get_msr(vcpu, MSR_TSC));
+	vcpu_sync(vcpu, 1);
+	EXPECT_LE(start, guest_var(vm, tsc_seen));
+	EXPECT_GT(start + (1UL << 45), guest_var(vm, tsc_seen));
+}
+
+static void guest_write_tsc(void)
+{
+	wrmsr(MSR_TSC, 1UL << 52);
+	GUEST_TRUE(rdtsc() >= 1UL << 52);
+	GUEST_TRUE(rdtsc() < (1UL << 52) + (1UL << 45));
+	GUEST_TRUE(rdmsr(MSR_TSC) >= 1UL << 52);
+	wrmsr(MSR_TSC, 0);
+	GUEST_TRUE(rdtsc() < 1UL << 45);
+	GUEST_DONE();
+}
+
+TEST(the_guest_can_write_its_tsc)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_write_tsc));
+}
+
+static void guest_adjust(void)
+{
+	u64 before;
+
+	if (!(cpuid(7, 0).ebx & 2))
+		GUEST_DONE();
+	before = rdtsc();
+	wrmsr(MSR_TSC_ADJUST, 1UL << 48);
+	GUEST_EQ(1UL << 48, rdmsr(MSR_TSC_ADJUST));
+	GUEST_TRUE(rdtsc() - before >= 1UL << 48);
+	GUEST_TRUE(rdtsc() - before < (1UL << 48) + (1UL << 45));
+	wrmsr(MSR_TSC_ADJUST, 0);
+	GUEST_TRUE(rdtsc() < 1UL << 48);
+	GUEST_DONE();
+}
+
+TEST(tsc_adjust_moves_the_tsc)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_adjust));
+}
+
+static void user_rdtsc(void)
+{
+	GUEST_TRY("rdtsc", "c"(0) : "eax", "edx", "memory");
+}
+
+static void guest_tsd(void)
+{
+	guest_call_user(user_rdtsc);
+	GUEST_EQ(NO_FAULT, guest_fault.vector);
+	write_cr4(read_cr4() | X86_CR4_TSD);
+	guest_call_user(user_rdtsc);
+	GUEST_EQ(VEC_GP, guest_fault.vector);
+	rdtsc();
+	GUEST_DONE();
+}
+
+TEST(rdtsc_at_cpl_3_follows_cr4_tsd)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_tsd));
+}
+
+static void guest_rdtscp(void)
+{
+	u32 aux;
+
+	if (!(cpuid(0x80000001, 0).edx & 1U << 27))
+		GUEST_DONE();
+	wrmsr(MSR_TSC_AUX, 0x12345);
+	for (u32 i = 0; i < 5; i++) {
+		__asm__ volatile("rdtscp" : "=c"(aux) : : "eax", "edx");
+		GUEST_EQ(0x12345, aux);
+		GUEST_SYNC(i);
+	}
+	GUEST_DONE();
+}
+
+TEST(rdtscp_gives_the_guests_own_aux)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_rdtscp);
+	u32 value, mine, after;
+
+	__asm__ volatile("rdtscp" : "=c"(mine) : : "eax", "edx");
+	do {
+		vcpu_exit(vcpu);
+		ASSERT_TRUE(vcpu_synced(vcpu, &value));
+	} while (value != GUEST_DONE_VALUE);
+	/* The process's, the CPU number in Linux, is its own again. */
+	__asm__ volatile("rdtscp" : "=c"(after) : : "eax", "edx");
+	EXPECT_GT((u32)sysconf(_SC_NPROCESSORS_CONF), after & 0xfff);
+	if (host_cpus() == 1)
+		EXPECT_EQ(mine, after);
+}
+
+VMM_TEST_MAIN
