@@ -77,6 +77,16 @@ static bool parse_size(const char *s, uint64_t *value)
 	return false;
 }
 
+static void complain_range(const struct option_row *row, const char *text)
+{
+	bool size = row->kind == OPTION_SIZE;
+	unsigned int shift = size ? 20 : 0;
+
+	complain("run: --%s %s: out of range; use %llu%s to %llu%s", row->name, text,
+		 (unsigned long long)row->min >> shift, size ? "M" : "",
+		 (unsigned long long)row->max >> shift, size ? "M" : "");
+}
+
 static enum status store(const struct option_row *row, const char *text, struct config *config)
 {
 	void *member = (char *)config + row->offset;
@@ -91,21 +101,20 @@ static enum status store(const struct option_row *row, const char *text, struct 
 		return STATUS_OK;
 	case OPTION_SIZE:
 		if (!parse_size(text, &value)) {
-			complain("run: --%s %s: not a size; write it with a unit, such as 256M",
+			complain("run: --%s '%s': not a size; write it with a unit, such as 256M",
 				 row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
 	case OPTION_COUNT:
 		if (!parse_count(text, &value)) {
-			complain("run: --%s %s: not a number; write digits only", row->name, text);
+			complain("run: --%s '%s': not a number; write digits only", row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
 	}
 	if (value < row->min || value > row->max) {
-		complain("run: --%s %s: out of range; use %llu to %llu", row->name, text,
-			 (unsigned long long)row->min, (unsigned long long)row->max);
+		complain_range(row, text);
 		return STATUS_USAGE;
 	}
 	*(uint64_t *)member = value;

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The ACPI tables of runner/boot/acpi.c: found and checked from the RSDP on as a
+ * kernel does it, then read by the ACPI project's own disassembler, which must find
+ * no fault and compile its own output again.
+ */
+/* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/ram.c */
+/* unit-flags: -D_GNU_SOURCE */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tap.h"
+#include "../runner/boot/aml.h"
+#include "../runner/boot/boot.h"
+#include "../runner/layout.h"
+
+static struct ram ram;
+
+void complain(const char *fmt, ...)
+{
+	(void)fmt;
+}
+
+enum status boot_place(const struct ram *in, const char *what, uint64_t gpa, uint64_t len,
+		       void **to)
+{
+	(void)what;
+	*to = ram_at(in, gpa, len);
+	return *to ? STATUS_OK : STATUS_NO_ROOM;
+}
+
+static const uint8_t *at(uint64_t gpa)
+{
+	return ram_at(&ram, gpa, 1);
+}
+
+static uint32_t u32(const uint8_t *from)
+{
+	uint32_t value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static uint64_t u64(const uint8_t *from)
+{
+	uint64_t value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static uint8_t sum(const uint8_t *from, uint32_t len)
+{
+	uint8_t sum = 0;
+
+	while (len--)
+		sum += *from++;
+	return sum;
+}
+
+static void check_table(const uint8_t *table, const char *signature)
+{
+	ok(!memcmp(table, signature, 4), "%s: signature", signature);
+	is(sum(table, u32(table + 4)), 0, "%s: checksum", signature);
+	is((table - ram.part[0].host) % 16, 0, "%s: alignment", signature);
+}
+
+static void check_fadt(const uint8_t *fadt)
+{
+	check_table(fadt, "FACP");
+	is(u32(fadt + 4), 276, "FADT: length of revision 6");
+	is(fadt[8], 6, "FADT: revision");
+	is(u32(fadt + 112) & (1 << 20), 1 << 20, "FADT: hardware-reduced");
+	is(u32(fadt + 112) & (1 << 10), 1 << 10, "FADT: reset register");
+	is(fadt[109] | fadt[110] << 8, 0x34, "FADT: no legacy devices, 8042, VGA, RTC");
+	is(fadt[116], 1, "FADT: reset register is a port");
+	is(u64(fadt + 120), LAYOUT_RESET, "FADT: its number");
+	is(fadt[128], LAYOUT_RESET_VALUE, "FADT: its value");
+	is(u64(fadt + 248), LAYOUT_SLEEP_CONTROL, "FADT: sleep control");
+	is(u64(fadt + 260), LAYOUT_SLEEP_STATUS, "FADT: sleep status");
+	is(u64(fadt + 140), u32(fadt + 40), "FADT: both DSDT addresses agree");
+	check_table(at(u64(fadt + 140)), "DSDT");
+}
+
+static void check_madt(const uint8_t *madt, unsigned int cpus)
+{
+	const uint8_t *entry = madt + 44, *end = madt + u32(madt + 4);
+	unsigned int lapics = 0, ioapics = 0, bad = 0;
+
+	check_table(madt, "APIC");
+	is(u32(madt + 36), LAYOUT_LAPIC, "MADT: address of the LAPIC");
+	is(u32(madt + 40), 0, "MADT: no 8259");
+	for (; entry < end && entry[1]; entry += entry[1]) {
+		if (entry[0] == 0)
+			bad += entry[3] != lapics++ || u32(entry + 4) != 1;
+		else if (entry[0] == 1)
+			bad += u32(entry + 4) != LAYOUT_IOAPIC || ioapics++;
+		else
+			bad++;
+	}
+	is(entry - end, 0, "MADT: entries fill it");
+	is(lapics, cpus, "MADT: a LAPIC for each of %u CPUs", cpus);
+	is(ioapics, 1, "MADT: one IOAPIC");
+	is(bad, 0, "MADT: with ids in order");
+}
+
+static void test_tables(unsigned int cpus)
+{
+	const uint8_t *rsdp = at(LAYOUT_ACPI), *xsdt;
+
+	if (!is(acpi_load(&ram, cpus), STATUS_OK, "tables for %u CPUs", cpus))
+		return;
+	ok(!memcmp(rsdp, "RSD PTR ", 8), "RSDP: signature");
+	is(sum(rsdp, 20), 0, "RSDP: checksum");
+	is(sum(rsdp, 36), 0, "RSDP: extended checksum");
+	is(rsdp[15], 2, "RSDP: revision");
+	xsdt = at(u64(rsdp + 24));
+	check_table(xsdt, "XSDT");
+	is(u32(xsdt + 4), 36 + 2 * 8, "XSDT: two tables");
+	check_fadt(at(u64(xsdt + 36)));
+	check_madt(at(u64(xsdt + 44)), cpus);
+}
+
+/* ---- the disassembler ---- */
+
+static char dir[32] = "/tmp/runner_acpi_test.XXXXXX";
+
+/* Run a command in the directory; its output is in "out" there. */
+static int command(const char *text)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "cd %s && { %s; } >out 2>&1", dir, text);
+	return system(line);
+}
+
+static void write_table(const uint8_t *table, const char *name)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "w");
+	if (!file || fwrite(table, u32(table + 4), 1, file) != 1 || fclose(file))
+		abort();
+}
+
+/* Lines of the disassembly that must be there, blanks squeezed. */
+static const struct {
+	const char *file, *text;
+} facts[] = {
+	{ "facp.dsl", "Hardware Reduced (V5) : 1" },
+	{ "facp.dsl", "Reset Register Supported (V2) : 1" },
+	{ "facp.dsl", "CMOS RTC Not Present (V5) : 1" },
+	{ "facp.dsl", "8042 Present on ports 60/64 (V2) : 0" },
+	{ "apic.dsl", "Subtable Type : 01 [I/O APIC]" },
+	{ "dsdt.dsl", "Name (_HID, EisaId (\"PNP0501\")" },
+	{ "dsdt.dsl", "IO (Decode16," },
+	{ "dsdt.dsl", "0x03F8, // Range Minimum" },
+	{ "dsdt.dsl", "Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive" },
+	{ "dsdt.dsl", "Name (_HID, \"QEMU0001\")" },
+	{ "dsdt.dsl", "Name (\\_S5, Package (0x04)" },
+};
+
+static void test_iasl(void)
+{
+	const uint8_t *xsdt = at(u64(at(LAYOUT_ACPI) + 24));
+	const uint8_t *fadt = at(u64(xsdt + 36));
+	char line[512];
+
+	if (system("iasl -v >/dev/null 2>&1")) {
+		tap_skip("the tables are read by iasl", "no iasl; install acpica-tools");
+		return;
+	}
+	if (!mkdtemp(dir))
+		abort();
+	write_table(fadt, "facp.dat");
+	write_table(at(u64(xsdt + 44)), "apic.dat");
+	write_table(at(u64(fadt + 140)), "dsdt.dat");
+	is(command("iasl -d facp.dat apic.dat dsdt.dat"), 0, "iasl reads the tables");
+	ok(command("grep -iE 'error|warning|invalid|incorrect|unknown' *.dsl out") != 0,
+	   "and finds no fault in them");
+	is(command("iasl -we -p again dsdt.dsl && grep -q '^Compilation successful. 0 Errors, "
+		   "0 Warnings' out"), 0, "its DSDT compiles without a warning");
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		snprintf(line, sizeof(line), "tr -s ' ' <%s | grep -F '%s'", facts[i].file,
+			 facts[i].text);
+		is(command(line), 0, "%s: %s", facts[i].file, facts[i].text);
+	}
+	snprintf(line, sizeof(line), "rm -r %s", dir);
+	is(system(line), 0, "nothing is left");
+}
+
+static void test_overflow(void)
+{
+	uint8_t buf[16];
+	struct aml aml = { .buf = buf, .max = sizeof(buf) };
+
+	aml_end(&aml, aml_scope_begin(&aml, "\\_SB_"));
+	ok(!aml.overflow, "an object that fits is written");
+	is(aml.len, 9, "in 9 bytes");
+	aml_name_string(&aml, "_HID", "a string too long");
+	ok(aml.overflow, "one that does not is dropped and remembered");
+	ok(aml.len <= sizeof(buf), "inside the buffer");
+}
+
+int main(void)
+{
+	ram_plan(&ram, 1 << 20);
+	if (ram_map(&ram))
+		return 1;
+	test_tables(255);
+	ram_clear(&ram);
+	test_tables(1);
+	test_iasl();
+	test_overflow();
+	ram_unmap(&ram);
+	return tap_end();
+}

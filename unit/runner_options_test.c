@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The command line of `vmm run`: what is taken, what is refused, and that the man
+ * page tells of every option and exit status of the tables.
+ */
+/* unit-sources: ../runner/options.c ../runner/config.c ../runner/status.c */
+/* unit-flags: -D_GNU_SOURCE */
+#include <stdlib.h>
+#include "tap.h"
+#include "../runner/options.h"
+
+static struct config config;
+
+/* Parse the words given. */
+#define parse(...) parse_args((char *[]) { __VA_ARGS__, NULL })
+
+static enum status parse_args(char **args)
+{
+	int count = 0;
+
+	while (args[count])
+		count++;
+	config_defaults(&config);
+	return options_parse(count, args, &config);
+}
+
+static void test_values(void)
+{
+	is(parse("--kernel", "vmlinuz"), STATUS_OK, "--kernel FILE");
+	is_str(config.kernel, "vmlinuz", "is taken");
+	is_str(config.append, "console=ttyS0", "the command line has its default");
+	is(config.mem, 256ULL << 20, "so has the memory");
+	is(config.cpus, 1, "and the number of CPUs");
+	ok(!config.initrd && !config.no_reboot, "nothing else is set");
+	is(parse("--kernel=a=b", "--mem=1G", "--cpus=3", "--no-reboot", "--append", ""), STATUS_OK,
+	   "values behind '='");
+	is_str(config.kernel, "a=b", "only the first '=' divides");
+	is(config.mem, 1ULL << 30, "sizes have units");
+	is(config.cpus, 3, "counts are numbers");
+	ok(config.no_reboot, "flags are set");
+	is_str(config.append, "", "a value may be empty");
+	is(parse("--initrd", "--kernel"), STATUS_OK, "a value may look like an option");
+	is_str(config.initrd, "--kernel", "and is taken as it is");
+}
+
+static void test_sizes(void)
+{
+	static const struct {
+		char *text;
+		uint64_t size;	/* 0: refused */
+	} cases[] = {
+		{ "1024K", 1ULL << 20 }, { "3m", 3ULL << 20 }, { "2g", 2ULL << 30 },
+		{ "1T", 1ULL << 40 }, { "2T", 0 }, { "1023K", 0 }, { "256", 0 }, { "", 0 },
+		{ "M", 0 }, { "-1M", 0 }, { "+1M", 0 }, { " 1M", 0 }, { "1MB", 0 }, { "1.5G", 0 },
+		{ "0x10M", 0 }, { "16777217T", 0 }, { "18446744073709551616M", 0 }, { "0M", 0 },
+		{ "1P", 0 }, { "1\x2d", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum status status = parse("--mem", cases[i].text);
+
+		is(status, cases[i].size ? STATUS_OK : STATUS_USAGE, "--mem '%s': status",
+		   cases[i].text);
+		if (cases[i].size)
+			is(config.mem, cases[i].size, "--mem '%s': bytes", cases[i].text);
+	}
+}
+
+static void test_refused(void)
+{
+	is(parse("--kernel"), STATUS_USAGE, "a value is missing");
+	is(parse("--kernel", "a", "--kernel", "b"), STATUS_USAGE, "an option is given twice");
+	is(parse("--no-reboot", "--no-reboot"), STATUS_USAGE, "a flag is given twice");
+	is(parse("--no-reboot=yes"), STATUS_USAGE, "a flag has a value");
+	is(parse("--kern", "a"), STATUS_USAGE, "an option is cut short");
+	is(parse("--kernels", "a"), STATUS_USAGE, "an option is too long");
+	is(parse("-k", "a"), STATUS_USAGE, "there are no short options");
+	is(parse("--", "a"), STATUS_USAGE, "nor an end of options");
+	is(parse("vmlinuz"), STATUS_USAGE, "nor arguments that are none");
+	is(parse("--cpus", "0"), STATUS_USAGE, "no CPU at all");
+	is(parse("--cpus", "256"), STATUS_USAGE, "too many CPUs");
+	is(parse("--cpus", "2x"), STATUS_USAGE, "a number with a tail");
+	is(parse("--cpus", "18446744073709551617"), STATUS_USAGE, "a number that overflows");
+	config_defaults(&config);
+	is(config_check(&config), STATUS_USAGE, "a machine without a kernel");
+	is(parse("--kernel", "a"), STATUS_OK, "a machine with one");
+	is(config_check(&config), STATUS_OK, "is usable");
+}
+
+/* The page without the roff escapes that the tables' texts do not have. */
+static char *read_page(void)
+{
+	static char page[65536];
+	FILE *file = fopen("../runner/vmm.1", "r");
+	size_t len = 0;
+	int c;
+
+	if (!file)
+		return NULL;
+	while ((c = getc(file)) != EOF && len < sizeof(page) - 1)
+		if (c != '\\')
+			page[len++] = c;
+	fclose(file);
+	return page;
+}
+
+static void test_man_page(void)
+{
+	const char *page = read_page();
+	char want[256];
+
+	if (!ok(page, "the man page can be read"))
+		return;
+	for (unsigned int i = 0; i < option_row_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (row->value)
+			snprintf(want, sizeof(want), ".TP\n.BI --%s \" %s\"\n", row->name,
+				 row->value);
+		else
+			snprintf(want, sizeof(want), ".TP\n.B --%s\n", row->name);
+		ok(strstr(page, want), "the man page has --%s", row->name);
+	}
+	for (unsigned int i = 0; i < status_row_count; i++) {
+		snprintf(want, sizeof(want), ".TP\n.B %d\n%s\n", status_rows[i].status,
+			 status_rows[i].text);
+		ok(strstr(page, want), "the man page has status %d as it is",
+		   status_rows[i].status);
+	}
+}
+
+static void test_help(void)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	unsigned int lines = 0, wide = 0;
+
+	options_print(out);
+	status_print(out);
+	fclose(out);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		lines++;
+		wide += strlen(line) > 80;
+	}
+	is(lines, option_row_count + status_row_count, "help has a line for each row");
+	is(wide, 0, "no line is wider than a terminal");
+	free(text);
+}
+
+int main(void)
+{
+	test_values();
+	test_sizes();
+	test_refused();
+	test_man_page();
+	test_help();
+	return tap_end();
+}
