@@ -471,6 +471,8 @@ static void test_pvh_broken(void)
 		{ "no note", ELF(phdr[1].p_type), STATUS_BAD_FILE, PT_NULL },
 		{ "empty notes", ELF(phdr[1].p_filesz), STATUS_BAD_FILE, 0 },
 		{ "a cut note", ELF(phdr[1].p_filesz), STATUS_BAD_FILE, 25 },
+		{ "a note over its segment's end", ELF(phdr[1].p_filesz), STATUS_BAD_FILE,
+		  2 * sizeof(struct elf_note) - 2 },
 		{ "notes behind the end", ELF(phdr[1].p_filesz), STATUS_BAD_FILE, 1 << 20 },
 		{ "notes that wrap", ELF(phdr[1].p_offset), STATUS_BAD_FILE, -4ULL },
 		{ "a note of 4 GiB", ELF(other.hdr.n_descsz), STATUS_BAD_FILE, UINT32_MAX },

@@ -158,6 +158,9 @@ static void test_wide(void)
 	is(rec.count, 1, "an access over its end is cut");
 	is(rec.note[0].size, 4, "to what is inside");
 	rec.count = 0;
+	bus_read(&bus, 0x2000, 2);
+	is(rec.note[0].size, 2, "a narrow access stays narrow");
+	rec.count = 0;
 	bus_read(&bus, 0x2001, 8);
 	is(rec.count, 4, "a misaligned access comes in aligned pieces");
 	is(rec.note[2].size, 4, "as wide as alignment lets them be");
