@@ -39,6 +39,16 @@ static int call(struct subject *s, const struct ioctl_info *info, bool zeroed)
 	return result;
 }
 
+/* A slot of zeros deletes the guest's memory; a CPUID table of zeros is empty. */
+static void undo_zeros(struct subject *s)
+{
+	struct vmm_cpuid all = { .count = VMM_MAX_CPUID, .entries = (u64)s->cpuid };
+
+	vm_slot(s->vm, 0, 0, GUEST_MEM_SIZE, s->vm->mem, 0);
+	VMM_MUST(s->vm->sys, VMM_GET_SUPPORTED_CPUID, &all);
+	VMM_MUST(s->vcpu->fd, VMM_SET_CPUID, &all);
+}
+
 static void guest(void)
 {
 	GUEST_DONE();
@@ -57,8 +67,7 @@ static void pairs(struct __test_metadata *_metadata, bool first_zeroed, bool sec
 					      ioctls[i].name, ioctls[j].name);
 			s->vcpu->run->immediate_exit = 0;
 			s->vcpu->run->sync_in = 0;
-			/* A slot of zeros deletes slot 0, the guest's memory. */
-			vm_slot(s->vm, 0, 0, GUEST_MEM_SIZE, s->vm->mem, 0);
+			undo_zeros(s);
 			vcpu_restart(s->vcpu, guest);
 			vcpu_done(s->vcpu);
 			vcpu_free(s->vcpu);
