@@ -18,7 +18,7 @@ export VMM_VERSION PREFIX DESTDIR
 export VMM_BUILD := $(BUILD)
 
 .PHONY: all modules lib runner selftests unit demo test test-quick lint bench
-.PHONY: install modules_install clean help FORCE
+.PHONY: debug install modules_install clean help FORCE
 .SUFFIXES:
 .DEFAULT_GOAL := all
 
@@ -39,8 +39,10 @@ all: modules lib runner selftests unit
 # build/<KNAME or its release>/. An out-of-tree build writes beside its
 # sources, so every kernel gets its own tree of links to them.
 
+release_of = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(1)/include/generated/utsrelease.h)
+
 ifdef KDIR
-KNAME ?= $(shell cat $(KDIR)/include/config/kernel.release)
+KNAME ?= $(call release_of,$(KDIR))
 KERNELS := $(KNAME)
 KDIR_$(KNAME) := $(KDIR)
 endif
@@ -51,7 +53,12 @@ kbuild = $(MAKE) --no-print-directory -C $(KDIR_$*) M=$(BUILD)/$*/src \
 
 modules: $(KERNELS:%=$(BUILD)/%/vmm.ko)
 
-$(KERNELS:%=$(BUILD)/%/vmm.ko): $(BUILD)/%/vmm.ko: FORCE
+# The host kernel with all checkers; the first time builds that kernel.
+debug: FORCE
+	@scripts/setup --quiet --mk $(BUILD)/config.mk build debug
+	@$(MAKE) --no-print-directory $(BUILD)/debug/vmm.ko
+
+$(patsubst %,$(BUILD)/%/vmm.ko,$(KERNELS) debug): $(BUILD)/%/vmm.ko: FORCE
 	@[ -n "$(KDIR_$*)" ] && [ -e "$(KDIR_$*)/Makefile" ] || \
 		{ echo "make: no kernel headers for $*: set KDIR or run scripts/setup" >&2; exit 1; }
 	@scripts/links $(BUILD)/$*/src $(module_sources)
@@ -100,7 +107,7 @@ install: lib runner
 	$(MAKE) --no-print-directory -C runner O=$(BUILD) install
 
 # Into the running kernel, or into the one of KDIR.
-modules_install: KREL = $(if $(KDIR),$(shell cat $(KDIR)/include/config/kernel.release),$(shell uname -r))
+modules_install: KREL = $(if $(KDIR),$(call release_of,$(KDIR)),$(shell uname -r))
 modules_install:
 	$(MAKE) --no-print-directory modules KNAME=$(KREL) \
 		KDIR=$(or $(KDIR),/lib/modules/$(KREL)/build)
@@ -120,6 +127,7 @@ help:
 #: make test-quick       the part of it that takes under two minutes
 #: make lint             style, sparse, and the borders of the architecture
 #: make bench            the yardstick against in-tree KVM
+#: make debug            the host kernel with KASAN and lockdep, and the module for it
 #: make install          program, library, header, man pages (DESTDIR, PREFIX)
 #: make modules_install  vmm.ko for the running kernel (or KDIR), and depmod
 #: make clean            removes build/

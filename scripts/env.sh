@@ -39,8 +39,22 @@ kernel_image_dir()
 	echo "$VMM_CACHE/kernel-$release-$(kernel_version "$release" | tr ':' '_')"
 }
 
-# Parts of linux-source-6.1 (checkpatch, the kselftest harness), or all of it.
+# Parts of linux-source-6.1: checkpatch, the kselftest harness.
 kernel_source_dir()
 {
-	echo "$VMM_CACHE/source${1:+-$1}-$(dpkg-query -W -f '${Version}' linux-source-6.1 2>/dev/null)"
+	echo "$VMM_CACHE/source-$(source_version)"
+}
+
+# The kernel with all checkers, built from linux-source-6.1 and lab/debug.config.
+kernel_debug_dir()
+{
+	local config
+
+	config=$(dirname "${BASH_SOURCE[0]}")/../lab/debug.config
+	echo "$VMM_CACHE/debug-$(source_version)-$(cksum <"$config" | cut -d' ' -f1)"
+}
+
+source_version()
+{
+	dpkg-query -W -f '${Version}' linux-source-6.1 2>/dev/null
 }
