@@ -113,7 +113,7 @@ modules_install:
 		KDIR=$(or $(KDIR),/lib/modules/$(KREL)/build)
 	install -D -m 644 $(BUILD)/$(KREL)/vmm.ko \
 		$(DESTDIR)/lib/modules/$(KREL)/extra/vmm.ko
-	depmod $(if $(DESTDIR),-b $(DESTDIR)) $(KREL)
+	$(if $(DESTDIR),@echo "depmod $(KREL) is for the machine that gets $(DESTDIR)",depmod $(KREL))
 
 clean:
 	rm -rf $(BUILD)
