@@ -97,7 +97,7 @@ static enum status open_console(struct session *session)
 	if (terminal)
 		terminal_open(STDIN_FILENO);
 	machine_setup_signals();
-	return loop_open(&session->loop, session->console);
+	return loop_open(&session->loop, session->console, terminal);
 }
 
 static enum status prepare(struct session *session)

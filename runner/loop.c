@@ -32,7 +32,7 @@ static const struct {
 	{ SIGCONT, terminal_raw },
 };
 
-enum status loop_open(struct loop *loop, struct console *console)
+enum status loop_open(struct loop *loop, struct console *console, bool terminal)
 {
 	sigset_t set;
 
@@ -43,6 +43,7 @@ enum status loop_open(struct loop *loop, struct console *console)
 	/* A reader that went away shows as EPIPE, in the thread that can tell. */
 	signal(SIGPIPE, SIG_IGN);
 	loop->console = console;
+	loop->terminal = terminal;
 	loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (loop->signal_fd >= 0)
 		return STATUS_OK;
@@ -95,7 +96,7 @@ static bool on_console(enum console_event event, struct loop_result *result)
 /* A terminal that is another program's now must not be read. */
 static int input_fd(const struct loop *loop)
 {
-	return isatty(STDIN_FILENO) && !terminal_is_raw() ? -1 : console_input_fd(loop->console);
+	return loop->terminal && !terminal_is_raw() ? -1 : console_input_fd(loop->console);
 }
 
 enum { SIGNAL, WAKE, INPUT, END, SOURCES };

@@ -11,6 +11,7 @@
 
 struct loop {
 	int signal_fd;
+	bool terminal;		/* input is one, and not always ours */
 	struct console *console;
 };
 
@@ -31,7 +32,7 @@ struct loop_result {
  * Block the signals that the loop handles, for all threads to come, and open the
  * descriptor they arrive at. Complains.
  */
-enum status loop_open(struct loop *loop, struct console *console);
+enum status loop_open(struct loop *loop, struct console *console, bool terminal);
 void loop_close(struct loop *loop);
 
 /* Until the machine, the user or a signal ends it. The machine is still to be stopped. */
