@@ -113,6 +113,28 @@ TEST(events_come_back)
 	expect_same(_metadata, "events", &set.events, &got.events, sizeof(set.events));
 }
 
+TEST(an_event_alone_leaves_nmis_and_the_mp_state_as_they_are)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	struct vmm_state state = { 0 };
+
+	state.events.nmi_pending = 1;
+	state.events.nmi_masked = 1;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	memset(&state.events, 0, sizeof(state.events));
+	state.events.event = (struct vmm_event){
+		.type = VMM_EVENT_EXCEPTION, .vector = VEC_UD,
+	};
+	state.events.mp_state = VMM_MP_HALTED;	/* not of the section EVENT */
+	vcpu_set(vcpu, &state, VMM_STATE_EVENT);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(VMM_EVENT_EXCEPTION, state.events.event.type);
+	EXPECT_EQ(VEC_UD, state.events.event.vector);
+	EXPECT_EQ(1, state.events.nmi_pending);
+	EXPECT_EQ(1, state.events.nmi_masked);
+	EXPECT_EQ(VMM_MP_RUNNABLE, state.events.mp_state);
+}
+
 TEST(the_lapic_comes_back)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
@@ -196,6 +218,7 @@ TEST_F(refused, registers)
 	REFUSED(s->regs.rflags |= 1UL << 22);
 	REFUSED(s->regs.rflags |= 1UL << 63);
 	REFUSED(s->regs.rflags |= 1UL << 3);
+	REFUSED(s->regs.rflags &= ~RFLAGS_FIXED);
 }
 
 TEST_F(refused, segments)
@@ -205,7 +228,8 @@ TEST_F(refused, segments)
 	REFUSED(s->segs.seg[VMM_TR].base = NONCANONICAL);
 	REFUSED(s->segs.gdt.base = NONCANONICAL);
 	REFUSED(s->segs.idt.base = NONCANONICAL);
-	/* CS that is not present, or is both L and D. */
+	/* CS that is no code segment, is not present, or is both L and D. */
+	REFUSED(s->segs.seg[VMM_CS].attr = 0xa093);
 	REFUSED(s->segs.seg[VMM_CS].attr = 0xa01b);
 	REFUSED(s->segs.seg[VMM_CS].attr = 0xe09b);
 	REFUSED(s->segs.seg[VMM_CS].attr = VMM_SEG_UNUSABLE);
