@@ -66,6 +66,7 @@ static int __init vmm_init(void)
 	r = choose_backend();
 	if (r)
 		return r;
+	vmm_walk_init();
 	r = vmm_cpuid_init();
 	if (r)
 		goto out_backend;

@@ -24,13 +24,13 @@ struct vmm_slots {
 	struct slot slot[];	/* sorted by first, apart from each other */
 };
 
-static inline bool slot_holds(const struct slot *slot, gfn_t gfn)
+static __always_inline bool slot_holds(const struct slot *slot, gfn_t gfn)
 {
 	return gfn - slot->first < slot->npages;
 }
 
-/* The slot that holds @gfn, or NULL. Under rcu_read_lock. */
-static inline const struct slot *slots_search(const struct vmm_slots *slots, gfn_t gfn)
+/* The slot that holds @gfn, or NULL. Under rcu_read_lock. No call: see mmu/walk.c. */
+static __always_inline const struct slot *slots_search(const struct vmm_slots *slots, gfn_t gfn)
 {
 	unsigned int low = 0, high = slots->count;
 

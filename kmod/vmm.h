@@ -24,6 +24,8 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <linux/vmm.h>
+#include <asm/msr-index.h>
+#include <asm/processor-flags.h>
 
 #include "compat.h"
 #include "decode.h"
@@ -80,6 +82,7 @@ enum vmm_exit_kind {
 	VMM_X_RDPMC,
 	VMM_X_UNDEFINED,	/* an instruction that guests do not have: #UD */
 	VMM_X_TASK_SWITCH,
+	VMM_X_REAL_MODE,	/* no exit: in a mode that the CPU cannot run */
 	VMM_X_SHUTDOWN,
 	VMM_X_FAIL_ENTRY,
 	VMM_X_UNKNOWN,
@@ -307,6 +310,12 @@ int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_dr7(struct vmm_vcpu *vcpu, u64 value);
+/* Is the top table of four entries in force? CR0.PG, CR4.PAE and EFER are always current. */
+static inline bool vmm_pae_paging(const struct vmm_ctrl *ctrl)
+{
+	return (ctrl->cr0 & X86_CR0_PG) && (ctrl->cr4 & X86_CR4_PAE) && !(ctrl->efer & EFER_LMA);
+}
+
 /* Needs sections CTRL and CS. */
 enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu);
 unsigned int vmm_cpl(const struct vmm_vcpu *vcpu);
@@ -373,6 +382,7 @@ unsigned int vmm_mmu_phys_bits(void);	/* width of guest-physical addresses */
 void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last);
 
 /* ---- mmu/walk.c: the guest's own page tables ---- */
+void vmm_walk_init(void);	/* from vmm_caps and the host */
 struct vmm_walk {
 	gpa_t gpa;
 	u32 error;		/* #PF error code, if vmm_walk() said false */
@@ -386,7 +396,7 @@ struct vmm_walk {
 bool vmm_walk(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk, bool atomic);
 /*
  * Fetch up to 15 bytes at CS:RIP as the CPU would; returns how many could be
- * read. @atomic: do not sleep, fetch less instead.
+ * read. @atomic: IRQs are off; do not sleep, fetch less instead.
  */
 unsigned int vmm_fetch(struct vmm_vcpu *vcpu, u8 bytes[15], bool atomic);
 

@@ -57,7 +57,8 @@ static bool ram_read(void *context, u64 gpa, unsigned int shift, u64 *entry)
 struct guest {
 	struct vmm_ctrl ctrl;
 	u64 rflags;
-	struct paging_cpu cpu;
+	unsigned int phys_bits;
+	bool gbpages;
 	bool pdpte_registers;
 };
 
@@ -178,7 +179,7 @@ static struct answer ref_32(const struct guest *g, u32 gva, u32 access)
 
 		if (pde & 0x200000)
 			return fault(g, access, true, true);
-		if (g->cpu.phys_bits < 40 && high >> (g->cpu.phys_bits - 32))
+		if (g->phys_bits < 40 && high >> (g->phys_bits - 32))
 			return fault(g, access, true, true);
 		return finish(g, access, grant,
 			      (high << 32) + (pde & 0xffc00000) + (gva & 0x3fffff));
@@ -196,7 +197,7 @@ static bool wide_reserved(const struct guest *g, u64 entry)
 {
 	u64 address = entry & 0x000ffffffffff000;
 
-	return address >> g->cpu.phys_bits || (entry >> 63 && !(g->ctrl.efer & EFER_NX));
+	return address >> g->phys_bits || (entry >> 63 && !(g->ctrl.efer & EFER_NX));
 }
 
 #define ADDRESS(entry)	((entry) & 0x000ffffffffff000)
@@ -254,7 +255,7 @@ static struct answer ref_long(const struct guest *g, u64 gva, u32 access)
 			return fault(g, access, false, false);
 		if (wide_reserved(g, entry))
 			return fault(g, access, true, true);
-		if ((entry & 0x80) && (level > 3 || (level == 3 && !g->cpu.gbpages)))
+		if ((entry & 0x80) && (level > 3 || (level == 3 && !g->gbpages)))
 			return fault(g, access, true, true);
 		narrow_grant(&grant, entry);
 		if (level == 1)
@@ -299,9 +300,12 @@ static struct answer walk(const struct guest *g, u64 gva, u32 access)
 {
 	struct answer a = { };
 	struct paging paging = { };
+	struct paging_cpu cpu;
 
-	paging_setup(&paging, &g->ctrl, g->rflags, &g->cpu, g->pdpte_registers);
-	a.outcome = paging_walk(&paging, gva, access, ram_read, &a.reads, &a.gpa, &a.error);
+	paging_cpu_init(&cpu, g->phys_bits, g->gbpages, g->pdpte_registers);
+	paging_setup(&paging, &g->ctrl, g->rflags, &cpu);
+	a.outcome = paging_walk(&paging, paging.format, gva, access, ram_read, &a.reads, &a.gpa,
+				&a.error);
 	return a;
 }
 
@@ -350,7 +354,8 @@ static void set_mode(struct guest *g, const struct mode *mode)
 		.ctrl.cr0 = X86_CR0_PE | X86_CR0_PG,
 		.ctrl.cr4 = mode->cr4,
 		.ctrl.efer = mode->efer,
-		.cpu = { .phys_bits = 48, .gbpages = true },
+		.phys_bits = 48,
+		.gbpages = true,
 	};
 }
 
@@ -370,8 +375,8 @@ static void random_controls(struct guest *g)
 		g->ctrl.efer |= EFER_NX;
 	if (one_in(2))
 		g->rflags |= X86_EFLAGS_AC;
-	g->cpu.phys_bits = widths[(rnd() >> 20) % ARRAY_SIZE(widths)];
-	g->cpu.gbpages = !one_in(3);
+	g->phys_bits = widths[(rnd() >> 20) % ARRAY_SIZE(widths)];
+	g->gbpages = !one_in(3);
 }
 
 static u32 random_access(void)

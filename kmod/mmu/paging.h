@@ -94,10 +94,12 @@ static const struct paging_format paging_formats[] = {
 	},
 };
 
-/* What the CPU adds to the registers. */
+/* What the CPU adds to the registers; made by paging_cpu_init(). */
 struct paging_cpu {
-	u8 phys_bits;		/* MAXPHYADDR */
-	bool gbpages;		/* 1 GiB pages */
+	u64 reserved;		/* bits of an 8-byte entry above the physical width */
+	u64 reserved_pse36;	/* the same for a large page of 32-bit paging */
+	u8 large;		/* BIT(level): there can be large pages */
+	bool pdpte_registers;	/* PAE's top table is ctrl->pdpte, not memory */
 };
 
 /*
@@ -144,38 +146,49 @@ static __always_inline enum paging_mode paging_mode(const struct vmm_ctrl *ctrl)
 }
 
 /* Bits @from to @to, none when @from is above @to. */
-static __always_inline u64 paging_bits(unsigned int from, unsigned int to)
+static inline u64 paging_bits(unsigned int from, unsigned int to)
 {
 	return from > to ? 0 : GENMASK_ULL(to, from);
 }
 
-/* @pdpte_registers: PAE's top table is ctrl->pdpte, not memory. */
-static __always_inline void paging_setup(struct paging *paging, const struct vmm_ctrl *ctrl,
-					 u64 rflags, const struct paging_cpu *cpu,
-					 bool pdpte_registers)
+/* @phys_bits: MAXPHYADDR. @gbpages: 1 GiB pages. */
+static inline void paging_cpu_init(struct paging_cpu *cpu, unsigned int phys_bits, bool gbpages,
+				   bool pdpte_registers)
+{
+	cpu->reserved = paging_bits(phys_bits, 51);
+	cpu->reserved_pse36 = phys_bits < PAGING_PSE36_BITS ?
+			      paging_bits(phys_bits - 32 + 13, 20) : 0;
+	cpu->large = BIT(2) | (gbpages ? BIT(3) : 0);
+	cpu->pdpte_registers = pdpte_registers;
+}
+
+/* paging_setup() for the mode that @ctrl is known to be in. */
+static __always_inline void paging_setup_as(struct paging *paging,
+					    const struct paging_format *format,
+					    const struct vmm_ctrl *ctrl, u64 rflags,
+					    const struct paging_cpu *cpu)
 {
 	const bool nxe = ctrl->efer & EFER_NX;
-	const struct paging_format *format;
 
-	paging->format = NULL;
-	if (!(ctrl->cr0 & X86_CR0_PG))
-		return;
-	format = &paging_formats[paging_mode(ctrl)];
 	paging->format = format;
 	paging->root = ctrl->cr3 & format->root;
-	paging->pdpte = format->pae_top && pdpte_registers ? ctrl->pdpte : NULL;
-	paging->large = cpu->gbpages ? format->large : format->large & ~BIT(3);
-	paging->reserved = 0;
-	paging->reserved_pse36 = 0;
-	if (format->entry_shift == 3)
-		paging->reserved = format->reserved | paging_bits(cpu->phys_bits, 51) |
-				   (nxe ? 0 : PAGING_NX);
-	else if (cpu->phys_bits < PAGING_PSE36_BITS)
-		paging->reserved_pse36 = paging_bits(cpu->phys_bits - 32 + 13, 20);
+	paging->pdpte = format->pae_top && cpu->pdpte_registers ? ctrl->pdpte : NULL;
+	paging->large = format->large & cpu->large;
+	paging->reserved = format->entry_shift == 2 ? 0 :
+			   format->reserved | cpu->reserved | (nxe ? 0 : PAGING_NX);
+	paging->reserved_pse36 = cpu->reserved_pse36;
 	paging->wp = ctrl->cr0 & X86_CR0_WP;
 	paging->smep = ctrl->cr4 & X86_CR4_SMEP;
 	paging->smap = (ctrl->cr4 & X86_CR4_SMAP) && !(rflags & X86_EFLAGS_AC);
 	paging->fetch_flag = paging->smep || (nxe && (ctrl->cr4 & X86_CR4_PAE));
+}
+
+static __always_inline void paging_setup(struct paging *paging, const struct vmm_ctrl *ctrl,
+					 u64 rflags, const struct paging_cpu *cpu)
+{
+	paging->format = NULL;
+	if (ctrl->cr0 & X86_CR0_PG)
+		paging_setup_as(paging, &paging_formats[paging_mode(ctrl)], ctrl, rflags, cpu);
 }
 
 /* Do the rights that all levels grant together allow @access? */
@@ -204,11 +217,10 @@ static __always_inline u32 paging_error(const struct paging *paging, u32 access,
 }
 
 /* Reserved bits of an entry at @level beside paging->reserved. */
-static __always_inline u64 paging_reserved(const struct paging *paging, unsigned int level,
-					   bool large)
+static __always_inline u64 paging_reserved(const struct paging *paging,
+					   const struct paging_format *format,
+					   unsigned int level, bool large)
 {
-	const struct paging_format *format = paging->format;
-
 	if (large && format->entry_shift == 2)
 		return BIT_ULL(21) | paging->reserved_pse36;
 	if (large)
@@ -233,15 +245,15 @@ static __always_inline u64 paging_leaf(const struct paging_format *format, u64 e
 /*
  * paging_walk - translate @gva for an explicit @access (VMM_ACCESS_*)
  *
- * @paging->format is not NULL. @gva: cut to 32 bits by the caller outside long
- * mode, canonical in it. PAGING_OK sets *@gpa, PAGING_FAULT *@error. Inlined, so
- * that @read is.
+ * @format: paging->format, which is not NULL; a caller that knows which one passes
+ * the constant, and gets a walk without the other modes. @gva: cut to 32 bits by
+ * the caller outside long mode, canonical in it. PAGING_OK sets *@gpa, PAGING_FAULT
+ * *@error. Inlined, so that @read is.
  */
 static __always_inline enum paging_outcome
-paging_walk(const struct paging *paging, u64 gva, u32 access, paging_read_fn read, void *context,
-	    u64 *gpa, u32 *error)
+paging_walk(const struct paging *paging, const struct paging_format *format, u64 gva, u32 access,
+	    paging_read_fn read, void *context, u64 *gpa, u32 *error)
 {
-	const struct paging_format *format = paging->format;
 	unsigned int level = format->levels;
 	u64 table = paging->root;
 	u64 rights = PAGING_RW | PAGING_US, nx = 0, entry;
@@ -262,7 +274,7 @@ paging_walk(const struct paging *paging, u64 gva, u32 access, paging_read_fn rea
 			return PAGING_FAULT;
 		}
 		large = (entry & PAGING_PS) && (paging->large & BIT(level));
-		if (entry & (paging->reserved | paging_reserved(paging, level, large))) {
+		if (entry & (paging->reserved | paging_reserved(paging, format, level, large))) {
 			*error = paging_error(paging, access, X86_PF_PROT | X86_PF_RSVD);
 			return PAGING_FAULT;
 		}

@@ -3,26 +3,33 @@
  * Reading guest memory by the guest's own addresses: translations for the
  * process, and the bytes of an instruction that exited.
  *
- * The walk itself is mmu/paging.h's; here are the two ways to read an entry. With
- * IRQs off, on the fast exits of CPUs that give no instruction length, each level
- * is a handful of instructions: the slot found for one table serves the next.
+ * The walk itself is mmu/paging.h's; here it is made twice: once for any mode, and
+ * once for what the fast exits of a modern guest need, on CPUs that give no
+ * instruction length, where each instruction of ours counts.
  *
  * Physical width and 1 GiB pages are the machine's, not those of the guest's
  * CPUID: it is the machine's walker that the guest's accesses go through.
  */
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "memslot.h"
 #include "mmu/paging.h"
 
-/* Where entries and code are read from. */
-struct reader {
-	struct vmm_vm *vm;
-	const struct vmm_slots *slots;	/* atomic reads only, under rcu_read_lock */
-	const struct slot *slot;	/* that held the last one */
-};
+#define LONG_4	(&paging_formats[PAGING_LONG_4])
 
-static __always_inline bool get_entry(hva_t hva, unsigned int shift, u64 *entry)
+static struct paging_cpu machine;
+
+void vmm_walk_init(void)
+{
+	paging_cpu_init(&machine, boot_cpu_data.x86_phys_bits, boot_cpu_has(X86_FEATURE_GBPAGES),
+			vmm_caps.pdpte_registers);
+}
+
+/* ---- any mode ---- */
+
+/* One entry in one read, or none of it. */
+static bool get_entry(hva_t hva, unsigned int shift, u64 *entry)
 {
 	u32 narrow;
 
@@ -42,72 +49,33 @@ fault:
 	return false;
 }
 
-static bool read_sleep(void *context, u64 gpa, unsigned int shift, u64 *entry)
+/* Sleeps for a page that is not there, unless page faults are disabled. */
+static bool read_any(void *context, u64 gpa, unsigned int shift, u64 *entry)
 {
-	struct reader *reader = context;
 	struct vmm_memory memory;
 
-	return vmm_slot_find(reader->vm, gpa >> PAGE_SHIFT, &memory) &&
+	return vmm_slot_find(context, gpa >> PAGE_SHIFT, &memory) &&
 	       get_entry(memory.hva + offset_in_page(gpa), shift, entry);
 }
 
-static __always_inline bool find_atomic(struct reader *reader, gpa_t gpa, hva_t *hva)
+static bool walk_any(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk)
 {
-	const gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct paging paging;
 
-	if (!reader->slot || !slot_holds(reader->slot, gfn))
-		reader->slot = slots_search(reader->slots, gfn);
-	if (!reader->slot)
-		return false;
-	*hva = reader->slot->hva + (gpa - (reader->slot->first << PAGE_SHIFT));
-	return true;
-}
-
-static __always_inline bool read_atomic(void *context, u64 gpa, unsigned int shift, u64 *entry)
-{
-	hva_t hva;
-
-	return find_atomic(context, gpa, &hva) && get_entry(hva, shift, entry);
-}
-
-/* Until atomic_end() nothing sleeps and reader->slots stays. */
-static __always_inline void atomic_begin(struct reader *reader)
-{
-	rcu_read_lock();
-	pagefault_disable();
-	reader->slots = rcu_dereference(reader->vm->slots);
-}
-
-static __always_inline void atomic_end(void)
-{
-	pagefault_enable();
-	rcu_read_unlock();
-}
-
-static __always_inline void setup(struct paging *paging, const struct vmm_vcpu *vcpu)
-{
-	const struct paging_cpu cpu = {
-		.phys_bits = boot_cpu_data.x86_phys_bits,
-		.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES),
-	};
-
-	paging_setup(paging, &vcpu->ctrl, vcpu->regs.rflags, &cpu, vmm_caps.pdpte_registers);
-}
-
-static __always_inline bool walk_with(const struct paging *paging, struct reader *reader,
-				      gva_t gva, u32 access, struct vmm_walk *walk,
-				      paging_read_fn read)
-{
-	if (!paging->format) {
-		walk->gpa = (u32)gva;
+	if (!(vcpu->ctrl.efer & EFER_LMA))
+		gva = (u32)gva;
+	paging_setup(&paging, &vcpu->ctrl, vcpu->regs.rflags, &machine);
+	if (!paging.format) {
+		walk->gpa = gva;
 		return true;
 	}
-	switch (paging_walk(paging, gva, access, read, reader, &walk->gpa, &walk->error)) {
+	switch (paging_walk(&paging, paging.format, gva, access, read_any, vcpu->vm, &walk->gpa,
+			    &walk->error)) {
 	case PAGING_OK:
 		return true;
 	case PAGING_UNREADABLE:
 		/* All-ones, as from a bus with nobody there. */
-		walk->error = paging_error(paging, access, X86_PF_PROT | X86_PF_RSVD);
+		walk->error = paging_error(&paging, access, X86_PF_PROT | X86_PF_RSVD);
 		break;
 	case PAGING_FAULT:
 		break;
@@ -115,90 +83,143 @@ static __always_inline bool walk_with(const struct paging *paging, struct reader
 	return false;
 }
 
-static noinline bool walk_sleep(const struct paging *paging, struct reader *reader, gva_t gva,
-				u32 access, struct vmm_walk *walk)
-{
-	return walk_with(paging, reader, gva, access, walk, read_sleep);
-}
-
-/* Between atomic_begin() and atomic_end(). */
-static noinline bool walk_atomic(const struct paging *paging, struct reader *reader, gva_t gva,
-				 u32 access, struct vmm_walk *walk)
-{
-	return walk_with(paging, reader, gva, access, walk, read_atomic);
-}
-
 bool vmm_walk(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk, bool atomic)
 {
-	struct reader reader = { .vm = vcpu->vm };
-	struct paging paging;
 	bool ok;
 
-	setup(&paging, vcpu);
-	if (!(vcpu->ctrl.efer & EFER_LMA))
-		gva = (u32)gva;
 	if (!atomic)
-		return walk_sleep(&paging, &reader, gva, access, walk);
-	atomic_begin(&reader);
-	ok = walk_atomic(&paging, &reader, gva, access, walk);
-	atomic_end();
+		return walk_any(vcpu, gva, access, walk);
+	pagefault_disable();
+	ok = walk_any(vcpu, gva, access, walk);
+	pagefault_enable();
 	return ok;
 }
 
-/* ---- instruction fetch ---- */
-
-/* The next byte's linear address after @done bytes. */
-static gva_t fetch_address(const struct vmm_vcpu *vcpu, unsigned int done)
+static unsigned int fetch_any(struct vmm_vcpu *vcpu, u8 *bytes, bool atomic)
 {
-	const u64 rip = vcpu->regs.rip + done;
-
-	if (vmm_insn_mode(vcpu) == INSN_MODE_64)
-		return rip;
-	return (u32)(vcpu->segs.seg[VMM_CS].base + rip);
-}
-
-/* @n bytes of one page. */
-static __always_inline bool fetch_part(struct reader *reader, gpa_t gpa, u8 *bytes, unsigned int n,
-				       bool atomic)
-{
-	hva_t hva;
-
-	if (!atomic)
-		return !vmm_guest_read(reader->vm, gpa, bytes, n);
-	return find_atomic(reader, gpa, &hva) &&
-	       !__copy_from_user_inatomic(bytes, (void __user *)hva, n);
-}
-
-static __always_inline unsigned int fetch(struct vmm_vcpu *vcpu, struct reader *reader, u8 *bytes,
-					  bool atomic)
-{
-	u32 access = VMM_ACCESS_EXEC | (vmm_cpl(vcpu) == 3 ? VMM_ACCESS_USER : 0);
-	unsigned int n, done = 0;
+	const u32 access = VMM_ACCESS_EXEC | (vmm_cpl(vcpu) == 3 ? VMM_ACCESS_USER : 0);
+	const bool flat = vmm_insn_mode(vcpu) == INSN_MODE_64;
+	const gva_t start = vcpu->regs.rip + (flat ? 0 : vcpu->segs.seg[VMM_CS].base);
+	unsigned int n, done;
 	struct vmm_walk walk;
-	struct paging paging;
 
-	setup(&paging, vcpu);
-	for (; done < INSN_MAX_LENGTH; done += n) {
-		const gva_t gva = fetch_address(vcpu, done);
+	for (done = 0; done < INSN_MAX_LENGTH; done += n) {
+		/* Outside 64-bit mode addresses wrap at 4 GiB. */
+		const gva_t gva = flat ? start + done : (u32)(start + done);
 
-		if (!(atomic ? walk_atomic : walk_sleep)(&paging, reader, gva, access, &walk))
+		if (!vmm_walk(vcpu, gva, access, &walk, atomic))
 			break;
 		n = min_t(unsigned int, INSN_MAX_LENGTH - done, PAGE_SIZE - offset_in_page(gva));
-		if (!fetch_part(reader, walk.gpa, bytes + done, n, atomic))
+		if ((atomic ? vmm_guest_read_atomic(vcpu->vm, walk.gpa, bytes + done, n) :
+			      vmm_guest_read(vcpu->vm, walk.gpa, bytes + done, n)))
 			break;
 	}
 	return done;
 }
 
+/* ---- the exits of a modern guest: 4-level paging, IRQs off ---- */
+
+/*
+ * Reads are loads in one window of user access: the addresses come from a slot,
+ * which passed access_ok() when it was made, and a guest cannot steer the CPU's
+ * speculation out of it.
+ */
+struct window {
+	const struct vmm_slots *slots;
+	gpa_t start;		/* of the slot that was read last */
+	u64 size;
+	hva_t hva;		/* of start */
+};
+
+static __always_inline bool window_find(struct window *window, gpa_t gpa)
+{
+	const struct slot *slot = slots_search(window->slots, gpa >> PAGE_SHIFT);
+
+	if (!slot)
+		return false;
+	window->start = slot->first << PAGE_SHIFT;
+	window->size = slot->npages << PAGE_SHIFT;
+	window->hva = slot->hva;
+	return true;
+}
+
+static __always_inline bool window_hva(struct window *window, gpa_t gpa, hva_t *hva)
+{
+	if (unlikely(gpa - window->start >= window->size) && !window_find(window, gpa))
+		return false;
+	*hva = window->hva + array_index_nospec(gpa - window->start, window->size);
+	return true;
+}
+
+static __always_inline bool read_window(void *context, u64 gpa, unsigned int shift, u64 *entry)
+{
+	hva_t hva;
+
+	if (!window_hva(context, gpa, &hva))
+		return false;
+	unsafe_get_user(*entry, (u64 __user *)hva, fault);
+	return true;
+
+fault:
+	return false;
+}
+
+/* 15 bytes at @gpa as two overlapping pieces of 8, when the page has as much. */
+#define FETCH_SECOND	(INSN_MAX_LENGTH - sizeof(u64))
+
+static __always_inline bool read_code(struct window *window, gpa_t gpa, u64 piece[2])
+{
+	hva_t hva;
+
+	if (offset_in_page(gpa) > PAGE_SIZE - INSN_MAX_LENGTH || !window_hva(window, gpa, &hva))
+		return false;
+	unsafe_get_user(piece[0], (u64 __user *)hva, fault);
+	unsafe_get_user(piece[1], (u64 __user *)(hva + FETCH_SECOND), fault);
+	return true;
+
+fault:
+	return false;
+}
+
+static bool fetch_long(struct vmm_vcpu *vcpu, u8 *bytes)
+{
+	const u16 cs = vcpu->segs.seg[VMM_CS].attr, ss = vcpu->segs.seg[VMM_SS].attr;
+	const bool user = (ss & VMM_SEG_DPL) == VMM_SEG_DPL;
+	const u32 access = VMM_ACCESS_EXEC | (user ? VMM_ACCESS_USER : 0);
+	struct window window __uninitialized;
+	gva_t gva = vcpu->regs.rip;
+	struct paging paging __uninitialized;
+	u64 piece[2] __uninitialized;
+	gpa_t gpa;
+	u32 error;
+	bool ok;
+
+	if (!(cs & VMM_SEG_L))
+		gva = (u32)(vcpu->segs.seg[VMM_CS].base + gva);
+	paging_setup_as(&paging, LONG_4, &vcpu->ctrl, vcpu->regs.rflags, &machine);
+	window.slots = rcu_dereference_check(vcpu->vm->slots, irqs_disabled());
+	if (!window_find(&window, paging.root) ||
+	    !user_read_access_begin((void __user *)window.hva, window.size))
+		return false;
+	pagefault_disable();
+	ok = paging_walk(&paging, LONG_4, gva, access, read_window, &window, &gpa,
+			       &error) == PAGING_OK && read_code(&window, gpa, piece);
+	user_read_access_end();
+	pagefault_enable();
+	if (!ok)
+		return false;
+	memcpy(bytes, &piece[0], sizeof(u64));
+	memcpy(bytes + FETCH_SECOND, &piece[1], sizeof(u64));
+	return true;
+}
+
 unsigned int vmm_fetch(struct vmm_vcpu *vcpu, u8 bytes[15], bool atomic)
 {
-	struct reader reader = { .vm = vcpu->vm };
-	unsigned int n;
-
-	if (!atomic)
-		return fetch(vcpu, &reader, bytes, false);
-	atomic_begin(&reader);
-	n = fetch(vcpu, &reader, bytes, true);
-	atomic_end();
-	return n;
+	if (atomic) {
+		lockdep_assert_irqs_disabled();
+		if ((vcpu->ctrl.efer & EFER_LMA) && !(vcpu->ctrl.cr4 & X86_CR4_LA57) &&
+		    likely(fetch_long(vcpu, bytes)))
+			return INSN_MAX_LENGTH;
+	}
+	return fetch_any(vcpu, bytes, atomic);
 }
