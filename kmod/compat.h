@@ -9,6 +9,7 @@
 #include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
+#include <linux/syscore_ops.h>
 #include <linux/version.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #include <trace/events/ipi.h>	/* smp_send_reschedule() is a macro around it */
@@ -52,5 +53,54 @@ static inline void compat_rcu_virt_note_context_switch(void)
 	rcu_virt_note_context_switch(smp_processor_id());
 #endif
 }
+
+/* Callbacks of the last CPU, with IRQs off, around a suspend of the machine. */
+struct compat_syscore {
+	int (*suspend)(void);
+	void (*resume)(void);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 100)
+	struct syscore_ops ops;
+	struct syscore syscore;
+};
+
+static inline int compat_syscore_suspend(void *data)
+{
+	return ((struct compat_syscore *)data)->suspend();
+}
+
+static inline void compat_syscore_resume(void *data)
+{
+	((struct compat_syscore *)data)->resume();
+}
+
+static inline void compat_register_syscore(struct compat_syscore *c)
+{
+	c->ops.suspend = compat_syscore_suspend;
+	c->ops.resume = compat_syscore_resume;
+	c->syscore.ops = &c->ops;
+	c->syscore.data = c;
+	register_syscore(&c->syscore);
+}
+
+static inline void compat_unregister_syscore(struct compat_syscore *c)
+{
+	unregister_syscore(&c->syscore);
+}
+#else
+	struct syscore_ops ops;
+};
+
+static inline void compat_register_syscore(struct compat_syscore *c)
+{
+	c->ops.suspend = c->suspend;
+	c->ops.resume = c->resume;
+	register_syscore_ops(&c->ops);
+}
+
+static inline void compat_unregister_syscore(struct compat_syscore *c)
+{
+	unregister_syscore_ops(&c->ops);
+}
+#endif
 
 #endif

@@ -116,7 +116,12 @@ void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error)
 
 bool vmm_events_pending(struct vmm_vcpu *vcpu)
 {
-	if (vcpu->event.type != VMM_EVENT_NONE || vmm_apic_init_pending(vcpu))
+	if (vmm_apic_init_pending(vcpu))
+		return true;
+	/* A processor that nobody started takes nothing else. */
+	if (vcpu->mp_state == VMM_MP_WAIT_INIT || vcpu->mp_state == VMM_MP_WAIT_SIPI)
+		return false;
+	if (vcpu->event.type != VMM_EVENT_NONE)
 		return true;
 	if (atomic_read(&vcpu->nmi_pending) && !vcpu->nmi_masked)
 		return true;

@@ -113,8 +113,29 @@ static int hw_cpu_offline(unsigned int cpu)
 }
 
 /*
- * INIT is blocked while the extension is on, so a warm reset would hang. Guests
- * that still run fault at their next entry and leave with VMM_EXIT_FAIL_ENTRY.
+ * Suspend: the other CPUs went offline above, tasks are frozen, and the firmware
+ * will not remember the extension.
+ */
+static int hw_suspend(void)
+{
+	disable_this_cpu(NULL);
+	return 0;
+}
+
+static void hw_resume(void)
+{
+	if (hw_users && enable_this_cpu())
+		pr_warn("the virtualization extension did not come back after suspend\n");
+}
+
+static struct compat_syscore hw_syscore = {
+	.suspend = hw_suspend,
+	.resume = hw_resume,
+};
+
+/*
+ * INIT is blocked while the extension is on, so a warm reset would hang. A guest
+ * that still runs is not entered any more: see enter() of the backends.
  */
 static int reboot_notify(struct notifier_block *block, unsigned long event, void *unused)
 {
@@ -135,11 +156,13 @@ int vmm_hw_init(void)
 		return r;
 	hw_hotplug_state = r;
 	register_reboot_notifier(&reboot_block);
+	compat_register_syscore(&hw_syscore);
 	return 0;
 }
 
 void vmm_hw_exit(void)
 {
+	compat_unregister_syscore(&hw_syscore);
 	unregister_reboot_notifier(&reboot_block);
 	cpuhp_remove_state(hw_hotplug_state);
 }

@@ -6,6 +6,7 @@
  * guest's turn.
  */
 #include <linux/linkage.h>
+#include <asm/alternative.h>
 #include <asm/asm.h>
 #include <asm/cpufeatures.h>
 #include <asm/nospec-branch.h>
@@ -30,13 +31,12 @@ SYM_FUNC_START(svm_world_switch)
 	push	%rbx
 	push	%rdx			/* host_vmcb_pa */
 	push	%rdi			/* gpr */
+	push	%rcx			/* shadow */
 
 	mov	%rdx, %rax
 	vmsave	%rax
 	mov	%rsi, %rax
 	vmload	%rax
-
-	test	%cl, %cl		/* ZF is good until the jump below */
 	mov	GPR_RCX(%rdi), %rcx
 	mov	GPR_RDX(%rdi), %rdx
 	mov	GPR_RBX(%rdi), %rbx
@@ -52,6 +52,10 @@ SYM_FUNC_START(svm_world_switch)
 	mov	GPR_R15(%rdi), %r15
 	mov	GPR_RDI(%rdi), %rdi
 
+	/* Nothing of the host is left in the CPU's buffers. Clobbers ZF. */
+	VM_CLEAR_CPU_BUFFERS
+
+	testb	$1, (%rsp)
 	jnz	1f
 	sti
 	nop
@@ -64,6 +68,7 @@ SYM_FUNC_START(svm_world_switch)
 
 	/* RAX is the VMCB's address again; every other register is the guest's. */
 	mov	%rdi, %rax
+	pop	%rdi			/* shadow */
 	pop	%rdi			/* gpr */
 	mov	%rax, GPR_RDI(%rdi)
 	mov	%rcx, GPR_RCX(%rdi)
@@ -102,7 +107,9 @@ SYM_FUNC_START(svm_world_switch)
 	xor	%r14d, %r14d
 	xor	%r15d, %r15d
 
+	/* No return may be predicted from what the guest left; clobbers RAX, RCX, RDX. */
 	UNTRAIN_RET
+	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
 	pop	%rbx
 	pop	%r12
 	pop	%r13

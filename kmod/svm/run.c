@@ -8,6 +8,7 @@
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/msr.h>
+#include <asm/nospec-branch.h>
 #include <asm/trapnr.h>
 
 #include "svm.h"
@@ -19,6 +20,11 @@ void svm_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
 	if (svm->last_cpu != cpu) {
 		svm->last_cpu = cpu;
 		svm->asid_generation = 0;
+	}
+	/* What another guest taught the branch predictor must not steer this one. */
+	if (this_cpu_read(svm_cpu.last) != svm) {
+		this_cpu_write(svm_cpu.last, svm);
+		indirect_branch_prediction_barrier();
 	}
 	if (svm->tsc_aux != this_cpu_read(svm_cpu.host_tsc_aux) &&
 	    boot_cpu_has(X86_FEATURE_RDTSCP))
@@ -73,8 +79,8 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	struct vmcb *vmcb = svm->vmcb;
 
 	if (unlikely(!cpu->on)) {
-		/* The host goes down: see reboot_notify() in hw.c. */
-		vmcb->control.exit_code = SVM_EXIT_ERR;
+		/* This CPU goes offline, or the host down: try on another one. */
+		vmcb->control.exit_code = SVM_EXIT_INTR;
 		return;
 	}
 	if (svm->asid_generation != cpu->asid_generation)
@@ -90,6 +96,9 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	debug_regs_leave();
 	asm volatile("stgi" ::: "memory");
 
+	/* VMSCAPE: user space must not run with the guest's branch history either. */
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	gprs_from_vmcb(&vcpu->regs, &vmcb->save);
 	vcpu->have = VMM_STATE_REGS;

@@ -37,6 +37,7 @@ struct svm_cpu {
 	u64 asid_generation;
 	u32 next_asid;
 	u32 max_asid;
+	const struct svm_vcpu *last;	/* loaded here; may be gone, only compared */
 	bool on;
 };
 

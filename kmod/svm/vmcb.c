@@ -83,6 +83,11 @@ int svm_vcpu_create(struct vmm_vcpu *vcpu)
 
 void svm_vcpu_destroy(struct vmm_vcpu *vcpu)
 {
+	int cpu;
+
+	/* A new vCPU at the same address is another one. */
+	for_each_possible_cpu(cpu)
+		cmpxchg(&per_cpu(svm_cpu, cpu).last, to_svm(vcpu), NULL);
 	free_page((unsigned long)to_svm(vcpu)->vmcb);
 }
 
