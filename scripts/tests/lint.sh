@@ -24,16 +24,17 @@ ok()
 # verdict CHECK FILE TEXT: what the check says about a tree of that one file.
 verdict()
 {
-	local tree
+	local tree said
 
 	tree=$(mktemp -d)
 	mkdir -p "$tree/$(dirname "$2")"
 	printf '%b\n' "$3" >"$tree/$2"
-	if LINT_TOP=$tree "$lint" "$1" | grep -q '^not ok'; then
-		echo offence
-	else
-		echo clean
-	fi
+	said=$(LINT_TOP=$tree "$lint" "$1" 2>&1 | grep -E '^(not )?ok')
+	case $said in
+	"ok 1 "*) echo clean ;;
+	"not ok 1 "*) echo offence ;;
+	*) echo "nothing" ;;
+	esac
 	rm -rf "$tree"
 }
 
