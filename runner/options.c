@@ -108,7 +108,8 @@ static enum status store(const struct option_row *row, const char *text, struct 
 		break;
 	case OPTION_COUNT:
 		if (!parse_count(text, &value)) {
-			complain("run: --%s '%s': not a number; write digits only", row->name, text);
+			complain("run: --%s '%s': not a number; write digits only",
+				 row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
