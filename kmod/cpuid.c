@@ -791,9 +791,10 @@ u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu)
 	return vcpu->cpuid->efer;
 }
 
+/* Without XSAVE, XCR0 is what it is after power-up. */
 u64 vmm_cpuid_xcr0_supported(void)
 {
-	return xcr0_supported;
+	return xcr0_supported ?: XFEATURE_MASK_FP;
 }
 
 u8 vmm_cpuid_phys_bits(const struct vmm_vcpu *vcpu)

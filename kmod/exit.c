@@ -19,6 +19,9 @@
 
 /* "Debug Control Register (DR7)": general detect enable */
 #define DR7_GENERAL_DETECT	BIT(13)
+/* "Debug Status Register (DR6)": the others are DR6_RESERVED, or read 0 */
+#define DR6_BD		BIT(13)
+#define DR6_WRITABLE	(DR_TRAP_BITS | DR6_BD | DR_STEP | DR_SWITCH)
 
 /* ---- instructions ---- */
 
@@ -402,13 +405,36 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	return VMM_ENTER;
 }
 
+/* 0, or -EINVAL: #GP. DR4 and DR5 are other names of DR6 and DR7. */
 static int write_dr(struct vmm_vcpu *vcpu, u8 dr, u64 value)
 {
-	/* DR5 exits only where it is another name of DR7. */
 	if (dr == 5 || dr == 7)
 		return vmm_set_dr7(vcpu, value);
-	vcpu->debug.dr[dr & 3] = value;
+	if (dr < 4) {
+		vcpu->debug.dr[dr] = value;
+		return 0;
+	}
+	if (value >> 32)
+		return -EINVAL;
+	vcpu->debug.dr6 = (value & DR6_WRITABLE) | DR6_RESERVED;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
 	return 0;
+}
+
+static u64 read_dr(struct vmm_vcpu *vcpu, u8 dr)
+{
+	if (dr < 4)
+		return vcpu->debug.dr[dr];
+	return dr & 1 ? vcpu->debug.dr7 : vcpu->debug.dr6;
+}
+
+static enum vmm_next raise_general_detect(struct vmm_vcpu *vcpu)
+{
+	vcpu->debug.dr6 |= DR6_BD;
+	vcpu->debug.dr7 &= ~(u64)DR7_GENERAL_DETECT;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	vmm_queue_exception(vcpu, X86_TRAP_DB);
+	return VMM_ENTER;
 }
 
 static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
@@ -420,18 +446,25 @@ static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	u64 value;
 
 	n = fetch(vcpu, bytes, &mode, false);
-	if (insn_decode(bytes, n, mode, &insn))
+	if (insn_decode(bytes, n, mode, &insn) ||
+	    (insn.class != INSN_MOV_TO_DR && insn.class != INSN_MOV_FROM_DR))
 		return VMM_ENTER;
+	/* Some CPUs exit before they look for these faults, others after. */
+	if ((insn.reg == 4 || insn.reg == 5) && (vcpu->ctrl.cr4 & X86_CR4_DE))
+		return exit_undefined(vcpu, exit);
+	if (vmm_cpl(vcpu))
+		return raise_gp(vcpu);
+	vmm_pull(vcpu, VMM_STATE_DEBUG);
+	if (vcpu->debug.dr7 & DR7_GENERAL_DETECT)
+		return raise_general_detect(vcpu);
 	if (insn.class == INSN_MOV_TO_DR) {
 		value = vcpu->regs.gpr[insn.rm];
 		if (mode != INSN_MODE_64)
 			value = (u32)value;
 		if (write_dr(vcpu, insn.reg, value))
 			return raise_gp(vcpu);
-	} else if (insn.class == INSN_MOV_FROM_DR && insn.reg < 4) {
-		write_gpr(vcpu, insn.rm, vcpu->debug.dr[insn.reg], mode == INSN_MODE_64 ? 8 : 4);
 	} else {
-		return VMM_ENTER;
+		write_gpr(vcpu, insn.rm, read_dr(vcpu, insn.reg), mode == INSN_MODE_64 ? 8 : 4);
 	}
 	vmm_skip(vcpu, insn.length);
 	return VMM_ENTER;
@@ -603,6 +636,16 @@ static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 
 /* ---- ends ---- */
 
+static enum vmm_next exit_real_mode(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	unsigned int n;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	return insn_to_user(vcpu, VMM_INSN_REAL_MODE, 0, 0, bytes, n);
+}
+
 static enum vmm_next exit_shutdown(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	return to_user(vcpu, VMM_EXIT_SHUTDOWN);
@@ -653,6 +696,7 @@ static enum vmm_next (*const handlers[VMM_X_NR])(struct vmm_vcpu *, struct vmm_e
 	[VMM_X_RDPMC]		= exit_rdpmc,
 	[VMM_X_UNDEFINED]	= exit_undefined,
 	[VMM_X_TASK_SWITCH]	= exit_task_switch,
+	[VMM_X_REAL_MODE]	= exit_real_mode,
 	[VMM_X_SHUTDOWN]	= exit_shutdown,
 	[VMM_X_FAIL_ENTRY]	= exit_fail_entry,
 	[VMM_X_UNKNOWN]		= exit_unknown,
