@@ -11,12 +11,14 @@
 
 #include "svm/svm.h"
 #include "vmm.h"
+#include "vmx/vmx.h"
 
 const struct vmm_ops *vmm_ops;
 struct vmm_caps vmm_caps;
 
 static const struct vmm_ops *const backends[] = {
 	&svm_ops,
+	&vmx_ops,
 };
 
 static struct miscdevice vmm_device = {

@@ -162,7 +162,7 @@ static void find_fixed(struct vmx_config *c)
 		c->cr0_fixed &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
 }
 
-/* 0, or -EOPNOTSUPP with caps->why. Reads MSRs and changes nothing but *@caps and vmx_config. */
+/* 0, or -EOPNOTSUPP with caps->why. Changes nothing but *@caps and vmx_config. */
 int vmx_find_controls(struct vmm_caps *caps)
 {
 	struct vmx_config c = {};
@@ -174,7 +174,7 @@ int vmx_find_controls(struct vmm_caps *caps)
 	c.revision = vmx_basic_vmcs_revision_id(basic);
 	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary) ||
 	    !(secondary >> 32 & SECONDARY_EXEC_ENABLE_EPT)) {
-		caps->why = "this CPU has no nested paging, and shadow paging is not implemented yet";
+		caps->why = "this CPU has no nested paging, and shadow paging is not done yet";
 		return -EOPNOTSUPP;
 	}
 	if (!find_words(&c, basic & VMX_BASIC_TRUE_CTLS) || !find_ept(&c, caps))

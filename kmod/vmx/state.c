@@ -109,11 +109,6 @@ static void push_segs(struct vmm_vcpu *vcpu)
 	vmcs_write(GUEST_IDTR_LIMIT, vcpu->segs.idt.limit);
 }
 
-static bool pae_paging(const struct vmm_ctrl *ctrl)
-{
-	return (ctrl->cr0 & X86_CR0_PG) && (ctrl->cr4 & X86_CR4_PAE) && !(ctrl->efer & EFER_LMA);
-}
-
 static u64 cr4_owned(const struct vmm_vcpu *vcpu)
 {
 	return CR4_OWNED & vmm_cpuid_cr4_allowed(vcpu);
@@ -130,7 +125,7 @@ static void pull_ctrl(struct vmm_vcpu *vcpu)
 	ctrl->cr2 = to_vmx(vcpu)->cr2;
 	ctrl->cr3 = vmcs_read(GUEST_CR3);
 	ctrl->cr4 = (vmcs_read(GUEST_CR4) & owned) | (ctrl->cr4 & ~owned);
-	if (unlikely(pae_paging(ctrl)))
+	if (unlikely(vmm_pae_paging(ctrl)))
 		for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
 			ctrl->pdpte[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
 }
@@ -172,7 +167,7 @@ static void push_ctrl(struct vmm_vcpu *vcpu)
 	push_efer(vmx, ctrl->efer);
 	vmx->cr2 = ctrl->cr2;
 	vmcs_write(GUEST_CR3, ctrl->cr3);
-	if (pae_paging(ctrl))
+	if (vmm_pae_paging(ctrl))
 		for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
 			vmcs_write(GUEST_PDPTR0 + 2 * i, ctrl->pdpte[i]);
 	vmx->unrunnable = !vmx_config.unrestricted &&

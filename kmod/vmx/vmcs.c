@@ -200,31 +200,31 @@ struct invvpid {
 	u64 gva;
 };
 
-/* False: the CPU refused the operand. */
-static bool invept(unsigned long extent, u64 eptp)
+/* INVEPT. False: the CPU refused the operand. */
+static bool flush_mappings(unsigned long extent, u64 eptp)
 {
 	const struct invept operand = { .eptp = eptp };
+	bool done;
 
-	asm goto("1: invept %[operand], %[extent]\n\t"
-		 "jna %l[failed]\n"
-		 _ASM_EXTABLE(1b, %l[failed])
-		 : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory" : failed);
-	return true;
-failed:
-	return false;
+	asm volatile("1: invept %[operand], %[extent]\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : "=@cca" (done) : [operand] "m" (operand), [extent] "r" (extent) : "memory");
+	return done;
 }
 
-static bool invvpid(unsigned long extent, u16 vpid, gva_t gva)
+/* INVVPID, likewise */
+static bool flush_address(u16 vpid, gva_t gva)
 {
 	const struct invvpid operand = { .vpid = vpid, .gva = gva };
+	const unsigned long extent = VMX_VPID_EXTENT_INDIVIDUAL_ADDR;
+	bool done;
 
-	asm goto("1: invvpid %[operand], %[extent]\n\t"
-		 "jna %l[failed]\n"
-		 _ASM_EXTABLE(1b, %l[failed])
-		 : : [operand] "m" (operand), [extent] "r" (extent) : "cc", "memory" : failed);
-	return true;
-failed:
-	return false;
+	asm volatile("1: invvpid %[operand], %[extent]\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : "=@cca" (done) : [operand] "m" (operand), [extent] "r" (extent) : "memory");
+	return done;
 }
 
 /*
@@ -233,7 +233,7 @@ failed:
  */
 static void flush_root(u64 eptp)
 {
-	if (vmx_config.invept_context && invept(VMX_EPT_EXTENT_CONTEXT, eptp))
+	if (vmx_config.invept_context && flush_mappings(VMX_EPT_EXTENT_CONTEXT, eptp))
 		return;
 	vmx_flush_cpu();
 }
@@ -243,7 +243,7 @@ void vmx_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (scope == VMM_FLUSH_GVA && vmx_config.vpid && vmx_config.invvpid_address &&
-	    invvpid(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmcs_read(VIRTUAL_PROCESSOR_ID), gva))
+	    flush_address(vmcs_read(VIRTUAL_PROCESSOR_ID), gva))
 		return;
 	/* Without a root the vCPU has not run, and vmm_mmu_load() flushes before it does. */
 	if (vmx->eptp)
@@ -270,12 +270,12 @@ void vmx_assign_vpid(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 /* Everything of every guest on this CPU. */
 void vmx_flush_cpu(void)
 {
-	invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	flush_mappings(VMX_EPT_EXTENT_GLOBAL, 0);
 }
 
 /* ---- which CPU has it ---- */
 
-static void vmclear(u64 pa)
+static void clear_vmcs(u64 pa)
 {
 	asm volatile("1: vmclear %[pa]\n"
 		     "2:\n"
@@ -283,7 +283,7 @@ static void vmclear(u64 pa)
 		     : : [pa] "m" (pa) : "cc", "memory");
 }
 
-static void vmptrld(u64 pa)
+static void point_to_vmcs(u64 pa)
 {
 	asm volatile("1: vmptrld %[pa]\n"
 		     "2:\n"
@@ -294,7 +294,7 @@ static void vmptrld(u64 pa)
 /* On the CPU that has it, IRQs off. */
 static void release(struct vmx_vcpu *vmx)
 {
-	vmclear(vmx->vmcs_pa);
+	clear_vmcs(vmx->vmcs_pa);
 	vmx->launched = false;
 	if (__this_cpu_read(vmx_cpu.current_vmcs) == vmx)
 		__this_cpu_write(vmx_cpu.current_vmcs, NULL);
@@ -345,12 +345,12 @@ void vmx_vmcs_load(struct vmx_vcpu *vmx, int cpu)
 	local_irq_disable();
 	if (likely(c->on)) {
 		if (moved) {
-			vmclear(vmx->vmcs_pa);
+			clear_vmcs(vmx->vmcs_pa);
 			list_add(&vmx->active, &c->active);
 			vmx->active_cpu = cpu;
 			vmx->vpid_generation = 0;
 		}
-		vmptrld(vmx->vmcs_pa);
+		point_to_vmcs(vmx->vmcs_pa);
 		c->current_vmcs = vmx;
 		if (moved)
 			write_host_cpu(vmx, c);

@@ -63,7 +63,7 @@ static int vmx_probe(struct vmm_caps *caps)
 	}
 	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) || !(control & FEAT_CTL_LOCKED) ||
 	    !(control & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) {
-		caps->why = "VT-x is switched off by the firmware: enable Intel Virtualization Technology in its setup, then power-cycle";
+		caps->why = "VT-x is switched off by the firmware: enable it in its setup, then power-cycle";
 		return -EOPNOTSUPP;
 	}
 	return vmx_find_controls(caps);
@@ -134,18 +134,19 @@ static void save_host(struct vmx_cpu *c)
 		rdmsrl(vmx_switched_msr(i), c->host_msr[i]);
 }
 
-static int vmxon(u64 pa)
+static bool operation_on(u64 pa)
 {
-	asm goto("1: vmxon %[pa]\n\t"
-		 "jna %l[failed]\n"
-		 _ASM_EXTABLE(1b, %l[failed])
-		 : : [pa] "m" (pa) : "cc", "memory" : failed);
-	return 0;
-failed:
-	return -EIO;
+	bool done = false;
+
+	asm volatile("1: vmxon %[pa]\n\t"
+		     "seta %[done]\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : [done] "+qm" (done) : [pa] "m" (pa) : "cc", "memory");
+	return done;
 }
 
-static void vmxoff(void)
+static void operation_off(void)
 {
 	asm volatile("1: vmxoff\n"
 		     "2:\n"
@@ -162,7 +163,7 @@ static int vmx_cpu_enable(void)
 	/* Before the first VMXON: not every CPU traces in VMX operation. */
 	intel_pt_handle_vmx(1);
 	cr4_set_bits_irqsoff(X86_CR4_VMXE);
-	if (vmxon(page_to_phys(c->vmxon))) {
+	if (!operation_on(page_to_phys(c->vmxon))) {
 		cr4_clear_bits_irqsoff(X86_CR4_VMXE);
 		intel_pt_handle_vmx(0);
 		return -EIO;
@@ -184,7 +185,7 @@ static void vmx_cpu_disable(void)
 		return;
 	c->on = false;
 	vmx_vmcs_clear_all(c);
-	vmxoff();
+	operation_off();
 	cr4_clear_bits_irqsoff(X86_CR4_VMXE);
 	intel_pt_handle_vmx(0);
 }

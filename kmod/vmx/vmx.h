@@ -136,15 +136,14 @@ static __always_inline unsigned long vmcs_read(unsigned long field)
 
 static __always_inline void vmcs_write(unsigned long field, unsigned long value)
 {
-	asm goto("1: vmwrite %[value], %[field]\n\t"
-		 "jna %l[failed]\n"
-		 _ASM_EXTABLE(1b, %l[off])
-		 : : [field] "r" (field), [value] "rm" (value) : "cc" : failed, off);
-	return;
-failed:
-	vmx_write_failed(field, value);
-off:
-	return;
+	bool failed;
+
+	asm volatile("1: vmwrite %[value], %[field]\n"
+		     "2:\n"
+		     _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (failed) : [field] "r" (field), [value] "rm" (value));
+	if (unlikely(failed))
+		vmx_write_failed(field, value);
 }
 
 /* caps.c */

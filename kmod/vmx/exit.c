@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VM exits in neutral words: one table from exit reason to kind, one small decoder
+ * for each kind that has details. Nothing here reads guest memory.
+ */
+#include <asm/trapnr.h>
+#include <uapi/asm/debugreg.h>
+
+#include "vmx.h"
+
+/* "Exit Qualification for I/O Instructions" */
+#define IO_SIZE		0x7	/* bytes - 1 */
+#define IO_IN		BIT(3)
+#define IO_STRING	BIT(4)
+#define IO_REP		BIT(5)
+#define IO_PORT_SHIFT	16
+
+/* "Exit Qualification for Debug Exceptions" */
+#define DEBUG_BD	BIT(13)
+#define DEBUG_BITS	(DR_TRAP_BITS | DEBUG_BD | DR_STEP)
+
+/* Of EPT violations and of VM_EXIT_INTR_INFO: "NMI unblocking due to IRET" */
+#define UNBLOCKED_NMI	INTR_INFO_UNBLOCK_NMI
+
+#define EXIT_REASON_GETSEC	11	/* the header leaves it out */
+
+/* Kinds by exit reason; what is not named is VMM_X_UNKNOWN. INSN: its length is known. */
+#define KIND(reason, kind) [reason] = (kind) + 1
+#define INSN(reason, kind) [reason] = ((kind) + 1) | HAS_LENGTH
+#define HAS_LENGTH	0x80
+
+static const u8 kinds[] = {
+	KIND(EXIT_REASON_EXCEPTION_NMI, VMM_X_EXCEPTION),
+	KIND(EXIT_REASON_EXTERNAL_INTERRUPT, VMM_X_INTR),
+	KIND(EXIT_REASON_TRIPLE_FAULT, VMM_X_SHUTDOWN),
+	KIND(EXIT_REASON_INIT_SIGNAL, VMM_X_INTR),
+	KIND(EXIT_REASON_INTERRUPT_WINDOW, VMM_X_INTR_WINDOW),
+	KIND(EXIT_REASON_NMI_WINDOW, VMM_X_NMI_WINDOW),
+	KIND(EXIT_REASON_TASK_SWITCH, VMM_X_TASK_SWITCH),
+	INSN(EXIT_REASON_CPUID, VMM_X_CPUID),
+	INSN(EXIT_REASON_GETSEC, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_HLT, VMM_X_HLT),
+	INSN(EXIT_REASON_INVD, VMM_X_WBINVD),
+	INSN(EXIT_REASON_RDPMC, VMM_X_RDPMC),
+	INSN(EXIT_REASON_VMCALL, VMM_X_HYPERCALL),
+	INSN(EXIT_REASON_VMCLEAR, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMLAUNCH, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMPTRLD, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMPTRST, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMREAD, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMRESUME, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMWRITE, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMOFF, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_VMON, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_CR_ACCESS, VMM_X_CR),
+	INSN(EXIT_REASON_DR_ACCESS, VMM_X_DR),
+	INSN(EXIT_REASON_IO_INSTRUCTION, VMM_X_PIO),
+	INSN(EXIT_REASON_MSR_READ, VMM_X_MSR_READ),
+	INSN(EXIT_REASON_MSR_WRITE, VMM_X_MSR_WRITE),
+	INSN(EXIT_REASON_MWAIT_INSTRUCTION, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_MONITOR_INSTRUCTION, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_PAUSE_INSTRUCTION, VMM_X_PAUSE),
+	KIND(EXIT_REASON_MCE_DURING_VMENTRY, VMM_X_INTR),
+	INSN(EXIT_REASON_INVEPT, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_INVVPID, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_WBINVD, VMM_X_WBINVD),
+	INSN(EXIT_REASON_XSETBV, VMM_X_XSETBV),
+	INSN(EXIT_REASON_VMFUNC, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_ENCLS, VMM_X_UNDEFINED),
+};
+
+/* The trap of an instruction in a shadow has to be noted as pending for the next entry. */
+static void note_pending_step(struct vmm_vcpu *vcpu)
+{
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
+	if (vcpu->shadow && (vcpu->regs.rflags & X86_EFLAGS_TF))
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, DR_STEP);
+}
+
+static void decode_debug(struct vmm_vcpu *vcpu, struct vmm_exit *exit, u32 info)
+{
+	exit->exception.info = vmcs_read(EXIT_QUALIFICATION) & DEBUG_BITS;
+	/* INT1's RIP is at it, and its trap behind it. */
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
+		vcpu->regs.rip += vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	note_pending_step(vcpu);
+}
+
+static void decode_exception(struct vmx_vcpu *vmx, struct vmm_exit *exit)
+{
+	u32 info = vmcs_read(VM_EXIT_INTR_INFO);
+	u8 vector = info & INTR_INFO_VECTOR_MASK;
+
+	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_NMI_INTR) {
+		exit->kind = VMM_X_NMI;
+		return;
+	}
+	if (vector == X86_TRAP_MC) {
+		exit->kind = VMM_X_INTR;
+		return;
+	}
+	if ((info & UNBLOCKED_NMI) && vector != X86_TRAP_DF)
+		vmx_iret_faulted(vmx);
+	exit->exception.vector = vector;
+	exit->exception.has_error = info & INTR_INFO_DELIVER_CODE_MASK;
+	exit->exception.error = 0;
+	exit->exception.info = 0;
+	if (exit->exception.has_error)
+		exit->exception.error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
+	if (vector == X86_TRAP_DB)
+		decode_debug(&vmx->vcpu, exit, info);
+}
+
+static void decode_pio(struct vmm_exit *exit)
+{
+	u32 info = vmcs_read(EXIT_QUALIFICATION);
+
+	if (info & (IO_STRING | IO_REP)) {
+		exit->kind = VMM_X_PIO_STRING;
+		return;
+	}
+	exit->pio.port = info >> IO_PORT_SHIFT;
+	exit->pio.size = (info & IO_SIZE) + 1;
+	exit->pio.write = !(info & IO_IN);
+}
+
+static void decode_memory(struct vmx_vcpu *vmx, struct vmm_exit *exit)
+{
+	u64 info = vmcs_read(EXIT_QUALIFICATION);
+
+	exit->kind = VMM_X_MEMORY;
+	exit->memory.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+	exit->memory.walk = !(info & EPT_VIOLATION_GVA_TRANSLATED);
+	if (info & EPT_VIOLATION_ACC_WRITE)
+		exit->memory.access = VMM_ACCESS_WRITE;
+	else if (info & EPT_VIOLATION_ACC_INSTR)
+		exit->memory.access = VMM_ACCESS_EXEC;
+	else
+		exit->memory.access = VMM_ACCESS_READ;
+	if (unlikely(info & UNBLOCKED_NMI))
+		vmx_iret_faulted(vmx);
+}
+
+static void decode_raw(struct vmx_vcpu *vmx, struct vmm_exit *exit, enum vmm_exit_kind kind)
+{
+	exit->kind = kind;
+	exit->raw.reason = vmx->exit_reason;
+	exit->raw.info[0] = vmcs_read(EXIT_QUALIFICATION);
+	exit->raw.info[1] = vmcs_read(VM_INSTRUCTION_ERROR);
+	exit->raw.info[2] = vmcs_read(GUEST_CR0);
+	exit->raw.info[3] = vmcs_read(GUEST_IA32_EFER);
+	/* The CPU tells the address of a misconfigured entry instead. */
+	if (vmx->exit_reason == EXIT_REASON_EPT_MISCONFIG)
+		exit->raw.info[0] = vmcs_read(GUEST_PHYSICAL_ADDRESS);
+}
+
+/* No guest instruction was executed. */
+static void decode_no_entry(struct vmx_vcpu *vmx, struct vmm_exit *exit)
+{
+	if (vmx->exit_reason == VMX_NO_EXIT_UNRUNNABLE) {
+		exit->kind = VMM_X_REAL_MODE;
+		return;
+	}
+	/* Only an exit takes the event out of the field. */
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	decode_raw(vmx, exit, VMM_X_FAIL_ENTRY);
+}
+
+void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 reason = vmx->exit_reason;
+	u8 kind;
+
+	exit->length = 0;
+	if (reason == EXIT_REASON_EPT_VIOLATION) {
+		decode_memory(vmx, exit);
+		return;
+	}
+	if (unlikely(reason >= VMX_NO_EXIT_OFF)) {
+		decode_no_entry(vmx, exit);
+		return;
+	}
+	kind = reason < ARRAY_SIZE(kinds) ? kinds[reason] : 0;
+	if (unlikely(!kind)) {
+		decode_raw(vmx, exit, VMM_X_UNKNOWN);
+		return;
+	}
+	exit->kind = (kind & ~HAS_LENGTH) - 1;
+	if (kind & HAS_LENGTH)
+		exit->length = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+
+	switch (exit->kind) {
+	case VMM_X_EXCEPTION:
+		decode_exception(vmx, exit);
+		break;
+	case VMM_X_PIO:
+		decode_pio(exit);
+		break;
+	case VMM_X_INTR_WINDOW:
+		vmx->controls &= ~CPU_BASED_INTR_WINDOW_EXITING;
+		break;
+	case VMM_X_NMI_WINDOW:
+		vmx->controls &= ~CPU_BASED_NMI_WINDOW_EXITING;
+		break;
+	default:
+		break;
+	}
+}
+
+void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
+{
+	u64 old = vcpu->regs.rip, rip = old + length;
+
+	/* Only 64-bit code has more than 32 bits to count with. */
+	if (unlikely((rip ^ old) >> 32)) {
+		vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+		if (vmm_insn_mode(vcpu) != INSN_MODE_64)
+			rip = (u32)rip;
+	}
+	vcpu->regs.rip = rip;
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
+	if (unlikely(vcpu->shadow)) {
+		vcpu->shadow = 0;
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) &
+			   ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
+	}
+}
