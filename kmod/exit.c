@@ -392,7 +392,8 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 			return VMM_ENTER;
 		return finish_cr_write(vcpu, 0, lmsw_value(vcpu, word), insn.length);
 	case INSN_SMSW:
-		word = value = read_cr(vcpu, 0);
+		value = read_cr(vcpu, 0);
+		word = value;
 		if (!insn.memory)
 			write_gpr(vcpu, insn.rm, value, insn.opsize);
 		else if (!msw_memory(vcpu, &insn, true, &word))

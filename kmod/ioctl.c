@@ -164,7 +164,7 @@ static long system_create_vm(void *object, void *arg)
 	return vmm_vm_fd(vm);
 }
 
-#define ROW(cmd, flags, call) [_IOC_NR(cmd) - FIRST] = { cmd, flags, call }
+#define ROW(nr, flags, call) [_IOC_NR(nr) - FIRST] = { nr, flags, call }
 
 #define FIRST _IOC_NR(VMM_GET_INFO)
 static const struct ioctl_row system_rows[] = {

@@ -49,7 +49,7 @@ static int choose_backend(void)
 		return r;
 	}
 	if (!vmm_caps.why)
-		vmm_caps.why = "this CPU has neither VT-x nor AMD-V; inside another VM, switch nested virtualization on";
+		vmm_caps.why = "this CPU has neither VT-x nor AMD-V (in a VM: nested virtualization is off)";
 	pr_info("no VMs can run: %s\n", vmm_caps.why);
 	return 0;
 }
@@ -85,7 +85,8 @@ static int __init vmm_init(void)
 	if (r)
 		goto out_hw;
 	if (vmm_ops)
-		pr_info("%s with %s paging\n", vmm_ops->name, vmm_caps.nested ? "nested" : "shadow");
+		pr_info("%s with %s paging\n", vmm_ops->name,
+			vmm_caps.nested ? "nested" : "shadow");
 	return 0;
 
 out_hw:

@@ -209,9 +209,10 @@ static bool must_wake(struct vmm_vcpu *vcpu)
 /* HLT, or wait for INIT or SIPI: until there is an event or a signal. */
 static void vcpu_block(struct vmm_vcpu *vcpu)
 {
+	/* Before looking for events; pairs with vmm_vcpu_kick(). */
 	smp_store_mb(vcpu->mode, VMM_BLOCKED);
 	rcuwait_wait_event(&vcpu->wait, must_wake(vcpu), TASK_INTERRUPTIBLE);
-	smp_store_mb(vcpu->mode, VMM_LOADED);
+	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 	if (vcpu->mp_state == VMM_MP_HALTED && vmm_events_pending(vcpu))
 		WRITE_ONCE(vcpu->mp_state, VMM_MP_RUNNABLE);
 }
@@ -387,7 +388,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 		return r;
 	vmm_vcpu_load(vcpu);
 	vmm_fpu_load(vcpu);
-	smp_store_mb(vcpu->mode, VMM_LOADED);
+	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 
 	r = vmm_exit_complete(vcpu);
 	if (!r)
@@ -396,7 +397,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 		r = vcpu_loop(vcpu);
 	sync_out(vcpu);
 
-	smp_store_mb(vcpu->mode, VMM_IDLE);
+	WRITE_ONCE(vcpu->mode, VMM_IDLE);
 	vmm_fpu_put(vcpu);
 	vmm_vcpu_put(vcpu);
 	return r;

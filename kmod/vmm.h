@@ -181,8 +181,8 @@ enum vmm_request {
 };
 
 /* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
-#define VMM_STATE_CS		(1ULL << 32)	/* of SEGS only CS and SS */
-#define VMM_STATE_TSC		(1ULL << 33)	/* vcpu->tsc_offset */
+#define VMM_STATE_CS		BIT_ULL(32)	/* of SEGS only CS and SS */
+#define VMM_STATE_TSC		BIT_ULL(33)	/* vcpu->tsc_offset */
 
 /* What the next VMM_RUN has to do with the answer of the process. */
 enum vmm_pending {
@@ -273,9 +273,10 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu);	/* any context: leave guest or sleep 
 
 static inline void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request req)
 {
-	/* Pairs with the barrier after mode = VMM_IN_GUEST in vcpu.c. */
+	/* What is asked for, before the bit. */
 	smp_mb__before_atomic();
 	set_bit(req, &vcpu->requests);
+	/* The bit, before vcpu->mode is read; pairs with vcpu_enter(). */
 	smp_mb__after_atomic();
 }
 
@@ -343,6 +344,7 @@ struct vmm_memory {		/* what a slot says about one frame, by value */
 	u32 flags;		/* VMM_SLOT_* */
 	bool retiring;		/* being replaced or deleted: map nothing of it */
 };
+
 int vmm_slots_init(struct vmm_vm *vm);
 void vmm_slots_destroy(struct vmm_vm *vm);
 int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *slot);	/* vm->lock */
@@ -387,6 +389,7 @@ struct vmm_walk {
 	gpa_t gpa;
 	u32 error;		/* #PF error code, if vmm_walk() said false */
 };
+
 /*
  * Translate @gva, canonical, in the guest's current mode, VMM_ACCESS_* as an
  * explicit access; false: #PF. Needs CTRL and REGS. Sets no accessed or dirty bits.

@@ -43,7 +43,7 @@ static int svm_probe(struct vmm_caps *caps)
 		return -EOPNOTSUPP;
 	}
 	if (!boot_cpu_has(X86_FEATURE_NPT)) {
-		caps->why = "this CPU has no nested paging, and shadow paging is not implemented yet";
+		caps->why = "this CPU has no nested paging, and vmm has no shadow paging yet";
 		return -EOPNOTSUPP;
 	}
 	caps->nested = true;

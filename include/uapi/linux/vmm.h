@@ -543,9 +543,7 @@ struct vmm_exit_memory {
 
 /* vmm_exit_internal.code */
 #define VMM_INTERNAL_UNKNOWN_EXIT	1	/* info[0]: the hardware's exit code */
-#define VMM_INTERNAL_FETCH		2	/* an instruction that exited cannot be read; info[0]: RIP */
-#define VMM_INTERNAL_HOST_BUG		3	/* the VM is dead, see the host's log */
-#define VMM_INTERNAL_TASK_SWITCH	4	/* hardware task switch */
+#define VMM_INTERNAL_TASK_SWITCH	2	/* hardware task switch */
 
 struct vmm_exit_internal {
 	__u32 code;
@@ -619,6 +617,7 @@ struct vmm_run {
 #define VMM_GET_CPUID		_IOWR(VMM_IOC, 0x47, struct vmm_cpuid)
 #define VMM_SET_CPUID		_IOW(VMM_IOC, 0x48, struct vmm_cpuid)
 #define VMM_TRANSLATE		_IOWR(VMM_IOC, 0x49, struct vmm_translate)
-#define VMM_NMI			_IO(VMM_IOC, 0x4a)	/* one NMI; taken at once if another thread runs the vCPU */
+/* One NMI. Does not wait: taken at once if another thread runs the vCPU. */
+#define VMM_NMI			_IO(VMM_IOC, 0x4a)
 
 #endif /* _UAPI_LINUX_VMM_H */
