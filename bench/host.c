@@ -179,7 +179,8 @@ static void make_page_tables(void)
 		pd[i] = i * SIZE_2M | PTE_LARGE;
 }
 
-static void make_memory(void)
+/* What the spinner shares. */
+static void make_ram(void)
 {
 	static const uint8_t one_exit[] = { 0xe7, PORT_DONE };	/* out %eax, $PORT_DONE */
 
@@ -190,6 +191,11 @@ static void make_memory(void)
 	make_page_tables();
 	order = (struct order *)(ram + ORDER);
 	spins = (uint64_t *)(ram + SPINS);
+}
+
+/* After fork(): of memory that a child has too, a write makes a copy. */
+static void make_memory(void)
+{
 	small = populate(SMALL_SIZE, MADV_NOHUGEPAGE);
 	large = populate(LARGE_SIZE, MADV_HUGEPAGE);
 	if (huge_kib() < LARGE_SIZE / 1024)
@@ -363,8 +369,9 @@ int main(int argc, char **argv)
 
 	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--forever")))
 		die("usage", "bench-HYPERVISOR [--forever OPERATION]");
-	make_memory();
+	make_ram();
 	start_spinner();
+	make_memory();
 	shim_open();
 	vm = make_vm();
 	if (argc == 3) {
