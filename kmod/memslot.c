@@ -184,12 +184,18 @@ bool vmm_slots_next_hva(struct vmm_vm *vm, hva_t start, hva_t end,
 			gfn_t *cursor, gfn_t *first, gfn_t *last)
 {
 	const struct vmm_slots *slots;
+	unsigned int i = 0, count = 0;
 	bool found = false;
-	unsigned int i;
 
 	rcu_read_lock();
 	slots = rcu_dereference(vm->slots);
-	for (i = 0; slots && i < slots->count && !found; i++) {
+	if (slots) {
+		count = slots->count;
+		i = slots_until(slots, *cursor);
+		/* The last of those may hold the cursor. */
+		i -= !!i;
+	}
+	for (; i < count && !found; i++) {
 		const struct slot *slot = &slots->slot[i];
 		hva_t from = max(start, slot->hva);
 		hva_t to = min(end, slot->hva + (hva_t)(slot->npages << PAGE_SHIFT));

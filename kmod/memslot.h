@@ -29,12 +29,12 @@ static __always_inline bool slot_holds(const struct slot *slot, gfn_t gfn)
 	return gfn - slot->first < slot->npages;
 }
 
-/* The slot that holds @gfn, or NULL. Under rcu_read_lock. No call: see mmu/walk.c. */
-static __always_inline const struct slot *slots_search(const struct vmm_slots *slots, gfn_t gfn)
+/* How many slots start at or before @gfn. */
+static __always_inline unsigned int slots_until(const struct vmm_slots *slots, gfn_t gfn)
 {
 	unsigned int low = 0, high = slots->count;
 
-	/* Slots below low start at or before gfn, those from high on behind it. */
+	/* Of them are all below low, and none from high on. */
 	while (low < high) {
 		unsigned int middle = (low + high) / 2;
 
@@ -43,9 +43,15 @@ static __always_inline const struct slot *slots_search(const struct vmm_slots *s
 		else
 			high = middle;
 	}
-	if (!low || !slot_holds(&slots->slot[low - 1], gfn))
-		return NULL;
-	return &slots->slot[low - 1];
+	return low;
+}
+
+/* The slot that holds @gfn, or NULL. Under rcu_read_lock. No call: see mmu/walk.c. */
+static __always_inline const struct slot *slots_search(const struct vmm_slots *slots, gfn_t gfn)
+{
+	unsigned int n = slots_until(slots, gfn);
+
+	return n && slot_holds(&slots->slot[n - 1], gfn) ? &slots->slot[n - 1] : NULL;
 }
 
 #endif

@@ -44,7 +44,6 @@ void vmm_mmu_destroy(struct vmm_vm *vm)
 	atomic64_set(&mmu->flushed, mmu->cleared);
 	write_unlock(&mmu->lock);
 	tdp_free(mmu, &free, true);
-	WARN_ON_ONCE(atomic_long_read(&mmu->pages));
 }
 
 int vmm_mmu_alloc_root(struct vmm_vm *vm)
@@ -262,5 +261,6 @@ enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	put_page(page);
 	if (outcome == VMM_FAULT_ERROR)
 		vcpu->fault_errno = -ENOMEM;
+	vmm_mmu_audit(vm);
 	return outcome;
 }

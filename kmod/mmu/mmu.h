@@ -13,4 +13,10 @@ void vmm_mmu_flush(struct vmm_vm *vm);
 
 int vmm_notifier_register(struct vmm_vm *vm);
 
+/*
+ * With the module's parameter audit: check the whole nested table against slots
+ * and process. current->mm == vm->mm, mmu.lock not held.
+ */
+void vmm_mmu_audit(struct vmm_vm *vm);
+
 #endif

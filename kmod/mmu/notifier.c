@@ -132,4 +132,6 @@ int vmm_notifier_register(struct vmm_vm *vm)
 void vmm_mmu_unregister(struct vmm_vm *vm)
 {
 	mmu_notifier_unregister(&vm->notifier, vm->mm);
+	/* No zap is under way any more, in whose hands a table could be. */
+	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
 }

@@ -189,6 +189,7 @@ static bool fetch_long(struct vmm_vcpu *vcpu, u8 *bytes)
 	struct window window __uninitialized;
 	gva_t gva = vcpu->regs.rip;
 	struct paging paging __uninitialized;
+	enum paging_outcome outcome;
 	u64 piece[2] __uninitialized;
 	gpa_t gpa;
 	u32 error;
@@ -202,8 +203,8 @@ static bool fetch_long(struct vmm_vcpu *vcpu, u8 *bytes)
 	    !user_read_access_begin((void __user *)window.hva, window.size))
 		return false;
 	pagefault_disable();
-	ok = paging_walk(&paging, LONG_4, gva, access, read_window, &window, &gpa,
-			       &error) == PAGING_OK && read_code(&window, gpa, piece);
+	outcome = paging_walk(&paging, LONG_4, gva, access, read_window, &window, &gpa, &error);
+	ok = outcome == PAGING_OK && read_code(&window, gpa, piece);
 	user_read_access_end();
 	pagefault_enable();
 	if (!ok)
