@@ -118,4 +118,3 @@ MODULE_AUTHOR("The vmm developers");
 MODULE_DESCRIPTION("Virtual machines with VT-x and AMD-V behind /dev/vmm");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(VMM_VERSION);
-MODULE_ALIAS("devname:vmm");
