@@ -13,10 +13,10 @@
 
 static bool audit;
 module_param(audit, bool, 0644);
-MODULE_PARM_DESC(audit, "Check the nested page table against slots and process at faults (slow)");
+MODULE_PARM_DESC(audit, "Check the nested page table against slots and process (slow)");
 
-/* One of so many faults pays, so that a test gets on. */
-#define AUDIT_EVERY	8
+/* One of so many faults and invalidations pays, so that a test gets on. */
+#define AUDIT_EVERY	4
 
 static atomic_t audit_turn;
 
@@ -92,7 +92,8 @@ void vmm_mmu_audit(struct vmm_vm *vm)
 	struct vmm_mmu *mmu = &vm->mmu;
 	unsigned long tables;
 
-	if (likely(!READ_ONCE(audit)) || atomic_inc_return(&audit_turn) % AUDIT_EVERY)
+	if (likely(!READ_ONCE(audit)) || current->mm != vm->mm ||
+	    atomic_inc_return(&audit_turn) % AUDIT_EVERY)
 		return;
 	write_lock(&mmu->lock);
 	/* During an invalidation process and guest may differ until it has zapped. */

@@ -15,7 +15,7 @@ int vmm_notifier_register(struct vmm_vm *vm);
 
 /*
  * With the module's parameter audit: check the whole nested table against slots
- * and process. current->mm == vm->mm, mmu.lock not held.
+ * and process, if that is the current one. mmu.lock is not held.
  */
 void vmm_mmu_audit(struct vmm_vm *vm);
 

@@ -69,7 +69,10 @@ static int invalidate_range_start(struct mmu_notifier *notifier,
 static void invalidate_range_end(struct mmu_notifier *notifier,
 				 const struct mmu_notifier_range *range)
 {
-	invalidating_end(&vm_of(notifier)->mmu);
+	struct vmm_vm *vm = vm_of(notifier);
+
+	invalidating_end(&vm->mmu);
+	vmm_mmu_audit(vm);
 }
 
 static bool age_hva(struct vmm_vm *vm, hva_t start, hva_t end, bool clear)
