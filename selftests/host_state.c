@@ -294,8 +294,9 @@ TEST(breakpoints_of_a_debugger_survive_and_do_not_reach_the_guest)
 		raise(SIGSTOP);			/* the tracer sets the breakpoint */
 		for (int i = 0; i < 10; i++)
 			vcpu_sync(vcpu, 1);
-		raise(SIGSTOP);			/* and looks at it */
-		watched = 1;			/* it still works */
+		/* At once: a sleep would let the scheduler set it up again. */
+		watched = 1;
+		raise(SIGSTOP);			/* the tracer looks at it */
 		_exit(7);
 	}
 	waitpid(pid, &status, 0);
@@ -305,13 +306,11 @@ TEST(breakpoints_of_a_debugger_survive_and_do_not_reach_the_guest)
 	ptrace(PTRACE_CONT, pid, 0, 0);
 	waitpid(pid, &status, 0);
 	ASSERT_TRUE(WIFSTOPPED(status));
-	EXPECT_EQ(SIGSTOP, WSTOPSIG(status));
+	EXPECT_EQ(SIGTRAP, WSTOPSIG(status)) {
+		TH_LOG("the breakpoint was gone after VMM_RUN");
+	}
 	EXPECT_EQ((long)&watched, ptrace(PTRACE_PEEKUSER, pid, debug_offset(0), 0));
 	EXPECT_EQ(0xd0001, ptrace(PTRACE_PEEKUSER, pid, debug_offset(7), 0));
-	ptrace(PTRACE_CONT, pid, 0, 0);
-	waitpid(pid, &status, 0);
-	ASSERT_TRUE(WIFSTOPPED(status));
-	EXPECT_EQ(SIGTRAP, WSTOPSIG(status));
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 }
