@@ -275,10 +275,13 @@ static void leave_guest_time(void)
 
 /*
  * One turn of the guest: in, and in again for as long as exits are of the fast
- * kind. False: nothing ran, the host wants something first.
+ * kind. True: an exit is to be handled. False: there is none, the host wants
+ * something first.
  */
 static bool vcpu_enter(struct vmm_vcpu *vcpu)
 {
+	bool done;
+
 	preempt_disable();
 	local_irq_disable();
 	/* Pairs with the barriers in vmm_vcpu_kick() and vmm_request(). */
@@ -297,12 +300,13 @@ static bool vcpu_enter(struct vmm_vcpu *vcpu)
 		vmm_mmu_load(vcpu);
 		vmm_events_deliver(vcpu);
 		enter_guest(vcpu);
-	} while (vmm_exit_fast(vcpu) && !must_leave(vcpu));
+		done = vmm_exit_fast(vcpu);
+	} while (done && !must_leave(vcpu));
 	vmm_fpu_leave(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 	leave_guest_time();
 	preempt_enable();
-	return true;
+	return !done;
 }
 
 /* ---- the loop ---- */
