@@ -247,11 +247,10 @@ static void push_state(struct vmm_vcpu *vcpu)
 	}
 }
 
-/* For RCU and context tracking the guest is a kind of user space. */
+/* For context tracking the guest is a kind of user space. */
 static void enter_guest(struct vmm_vcpu *vcpu)
 {
-	if (!context_tracking_guest_enter())
-		compat_rcu_virt_note_context_switch();
+	context_tracking_guest_enter();
 	vmm_ops->enter(vcpu);
 	context_tracking_guest_exit();
 	vmm_ops->exit_irqoff(vcpu);
@@ -293,6 +292,8 @@ static bool vcpu_enter(struct vmm_vcpu *vcpu)
 		return false;
 	}
 	vtime_account_guest_enter();
+	/* Once a turn is enough for RCU: the host's tick ends it. */
+	compat_rcu_virt_note_context_switch();
 	vmm_fpu_enter(vcpu);
 	do {
 		serve_requests(vcpu);
@@ -387,9 +388,11 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 	int r;
 
 	lockdep_assert_held(&vcpu->lock);
-	r = vmm_mmu_alloc_root(vcpu->vm);
-	if (r)
-		return r;
+	if (unlikely(READ_ONCE(vcpu->vm->mmu.root) == VMM_INVALID_HPA)) {
+		r = vmm_mmu_alloc_root(vcpu->vm);
+		if (r)
+			return r;
+	}
 	vmm_vcpu_load(vcpu);
 	vmm_fpu_load(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
