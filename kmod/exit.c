@@ -41,9 +41,32 @@ void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
 /* Bytes at RIP and the mode they are decoded in. */
 static unsigned int fetch(struct vmm_vcpu *vcpu, u8 *bytes, enum insn_mode *mode, bool atomic)
 {
+	unsigned int n;
+
 	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
 	*mode = vmm_insn_mode(vcpu);
-	return vmm_fetch(vcpu, bytes, atomic);
+	if (atomic)
+		return vmm_fetch(vcpu, bytes, true);
+	/* The page has just been executed: most often the short way will do. */
+	local_irq_disable();
+	n = vmm_fetch(vcpu, bytes, true);
+	local_irq_enable();
+	return n == INSN_MAX_LENGTH ? n : vmm_fetch(vcpu, bytes, false);
+}
+
+/* Once for an exit: a fast handler that gives up leaves the length to the other. */
+static noinline int find_length(struct vmm_vcpu *vcpu, enum insn_class class, bool atomic)
+{
+	u8 bytes[INSN_MAX_LENGTH] __uninitialized;
+	enum insn_mode mode;
+	unsigned int n;
+	int length;
+
+	n = fetch(vcpu, bytes, &mode, atomic);
+	length = insn_length_of(bytes, n, mode, class);
+	if (length > 0)
+		vcpu->exit.length = length;
+	return length;
 }
 
 /*
@@ -51,16 +74,9 @@ static unsigned int fetch(struct vmm_vcpu *vcpu, u8 *bytes, enum insn_mode *mode
  * it is not, or not any more: then the guest is entered again to run what is
  * there now.
  */
-static int length_of(struct vmm_vcpu *vcpu, enum insn_class class, bool atomic)
+static inline int length_of(struct vmm_vcpu *vcpu, enum insn_class class, bool atomic)
 {
-	u8 bytes[INSN_MAX_LENGTH];
-	enum insn_mode mode;
-	unsigned int n;
-
-	if (vcpu->exit.length)
-		return vcpu->exit.length;
-	n = fetch(vcpu, bytes, &mode, atomic);
-	return insn_length_of(bytes, n, mode, class);
+	return vcpu->exit.length ? vcpu->exit.length : find_length(vcpu, class, atomic);
 }
 
 static enum vmm_next skip_class(struct vmm_vcpu *vcpu, enum insn_class class)
@@ -589,10 +605,11 @@ static bool covers_access(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t 
 
 	if (offset + insn->size > PAGE_SIZE)
 		return false;
-	vmm_pull(vcpu, VMM_STATE_SEGS);
 	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	if (insn->segment != INSN_FLAT)
+	if (insn->segment != INSN_FLAT) {
+		vmm_pull(vcpu, VMM_STATE_SEGS);
 		gva += vcpu->segs.seg[insn->segment].base;
+	}
 	return (gva & ~PAGE_MASK) == offset;
 }
 
