@@ -80,21 +80,13 @@ static long call_locked(const struct ioctl_row *row, void *object, void *arg)
 	return r;
 }
 
-static long dispatch(const struct ioctl_table *table, void *object, unsigned int cmd,
-		     void __user *user)
+static noinline long call_with_arg(const struct ioctl_row *row, void *object, size_t given,
+				   void __user *user)
 {
-	const struct ioctl_row *row = find_row(table, cmd);
+	const size_t known = _IOC_SIZE(row->cmd);
 	u8 small[SMALL_ARG] __aligned(8);
-	size_t known, given;
 	void *arg = small;
 	long r;
-
-	if (!row)
-		return -ENOTTY;
-	known = _IOC_SIZE(row->cmd);
-	given = _IOC_SIZE(cmd);
-	if (!known)
-		return given ? -ENOTTY : call_locked(row, object, NULL);
 
 	if (known > sizeof(small)) {
 		arg = kmalloc(known, GFP_KERNEL_ACCOUNT);
@@ -113,6 +105,18 @@ out:
 	if (arg != small)
 		kfree(arg);
 	return r;
+}
+
+static long dispatch(const struct ioctl_table *table, void *object, unsigned int cmd,
+		     void __user *user)
+{
+	const struct ioctl_row *row = find_row(table, cmd);
+
+	if (!row)
+		return -ENOTTY;
+	if (_IOC_SIZE(row->cmd))
+		return call_with_arg(row, object, _IOC_SIZE(cmd), user);
+	return _IOC_SIZE(cmd) ? -ENOTTY : call_locked(row, object, NULL);
 }
 
 /* ---- /dev/vmm ---- */
