@@ -147,11 +147,11 @@ static bool deliver_nmi(struct vmm_vcpu *vcpu)
 		.vector = X86_TRAP_NMI,
 	};
 
-	if (!vmm_ops->event_ready(vcpu, VMM_KIND_NMI))
+	if (!vmm_op(event_ready)(vcpu, VMM_KIND_NMI))
 		return false;
 	atomic_dec(&vcpu->nmi_pending);
 	vcpu->nmi_masked = true;
-	vmm_ops->event_inject(vcpu, &nmi);
+	vmm_op(event_inject)(vcpu, &nmi);
 	return true;
 }
 
@@ -162,10 +162,10 @@ static bool deliver_interrupt(struct vmm_vcpu *vcpu, u8 vector)
 		.vector = vector,
 	};
 
-	if (!vmm_ops->event_ready(vcpu, VMM_KIND_INTR))
+	if (!vmm_op(event_ready)(vcpu, VMM_KIND_INTR))
 		return false;
 	vmm_apic_accept(vcpu, vector);
-	vmm_ops->event_inject(vcpu, &event);
+	vmm_op(event_inject)(vcpu, &event);
 	return true;
 }
 
@@ -175,7 +175,7 @@ void vmm_events_deliver(struct vmm_vcpu *vcpu)
 	int vector;
 
 	if (vcpu->event.type != VMM_EVENT_NONE) {
-		vmm_ops->event_inject(vcpu, &vcpu->event);
+		vmm_op(event_inject)(vcpu, &vcpu->event);
 		vcpu->event.type = VMM_EVENT_NONE;
 		taken = true;
 	}

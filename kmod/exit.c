@@ -29,7 +29,7 @@ void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
 {
 	bool trap = vcpu->regs.rflags & X86_EFLAGS_TF;
 
-	vmm_ops->advance_rip(vcpu, length);
+	vmm_op(advance_rip)(vcpu, length);
 	if (likely(!trap))
 		return;
 	vmm_pull(vcpu, VMM_STATE_DEBUG);
@@ -724,7 +724,7 @@ enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu)
 	struct vmm_exit *exit = &vcpu->exit;
 	enum vmm_next next;
 
-	vmm_ops->event_interrupted(vcpu, &vcpu->event);
+	vmm_op(event_interrupted)(vcpu, &vcpu->event);
 	next = handlers[exit->kind](vcpu, exit);
 	if (unlikely(vcpu->triple_fault)) {
 		vcpu->triple_fault = false;

@@ -14,6 +14,16 @@
 #include "vmx/vmx.h"
 
 const struct vmm_ops *vmm_ops;
+
+#define DEFINE_OP(member) \
+	DEFINE_STATIC_CALL_NULL(vmm_op_##member, *((struct vmm_ops *)NULL)->member);
+VMM_HOT_OPS(DEFINE_OP)
+
+static void patch_hot_ops(void)
+{
+#define PATCH_OP(member) static_call_update(vmm_op_##member, vmm_ops->member);
+	VMM_HOT_OPS(PATCH_OP)
+}
 struct vmm_caps vmm_caps;
 
 static const struct vmm_ops *const backends[] = {
@@ -46,6 +56,8 @@ static int choose_backend(void)
 		r = vmm_ops->setup();
 		if (r)
 			vmm_ops = NULL;
+		else
+			patch_hot_ops();
 		return r;
 	}
 	if (!vmm_caps.why)

@@ -14,6 +14,8 @@
 #ifndef VMM_OPS_H
 #define VMM_OPS_H
 
+#include <linux/static_call.h>
+
 #include "decode.h"
 #include "types.h"
 
@@ -168,5 +170,20 @@ struct vmm_ops {
 	/* dump - control structure into the host's log, once. [load] */
 	void (*dump)(struct vmm_vcpu *vcpu);
 };
+
+/*
+ * The members that exits call, by vmm_op(member)(...) instead of vmm_ops->member:
+ * direct calls, patched in when the backend has been chosen, because an indirect
+ * one costs a retpoline.
+ */
+#define VMM_HOT_OPS(X) \
+	X(vcpu_load) X(vcpu_put) X(state_pull) X(state_push) \
+	X(enter) X(exit_irqoff) X(decode_exit) X(advance_rip) \
+	X(event_ready) X(event_inject) X(event_interrupted)
+
+#define VMM_DECLARE_OP(member) \
+	DECLARE_STATIC_CALL(vmm_op_##member, *((struct vmm_ops *)NULL)->member);
+VMM_HOT_OPS(VMM_DECLARE_OP)
+#define vmm_op(member)	static_call(vmm_op_##member)
 
 #endif

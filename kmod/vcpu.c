@@ -33,14 +33,14 @@ static void vcpu_sched_in(struct preempt_notifier *notifier, int cpu)
 	struct vmm_vcpu *vcpu = vcpu_of(notifier);
 
 	WRITE_ONCE(vcpu->cpu, cpu);
-	vmm_ops->vcpu_load(vcpu, cpu);
+	vmm_op(vcpu_load)(vcpu, cpu);
 }
 
 static void vcpu_sched_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
 	struct vmm_vcpu *vcpu = vcpu_of(notifier);
 
-	vmm_ops->vcpu_put(vcpu);
+	vmm_op(vcpu_put)(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
 }
 
@@ -243,7 +243,7 @@ static void push_state(struct vmm_vcpu *vcpu)
 
 	if (dirty) {
 		vcpu->dirty = 0;
-		vmm_ops->state_push(vcpu, dirty);
+		vmm_op(state_push)(vcpu, dirty);
 	}
 }
 
@@ -251,11 +251,11 @@ static void push_state(struct vmm_vcpu *vcpu)
 static void enter_guest(struct vmm_vcpu *vcpu)
 {
 	context_tracking_guest_enter();
-	vmm_ops->enter(vcpu);
+	vmm_op(enter)(vcpu);
 	context_tracking_guest_exit();
-	vmm_ops->exit_irqoff(vcpu);
+	vmm_op(exit_irqoff)(vcpu);
 	vcpu->ran = true;
-	vmm_ops->decode_exit(vcpu, &vcpu->exit);
+	vmm_op(decode_exit)(vcpu, &vcpu->exit);
 }
 
 /*

@@ -289,7 +289,7 @@ static inline void vmm_pull(struct vmm_vcpu *vcpu, u64 mask)
 	u64 missing = mask & ~vcpu->have;
 
 	if (missing) {
-		vmm_ops->state_pull(vcpu, missing);
+		vmm_op(state_pull)(vcpu, missing);
 		vcpu->have |= missing;
 		if (missing & VMM_STATE_SEGS)
 			vcpu->have |= VMM_STATE_CS;
