@@ -4,8 +4,8 @@
  * input, output and exit status are the relay's own.
  *
  *   relay [--layer FILE]... [--put FILE]... [--timeout S] [--boot-limit S]
- *         [--tty] [--no-ping] [--unlock FD] [--off-status N] [--disk PROGRAM]
- *         --emulator ARG... --command ARG...
+ *         [--panic-limit S] [--tty] [--no-ping] [--unlock FD] [--off-status N]
+ *         [--disk PROGRAM] --emulator ARG... --command ARG...
  *
  * In the emulator's arguments @INITRD@, @LOG@ and @DISK@ stand for files that
  * exist only as descriptors of this process. The emulator's standard input and
@@ -54,7 +54,8 @@ enum verdict {
 #define LIST_MAX	256
 #define TAIL_LINES	40
 #define PING_EVERY	2.0
-/* What a panic may take to print its trace, where it does not end the host. */
+/* What a panic may take to print its trace, where it does not end the host, and
+ * nobody says how long its crash kernel wants. */
 #define PANIC_LIMIT	3.0
 /* What a hanging host may take to say where it hangs, given an NMI. */
 #define NMI_LIMIT	6.0
@@ -74,11 +75,11 @@ struct stream {
 static struct {
 	char *layers[LIST_MAX], *puts[LIST_MAX];
 	int nr_layers, nr_puts;
-	double timeout, boot_limit;
+	double timeout, boot_limit, panic_limit;
 	int tty, ping, lock, off_status;
 	char *disk;
 	char **emulator, **command;
-} opt = { .boot_limit = 60, .ping = 1, .lock = -1 };
+} opt = { .boot_limit = 60, .panic_limit = PANIC_LIMIT, .ping = 1, .lock = -1 };
 
 static struct {
 	pid_t pid;
@@ -556,7 +557,7 @@ static int out_of_time(double t)
 	}
 	if (!panicked_at && hostlog_panicked(emu.log))
 		panicked_at = t;
-	if (panicked_at && t - panicked_at > PANIC_LIMIT) {
+	if (panicked_at && t - panicked_at > opt.panic_limit) {
 		say("the host panicked");
 		return HOST_FAILED;
 	}
@@ -684,6 +685,8 @@ static int parse(int argc, char **argv)
 		else if (!strcmp(arg, "--timeout") && number(value, &opt.timeout))
 			i++;
 		else if (!strcmp(arg, "--boot-limit") && number(value, &opt.boot_limit))
+			i++;
+		else if (!strcmp(arg, "--panic-limit") && number(value, &opt.panic_limit))
 			i++;
 		else
 			return 0;
