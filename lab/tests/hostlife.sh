@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What a host may do while VMs run: CPUs off and on, suspend, unload, kill, the
+# other hypervisor, tracing, and every way to go down. HOST (svm) and KERNEL
+# (6.1) from the environment, or the names of cases as arguments. TAP on standard
+# output. Every case is one boot of a host, has the lab's own checks as well (no
+# complaint in the log, vmm.ko unloads at the end), and its steps are in
+# hostlife-host.
+
+cd "$(dirname "$0")/../.." || exit 1
+host=${HOST:-svm}
+kernel=${KERNEL:-6.1}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+n=0
+bad=0
+gcc -O2 -Wall -static -I include/uapi -o "$work/hostprobe" lab/tests/hostprobe.c || exit 1
+
+# ok NAME COMMAND...
+ok()
+{
+	local name=$1
+
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n $name"
+	else
+		bad=1
+		echo "not ok $n $name"
+		tail -n 60 "$work/err" | sed 's/^/# lab: /'
+	fi
+}
+
+# in_host CASE [lab option]...: runs it; its lines, numbered; its status is $status.
+in_host()
+{
+	local case=$1 line
+
+	shift
+	LAB_LOG=$work/log lab/lab --host "$host" --kernel "$kernel" --mem 1024 \
+		--timeout "${LIMIT:-300}" --put "$work/hostprobe" \
+		--put lab/tests/hostlife-host "$@" -- sh hostlife-host "$case" \
+		</dev/null >"$work/out" 2>"$work/err"
+	status=$?
+	while read -r line; do
+		case $line in
+		"ok "*) n=$((n + 1)); echo "ok $n $case: ${line#ok }" ;;
+		"not ok "*) n=$((n + 1)); bad=1; echo "not ok $n $case: ${line#not ok }" ;;
+		*) echo "# ${line#\# }" ;;
+		esac
+	done <"$work/out"
+}
+
+# A case that the host survives.
+stays_up()
+{
+	in_host "$@"
+	ok "$1: the host is well at the end" test $status = 0
+}
+
+said()
+{
+	grep -q "$1" "$work/err"
+}
+
+logged()
+{
+	grep -q "$1" "$work/log"
+}
+
+# Down without a word of complaint, and the emulator ended by itself.
+went_down()
+{
+	[ $status = 125 ] && said "the host went down under the command" &&
+		! said "the host hangs"
+}
+
+case_cpus() { stays_up cpus --smp 2; }
+case_suspend() { stays_up suspend --smp 2; }
+case_kill() { stays_up kill --smp 2; }
+case_kvm_first() { stays_up kvm_first --smp 2; }
+case_kvm_second() { stays_up kvm_second --smp 2; }
+
+# One CPU: QEMU 7.2 with several keeps stale translations of text that the tracer
+# patches while another CPU runs it, and hangs.
+case_trace() { stays_up trace; }
+
+case_off()
+{
+	in_host off --smp 2
+	ok "off: the host powers off under a guest" went_down
+	ok "off: and says so" logged "reboot: Power down"
+}
+
+case_reboot()
+{
+	in_host reboot --smp 2
+	ok "reboot: the host restarts under a guest" went_down
+	ok "reboot: and says so" logged "reboot: machine restart"
+}
+
+# The only complaint is the panic that was asked for, and the reset after it came.
+case_panic()
+{
+	LAB_PANIC_LIMIT=20 in_host panic --smp 2
+	ok "panic: the host panics under a guest and resets" \
+		eval '[ $status = 125 ] && ! said "lab: the host panicked"'
+	ok "panic: that it was told to is its only complaint" \
+		eval 'logged "Kernel panic - not syncing: sysrq triggered crash" && only_panic'
+}
+
+only_panic()
+{
+	! grep -E 'BUG:|Oops|WARNING:|KASAN|INFO:|general protection' "$work/log"
+}
+
+# The next kernel says what it found.
+case_kexec()
+{
+	in_host kexec --smp 2
+	ok "kexec: the next kernel runs" logged "next: online"
+	ok "kexec: it has both CPUs" logged "next: online 0-1"
+	ok "kexec: SVME is clear on both" \
+		eval 'logged "next: cpu 0 svme 0" && logged "next: cpu 1 svme 0"'
+}
+
+case_crash()
+{
+	LAB_KERNEL_ARGS="crashkernel=256M" LAB_PANIC_LIMIT=60 in_host crash --smp 2
+	ok "crash: the crash kernel runs" logged "next: online 0"
+	ok "crash: SVME is clear on its CPU" logged "next: cpu 0 svme 0"
+}
+
+echo "TAP version 13"
+[ $# -gt 0 ] || set -- cpus suspend kill kvm_first kvm_second trace off reboot panic kexec crash
+for name; do
+	"case_$name"
+done
+echo "1..$n"
+exit $bad
