@@ -6,4 +6,7 @@
 int command_run(int argc, char **argv);
 void command_run_help(void);
 
+int command_doctor(int argc, char **argv);
+void command_doctor_help(void);
+
 #endif /* RUNNER_COMMAND_H */

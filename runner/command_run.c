@@ -35,7 +35,7 @@ static const char keys[] =
 void command_run_help(void)
 {
 	fputs(usage, stdout);
-	options_print(stdout);
+	options_print(&run_options, stdout);
 	fputs(keys, stdout);
 	status_print(stdout);
 }
@@ -228,7 +228,7 @@ int command_run(int argc, char **argv)
 	enum status status;
 
 	config_defaults(&session.config);
-	status = options_parse(argc, argv, &session.config);
+	status = options_parse(&run_options, argc, argv, &session.config);
 	if (status)
 		return status;
 	if (session.config.help) {

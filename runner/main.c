@@ -21,6 +21,7 @@ static const struct command {
 	const char *text;
 } commands[] = {
 	{ "run", command_run, command_run_help, "boot a kernel as a guest" },
+	{ "doctor", command_doctor, command_doctor_help, "say whether this machine can" },
 	{ "help", command_help, NULL, "print help, or the help of a command" },
 };
 
@@ -57,7 +58,7 @@ static int command_help(int argc, char **argv)
 		complain("help: takes one command; leave '%s' out", argv[1]);
 		return STATUS_USAGE;
 	}
-	command = argc ? find(argv[0]) : &commands[1];
+	command = find(argc ? argv[0] : "help");
 	if (!command)
 		return STATUS_USAGE;
 	if (command->help)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The command line of `vmm run`: the table and its reader. `--name VALUE` and
+ * The reader of command lines, and the options of `vmm run`. `--name VALUE` and
  * `--name=VALUE` are the same; each option may be given once, so that nothing on
  * a command line is silently without effect.
  */
@@ -11,7 +11,7 @@
 
 #define AT(member) offsetof(struct config, member)
 
-const struct option_row option_rows[] = {
+static const struct option_row run_rows[] = {
 	{ "kernel", "FILE", OPTION_STRING, AT(kernel), 0, 0,
 	  "kernel to boot: Linux bzImage, or ELF with a PVH entry" },
 	{ "initrd", "FILE", OPTION_STRING, AT(initrd), 0, 0,
@@ -28,10 +28,9 @@ const struct option_row option_rows[] = {
 	  "print this and end" },
 };
 
-const unsigned int option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
-
-/* Bits of a word say which options were given. */
-_Static_assert(sizeof(option_rows) / sizeof(option_rows[0]) <= 64, "options fit a word");
+const struct option_table run_options = {
+	"run", run_rows, sizeof(run_rows) / sizeof(run_rows[0]),
+};
 
 static const struct {
 	char letter;
@@ -77,17 +76,18 @@ static bool parse_size(const char *s, uint64_t *value)
 	return false;
 }
 
-static void complain_range(const struct option_row *row, const char *text)
+static void complain_range(const char *command, const struct option_row *row, const char *text)
 {
 	bool size = row->kind == OPTION_SIZE;
 	unsigned int shift = size ? 20 : 0;
 
-	complain("run: --%s %s: out of range; use %llu%s to %llu%s", row->name, text,
+	complain("%s: --%s %s: out of range; use %llu%s to %llu%s", command, row->name, text,
 		 (unsigned long long)row->min >> shift, size ? "M" : "",
 		 (unsigned long long)row->max >> shift, size ? "M" : "");
 }
 
-static enum status store(const struct option_row *row, const char *text, struct config *config)
+static enum status store(const char *command, const struct option_row *row, const char *text,
+			 void *config)
 {
 	void *member = (char *)config + row->offset;
 	uint64_t value = 0;
@@ -101,21 +101,21 @@ static enum status store(const struct option_row *row, const char *text, struct 
 		return STATUS_OK;
 	case OPTION_SIZE:
 		if (!parse_size(text, &value)) {
-			complain("run: --%s '%s': not a size; write it with a unit, such as 256M",
-				 row->name, text);
+			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
+				 command, row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
 	case OPTION_COUNT:
 		if (!parse_count(text, &value)) {
-			complain("run: --%s '%s': not a number; write digits only",
+			complain("%s: --%s '%s': not a number; write digits only", command,
 				 row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
 	}
 	if (value < row->min || value > row->max) {
-		complain_range(row, text);
+		complain_range(command, row, text);
 		return STATUS_USAGE;
 	}
 	*(uint64_t *)member = value;
@@ -123,7 +123,8 @@ static enum status store(const struct option_row *row, const char *text, struct 
 }
 
 /* The row of "--name" or "--name=value"; @value is behind the "=", or NULL. */
-static const struct option_row *find(const char *arg, const char **value)
+static const struct option_row *find(const struct option_table *table, const char *arg,
+				     const char **value)
 {
 	size_t len;
 
@@ -134,8 +135,8 @@ static const struct option_row *find(const char *arg, const char **value)
 	len = strcspn(arg, "=");
 	if (arg[len])
 		*value = arg + len + 1;
-	for (unsigned int i = 0; i < option_row_count; i++) {
-		const struct option_row *row = &option_rows[i];
+	for (unsigned int i = 0; i < table->count; i++) {
+		const struct option_row *row = &table->rows[i];
 
 		if (strlen(row->name) == len && !memcmp(row->name, arg, len))
 			return row;
@@ -143,50 +144,53 @@ static const struct option_row *find(const char *arg, const char **value)
 	return NULL;
 }
 
-enum status options_parse(int argc, char **argv, struct config *config)
+enum status options_parse(const struct option_table *table, int argc, char **argv, void *config)
 {
+	const char *command = table->command;
 	uint64_t seen = 0;
 
 	for (int i = 0; i < argc; i++) {
 		const char *value;
-		const struct option_row *row = find(argv[i], &value);
+		const struct option_row *row = find(table, argv[i], &value);
 		enum status status;
 		uint64_t bit;
 
 		if (!row) {
-			complain("run: unknown argument '%s'; 'vmm run --help' lists the options",
-				 argv[i]);
+			complain("%s: unknown argument '%s'; 'vmm %s --help' lists the options",
+				 command, argv[i], command);
 			return STATUS_USAGE;
 		}
-		bit = 1ULL << (row - option_rows);
+		/* A table has at most as many rows as a word has bits. */
+		bit = 1ULL << (row - table->rows);
 		if (seen & bit) {
-			complain("run: --%s is given twice; give it once", row->name);
+			complain("%s: --%s is given twice; give it once", command, row->name);
 			return STATUS_USAGE;
 		}
 		seen |= bit;
 		if (row->kind == OPTION_FLAG && value) {
-			complain("run: --%s takes no value; leave '=%s' out", row->name, value);
+			complain("%s: --%s takes no value; leave '=%s' out", command, row->name,
+				 value);
 			return STATUS_USAGE;
 		}
 		if (row->kind != OPTION_FLAG && !value) {
 			if (++i == argc) {
-				complain("run: --%s lacks its value; write --%s %s", row->name,
-					 row->name, row->value);
+				complain("%s: --%s lacks its value; write --%s %s", command,
+					 row->name, row->name, row->value);
 				return STATUS_USAGE;
 			}
 			value = argv[i];
 		}
-		status = store(row, value, config);
+		status = store(command, row, value, config);
 		if (status)
 			return status;
 	}
 	return STATUS_OK;
 }
 
-void options_print(FILE *out)
+void options_print(const struct option_table *table, FILE *out)
 {
-	for (unsigned int i = 0; i < option_row_count; i++) {
-		const struct option_row *row = &option_rows[i];
+	for (unsigned int i = 0; i < table->count; i++) {
+		const struct option_row *row = &table->rows[i];
 
 		fprintf(out, "  --%s%s%-*s  %s\n", row->name, row->value ? " " : "",
 			(int)(15 - strlen(row->name) - !!row->value), row->value ? row->value : "",

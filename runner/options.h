@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options of `vmm run`: one table for parsing, for --help and for the man
+ * The options of a command: one table for parsing, for --help and for the man
  * page's check.
  */
 #ifndef RUNNER_OPTIONS_H
@@ -22,21 +22,27 @@ struct option_row {
 	const char *name;	/* without the dashes */
 	const char *value;	/* what --help calls the value, NULL for a flag */
 	enum option_kind kind;
-	size_t offset;		/* of the member of struct config */
+	size_t offset;		/* of the member of the command's config */
 	uint64_t min, max;	/* of a size or count */
 	const char *text;
 };
 
-extern const struct option_row option_rows[];
-extern const unsigned int option_row_count;
+struct option_table {
+	const char *command;
+	const struct option_row *rows;
+	unsigned int count;	/* at most 64 */
+};
+
+extern const struct option_table run_options;		/* of struct config */
+extern const struct option_table doctor_options;	/* in command_doctor.c */
 
 /*
  * Fill @config, which holds the defaults, from the arguments behind the
  * subcommand. STATUS_USAGE, with a message, for an option that is unknown, given
  * twice, lacks its value or has one that is out of range.
  */
-enum status options_parse(int argc, char **argv, struct config *config);
+enum status options_parse(const struct option_table *table, int argc, char **argv, void *config);
 
-void options_print(FILE *out);
+void options_print(const struct option_table *table, FILE *out);
 
 #endif /* RUNNER_OPTIONS_H */

@@ -21,7 +21,7 @@ static enum status parse_args(char **args)
 	while (args[count])
 		count++;
 	config_defaults(&config);
-	return options_parse(count, args, &config);
+	return options_parse(&run_options, count, args, &config);
 }
 
 static void test_values(void)
@@ -111,8 +111,8 @@ static void test_man_page(void)
 
 	if (!ok(page, "the man page can be read"))
 		return;
-	for (unsigned int i = 0; i < option_row_count; i++) {
-		const struct option_row *row = &option_rows[i];
+	for (unsigned int i = 0; i < run_options.count; i++) {
+		const struct option_row *row = &run_options.rows[i];
 
 		if (row->value)
 			snprintf(want, sizeof(want), ".TP\n.BI --%s \" %s\"\n", row->name,
@@ -136,14 +136,14 @@ static void test_help(void)
 	FILE *out = open_memstream(&text, &size);
 	unsigned int lines = 0, wide = 0;
 
-	options_print(out);
+	options_print(&run_options, out);
 	status_print(out);
 	fclose(out);
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 		lines++;
 		wide += strlen(line) > 80;
 	}
-	is(lines, option_row_count + status_row_count, "help has a line for each row");
+	is(lines, run_options.count + status_row_count, "help has a line for each row");
 	is(wide, 0, "no line is wider than a terminal");
 	free(text);
 }
