@@ -7,6 +7,7 @@
  */
 #include <linux/moduleparam.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "vmx.h"
 
@@ -25,6 +26,10 @@ MODULE_PARM_DESC(unrestricted_guest, "VT-x: run real mode on the CPU (default: y
 static bool use_virtual_nmi = true;
 module_param_named(virtual_nmi, use_virtual_nmi, bool, 0444);
 MODULE_PARM_DESC(virtual_nmi, "VT-x: let the CPU track NMIs in service (default: y)");
+
+static bool use_preemption_timer = true;
+module_param_named(preemption_timer, use_preemption_timer, bool, 0444);
+MODULE_PARM_DESC(preemption_timer, "VT-x: bound a guest's turn by a timer of its own (default: y)");
 
 /*
  * struct word - one control word of the VMCS
@@ -45,7 +50,7 @@ static const struct word pin_word = {
 	.msr = MSR_IA32_VMX_PINBASED_CTLS,
 	.true_msr = MSR_IA32_VMX_TRUE_PINBASED_CTLS,
 	.needed = PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING,
-	.wanted = PIN_BASED_VIRTUAL_NMIS,
+	.wanted = PIN_BASED_VIRTUAL_NMIS | PIN_BASED_VMX_PREEMPTION_TIMER,
 };
 
 static const struct word primary_word = {
@@ -133,6 +138,20 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 	return true;
 }
 
+/*
+ * One tick of the host, in units of the timer. An entry starts it anew, so where
+ * the host's tick ends the guest's turns it never fires. It is there for the host
+ * whose interrupt does not: a tickless one, or an emulated CPU that holds
+ * interrupts back from a guest that was entered with IF clear (Bochs does).
+ */
+static u32 longest_turn(void)
+{
+	u64 misc;
+
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	return max_t(u64, (tsc_khz * 1000ULL / HZ) >> vmx_misc_preemption_timer_rate(misc), 1);
+}
+
 static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 {
 	if (!use_vpid)
@@ -141,6 +160,10 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 		c->secondary &= ~SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	if (!use_virtual_nmi || !(c->primary & CPU_BASED_NMI_WINDOW_EXITING))
 		c->pin &= ~PIN_BASED_VIRTUAL_NMIS;
+	if (!use_preemption_timer)
+		c->pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
+	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
+		c->turn = longest_turn();
 	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
 	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;

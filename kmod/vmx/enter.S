@@ -34,7 +34,7 @@ SYM_FUNC_START(vmx_world_switch)
 	mov	$FIELD_HOST_RSP, %eax
 	vmwrite	%rsp, %rax
 .Lhost_rsp_known:
-	test	%dl, %dl		/* launched; MOV leaves the flags alone */
+	bt	$0, %edx		/* launched, in CF: only ZF changes from here on */
 
 	mov	GPR_RAX(%rdi), %rax
 	mov	GPR_RCX(%rdi), %rcx
@@ -52,8 +52,12 @@ SYM_FUNC_START(vmx_world_switch)
 	mov	GPR_R15(%rdi), %r15
 	mov	GPR_RDI(%rdi), %rdi
 
+	/* Nothing of the host is left in the CPU's buffers. Clobbers ZF. */
+	CLEAR_CPU_BUFFERS
+	VM_CLEAR_CPU_BUFFERS
+
 	UNWIND_HINT_SAVE
-	jz	.Llaunch
+	jnc	.Llaunch
 .Lresume:
 	vmresume
 	jmp	.Lrefused
@@ -103,6 +107,8 @@ SYM_INNER_LABEL(vmx_world_exit, SYM_L_GLOBAL)
 	shr	$32, %rdx
 	wrmsr
 .Librs_done:
+	/* Nor may the guest's branches steer the host's; clobbers RCX. */
+	CLEAR_BRANCH_HISTORY_VMEXIT
 
 	/* Guest values must not reach a speculative gadget in the host. */
 	mov	%ebx, %eax

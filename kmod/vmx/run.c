@@ -10,6 +10,7 @@
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/msr.h>
+#include <asm/nospec-branch.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
@@ -75,6 +76,9 @@ void vmx_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	/* What another guest taught the branch predictor must not steer this one. */
+	if (this_cpu_read(vmx_cpu.current_vmcs) != vmx)
+		indirect_branch_prediction_barrier();
 	vmx_vmcs_load(vmx, cpu);
 	save_segments(&vmx->host);
 	load_msrs(vmx);
@@ -192,12 +196,18 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 	if (unlikely(vcpu->debug.dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK)))
 		debug_regs_enter(vcpu);
 
+	/* L1TF: a guest can read what the L1 data cache holds. */
+	if (static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D))
+		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	refused = vmx_world_switch(vcpu->regs.gpr, &vmx->host_rsp, vmx->launched);
 	debug_regs_leave();
 	if (unlikely(refused)) {
 		vmx->exit_reason = VMX_NO_EXIT_REFUSED;
 		return;
 	}
+	/* VMSCAPE: user space must not run with the guest's branch history either. */
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
 	vmx->host.clobbered = true;
 	vmx->cr2 = native_read_cr2();
 	vmx->exit_reason = vmcs_read(VM_EXIT_REASON);

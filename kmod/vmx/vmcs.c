@@ -107,7 +107,7 @@ void vmx_vcpu_destroy(struct vmm_vcpu *vcpu)
 }
 
 /* Fields that never change, "VM-Execution Control Fields" and the host-state area */
-static void write_constants(struct vmx_vcpu *vmx)
+static void write_constants(void)
 {
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_config.pin);
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.secondary);
@@ -122,6 +122,9 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
 	vmcs_write(MSR_BITMAP, page_to_phys(msr_map));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
+	/* Exits leave it as it is: each entry starts from there. */
+	if (vmx_config.turn)
+		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_config.turn);
 	if (vmx_config.secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
 
@@ -153,8 +156,10 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	write_constants(vmx);
+	write_constants();
 	write_host_msrs();
+	/* What else run.c writes only when it changes. */
+	vmcs_write(HOST_FS_BASE, vmx->host.fs_base);
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);

@@ -91,6 +91,7 @@ struct vmx_config {
 	u32 entry;
 	u64 cr0_fixed;			/* bits that are set in VMX operation */
 	u64 cr4_fixed;
+	u32 turn;			/* start value of the preemption timer; 0: none */
 	bool vpid;
 	bool ept_ad;
 	bool unrestricted;
