@@ -78,7 +78,7 @@ went_down()
 }
 
 case_cpus() { stays_up cpus --smp 2; }
-case_suspend() { stays_up suspend --smp 2; }
+case_suspend() { LAB_NO_PING=1 stays_up suspend --smp 2; }
 case_kill() { stays_up kill --smp 2; }
 case_kvm_first() { stays_up kvm_first --smp 2; }
 case_kvm_second() { stays_up kvm_second --smp 2; }
@@ -113,7 +113,8 @@ case_panic()
 
 only_panic()
 {
-	! grep -E 'BUG:|Oops|WARNING:|KASAN|INFO:|general protection' "$work/log"
+	! grep -E 'BUG:|Oops:|\] WARNING:|KASAN:|INFO: (possible|rcu|task)|general protection' \
+		"$work/log"
 }
 
 # The next kernel says what it found.
