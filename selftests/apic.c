@@ -396,8 +396,7 @@ TEST(ipis_from_one_vcpu_to_another)
 }
 
 /* 16-bit code at page 0x20: says hello through memory and halts. */
-__asm__(
-	".data\n"
+__asm__(".data\n"
 	"ap_code:\n"
 	"	.code16\n"
 	"	movw %cs, %ax\n"

@@ -374,8 +374,8 @@ static void guest_db_storm(void)
 	/* A data breakpoint on the stack where #DB is delivered. */
 	__asm__ volatile("mov %0, %%db0" : : "r"(GUEST_STACK(0) - 0x400));
 	__asm__ volatile("mov %0, %%db7" : : "r"(0x000f0402UL));
-	__asm__ volatile("movq %0, %%rsp; movq $0, (%%rsp); jmp ." : : "r"(GUEST_STACK(0) - 0x400 + 8)
-			 : "memory");
+	__asm__ volatile("movq %0, %%rsp; movq $0, (%%rsp); jmp ."
+			 : : "r"(GUEST_STACK(0) - 0x400 + 8) : "memory");
 }
 
 static void user_ac_storm(void)

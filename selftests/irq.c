@@ -407,7 +407,8 @@ static void guest_nmi_set(void)
 	guest_handlers[VEC_NMI] = note;
 	GUEST_EQ(0, taken);
 	__asm__ volatile("movq %%rsp, %%rax; pushq %1; pushq %%rax; pushfq; pushq %0;"
-			 "pushq $1f; iretq; 1:" : : "i"(SEL_CODE64), "i"(SEL_DATA) : "rax", "memory");
+			 "pushq $1f; iretq; 1:"
+			 : : "i"(SEL_CODE64), "i"(SEL_DATA) : "rax", "memory");
 	cpu_relax();
 	GUEST_EQ(1, taken);
 	GUEST_DONE();

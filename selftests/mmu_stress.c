@@ -21,7 +21,7 @@
  */
 static void guest_pattern(u32 id)
 {
-	u64 counts[8] = { 0 }, seed = id + 1;
+	u64 count = 0, seed = id + 1;
 
 	for (;;) {
 		u64 page, at, seen;
@@ -33,12 +33,13 @@ static void guest_pattern(u32 id)
 		if (seen && (seen >> 32) != (page << 8 | (id + 1)))
 			GUEST_FAIL("a word of the pattern", page << 40 | (u64)(id + 1) << 32,
 				   seen);
-		if ((u32)seen > counts[0])
-			GUEST_FAIL("a count that was never written", counts[0], seen);
-		write64(at, (page << 8 | (id + 1)) << 32 | (u32)++counts[0]);
+		if ((u32)seen > count)
+			GUEST_FAIL("a count that was never written", count, seen);
+		count++;
+		write64(at, (page << 8 | (id + 1)) << 32 | (u32)count);
 		seen = read64(at);
-		if (seen && seen != ((page << 8 | (id + 1)) << 32 | (u32)counts[0]))
-			GUEST_FAIL("the word just written", counts[0], seen);
+		if (seen && seen != ((page << 8 | (id + 1)) << 32 | (u32)count))
+			GUEST_FAIL("the word just written", count, seen);
 		/* The neighbours' words in this page are theirs. */
 		seen = read64(WINDOW + page * 4096 + ((id + 1) % 3) * 8);
 		if (seen && (seen >> 40) != page)

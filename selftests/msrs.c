@@ -248,8 +248,7 @@ TEST(swapgs_swaps_the_bases)
 	vcpu_done(vcpu);
 }
 
-__asm__(
-	".text\n"
+__asm__(".text\n"
 	"syscall_target:\n"
 	"	movq $1, syscall_seen\n"
 	"	jmp *%rcx\n"

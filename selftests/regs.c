@@ -295,8 +295,7 @@ TEST_F(refused, lapic)
 static volatile u64 seen[VMM_NR_GPR];
 
 /* Stores all registers, RSP included, without a stack. */
-__asm__(
-	".text\n"
+__asm__(".text\n"
 	"guest_store:\n"
 	"	movq %rax, seen + 0\n"
 	"	movq %rcx, seen + 8\n"

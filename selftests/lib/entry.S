@@ -15,7 +15,7 @@ guest_stubs:
 	vector = 0
 	.rept	256
 	.balign	STUB_SIZE
-	.if	!((vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21))
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
 	pushq	$0
 	.endif
 	pushq	$vector

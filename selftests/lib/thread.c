@@ -65,10 +65,11 @@ static void die_stuck(struct runner *runner, u32 seconds)
 		irr |= state.lapic.regs[APIC_IRR / 16 + i];
 		isr |= state.lapic.regs[APIC_ISR / 16 + i];
 	}
-	die("vCPU %u: expected the guest to be done in %u s; last sync %#x, rip %#llx rflags %#llx mp_state %u shadow %u irr %#x isr %#x tpr %#x",
-	    runner->vcpu->id, seconds, runner->synced, state.regs.rip, state.regs.rflags,
-	    state.events.mp_state, state.events.shadow, irr, isr,
-	    state.lapic.regs[APIC_TPR / 16]);
+	fprintf(stderr, "# rip %#llx rflags %#llx mp_state %u shadow %u irr %#x isr %#x tpr %#x\n",
+		state.regs.rip, state.regs.rflags, state.events.mp_state, state.events.shadow,
+		irr, isr, state.lapic.regs[APIC_TPR / 16]);
+	die("vCPU %u: expected the guest to be done in %u s; its last sync was %#x",
+	    runner->vcpu->id, seconds, runner->synced);
 }
 
 void runner_join(struct runner *runner, u32 seconds)
