@@ -416,9 +416,9 @@ const char *exit_text(struct vcpu *vcpu)
 			 run->mmio.data, run->rip);
 		break;
 	case VMM_EXIT_INSN:
-		snprintf(text, sizeof(text), "%s cause %u gpa %#llx %u bytes %02x %02x %02x rip %#llx",
+		snprintf(text, sizeof(text), "%s cause %u gpa %#llx %u bytes %02x %02x rip %#llx",
 			 name, run->insn.cause, run->insn.gpa, run->insn.length,
-			 run->insn.bytes[0], run->insn.bytes[1], run->insn.bytes[2], run->rip);
+			 run->insn.bytes[0], run->insn.bytes[1], run->rip);
 		break;
 	case VMM_EXIT_FAIL_ENTRY:
 		snprintf(text, sizeof(text), "%s reason %#llx rip %#llx", name,
