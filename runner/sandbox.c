@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The list of system calls, and the filter made from it with libseccomp.
+ * The order in which the process gives things up, the list of system calls that it
+ * keeps, and the filter made from it with libseccomp.
  *
  * Every call is here for a use that the comment names; restarting a guest is one of
  * them, which is why a VM can be created but no file opened. No memory becomes
@@ -16,15 +17,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <termios.h>
 #include <unistd.h>
 #include <linux/vmm.h>
 #include "sandbox.h"
+#include "sandbox_space.h"
 #include "terminal.h"
-
-/* Standard streams, /dev/vmm, two images, some eventfds, and a descriptor a vCPU. */
-#define FILES_MAX	512
 
 /* What an argument must be for the call to pass: (argument & mask) == value. */
 struct check {
@@ -150,13 +148,15 @@ enum status sandbox_enter(void)
 {
 	struct sigaction action = { .sa_sigaction = on_forbidden_call,
 				    .sa_flags = SA_SIGINFO | SA_RESETHAND };
-	const struct rlimit files = { FILES_MAX, FILES_MAX };
-	int err;
+	enum status status;
+	int err = 0;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || sigaction(SIGSYS, &action, NULL) ||
-	    setrlimit(RLIMIT_NOFILE, &files))
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || sigaction(SIGSYS, &action, NULL))
 		err = -errno;
-	else
+	status = err ? STATUS_OK : sandbox_leave_host();
+	if (status)
+		return status;
+	if (!err)
 		err = load_filter();
 	if (!err)
 		return STATUS_OK;
@@ -168,5 +168,8 @@ void sandbox_clean(void)
 {
 	/* Descriptors that leaked in; an old kernel without the call keeps them. */
 	close_range(STDERR_FILENO + 1, UINT32_MAX, 0);
+	/* The strings are on the stack, which clearenv() leaves as it is. */
+	for (char **variable = environ; variable && *variable; variable++)
+		explicit_bzero(*variable, strlen(*variable));
 	clearenv();
 }

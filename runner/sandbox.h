@@ -2,7 +2,8 @@
 /*
  * What this process may still do once a guest runs. A guest that takes over a
  * device or the emulator finds a process that can compute, talk to its vmm
- * descriptors and write its console: no files, programs, processes, sockets.
+ * descriptors and write its console: no files, programs, processes, sockets; and if a
+ * hole in the kernel lets it past that, an empty file system, no network, no rights.
  */
 #ifndef RUNNER_SANDBOX_H
 #define RUNNER_SANDBOX_H
@@ -13,9 +14,9 @@
 void sandbox_clean(void);
 
 /*
- * Before the first guest instruction and before there are threads: no new
- * privileges, and system calls by the list in sandbox.c. A call that is not on it
- * ends the process by SIGSYS, with a message. Complains.
+ * Before the first guest instruction and before there are threads: no new privileges,
+ * what sandbox_space.h says, and system calls by the list in sandbox.c. A call that is
+ * not on it ends the process by SIGSYS, with a message. Complains.
  */
 enum status sandbox_enter(void);
 

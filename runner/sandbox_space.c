@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Namespaces, the empty root, the user, Landlock, and limits.
+ *
+ * Root makes the namespaces with its rights and then becomes nobody. A user makes
+ * them through a user namespace in which no user at all is mapped: so even its own
+ * root does not exist there. A process namespace is not among them, because it would
+ * take a second process: without /proc, with no ids but its own that the filter lets
+ * it signal, the process cannot tell.
+ *
+ * Namespaces are refused by container runtimes and by systems whose administrator
+ * forbade them to users (kernel.unprivileged_userns_clone, user.max_user_namespaces,
+ * AppArmor). That is no reason not to run: the filter allows no call that names a
+ * file, an address or another process anyway. All other failures are.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include "sandbox_space.h"
+
+/* "nobody" of every distribution, and what the kernel shows for ids it cannot map. */
+#define NOBODY	65534
+
+/* Standard streams, /dev/vmm, two images, some eventfds, and a descriptor a vCPU. */
+#define FILES_MAX	512
+
+/* Where the new root is mounted for a moment: the one directory that must exist. */
+#define MOUNT_POINT	"/dev"
+
+/* ---- the root ---- */
+
+/*
+ * The new root takes the place of the old, which goes. An initramfs cannot go: it is
+ * covered, and what is below cannot be reached without the right to unmount.
+ */
+static int swap_roots(void)
+{
+	if (!syscall(SYS_pivot_root, ".", "."))
+		return umount2(".", MNT_DETACH) ? -errno : 0;
+	if (errno != EINVAL)
+		return -errno;
+	return mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") ? -errno : 0;
+}
+
+static int empty_root(void)
+{
+	const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	int err;
+
+	/* Nothing mounted here may show elsewhere. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", MOUNT_POINT, "tmpfs", flags, "size=4k,nr_inodes=1,mode=0111") ||
+	    chdir(MOUNT_POINT))
+		return -errno;
+	err = swap_roots();
+	if (!err && chdir("/"))
+		err = -errno;
+	return err;
+}
+
+/* ---- the user ---- */
+
+static int drop_root(void)
+{
+	if (geteuid() && getuid())
+		return 0;
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY))
+		return -errno;
+	return 0;
+}
+
+/* ---- namespaces ---- */
+
+static int enter_namespaces(int more)
+{
+	const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+			   CLONE_NEWCGROUP;
+
+	return unshare(spaces | more) ? -errno : empty_root();
+}
+
+/*
+ * Root's rights are used, then gone; a container's root may lack them and try as a
+ * user does. Only what drop_root() answers is fatal.
+ */
+static int leave_namespaces(void)
+{
+	int spaces = geteuid() ? -EPERM : enter_namespaces(0);
+	int err = drop_root();
+
+	if (err)
+		return err;
+	if (spaces)
+		spaces = enter_namespaces(CLONE_NEWUSER);
+	if (spaces)
+		complain("the sandbox is without namespaces: %s; 'vmm doctor' tells more",
+			 strerror(-spaces));
+	return 0;
+}
+
+/* Those of the user namespace; root's went with its user. */
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capset, &header, none) ? -errno : 0;
+}
+
+/* ---- Landlock ---- */
+
+/* The newest form of struct landlock_ruleset_attr: older headers have its start. */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+
+/*
+ * All rights that each version of Landlock's ABI knows, and the size of its attribute.
+ * Kernel documentation, "Landlock: unprivileged access control", "Previous limitations".
+ */
+static const struct {
+	unsigned int fs, net, scoped;	/* how many bits */
+	size_t size;
+} landlock_abis[] = {
+	{ 13, 0, 0, 8 },	/* 1: files */
+	{ 14, 0, 0, 8 },	/* 2: moves between directories */
+	{ 15, 0, 0, 8 },	/* 3: truncation */
+	{ 15, 2, 0, 16 },	/* 4: TCP */
+	{ 16, 2, 0, 16 },	/* 5: ioctls of devices opened later */
+	{ 16, 2, 2, 24 },	/* 6: abstract sockets, signals */
+};
+
+static uint64_t bits(unsigned int count)
+{
+	return (1ULL << count) - 1;
+}
+
+/* A ruleset that handles every right and grants none; a kernel without has none. */
+static int enter_landlock(void)
+{
+	const long known = sizeof(landlock_abis) / sizeof(landlock_abis[0]);
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct ruleset rules;
+	int fd, err;
+
+	if (abi < 1)
+		return 0;
+	abi = (abi < known ? abi : known) - 1;
+	rules = (struct ruleset) { bits(landlock_abis[abi].fs), bits(landlock_abis[abi].net),
+				   bits(landlock_abis[abi].scoped) };
+	fd = syscall(SYS_landlock_create_ruleset, &rules, landlock_abis[abi].size, 0);
+	if (fd < 0)
+		return -errno;
+	err = syscall(SYS_landlock_restrict_self, fd, 0) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* ---- limits ---- */
+
+static bool is_file(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode);
+}
+
+/* Output into a file may grow as the user wants; nothing else is written. */
+static int limit(void)
+{
+	const struct rlimit files = { FILES_MAX, FILES_MAX }, none = { 0, 0 };
+	bool to_file = is_file(STDOUT_FILENO) || is_file(STDERR_FILENO);
+
+	if (setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &none) ||
+	    (!to_file && setrlimit(RLIMIT_FSIZE, &none)))
+		return -errno;
+	return 0;
+}
+
+/* Guests of one user share its uid: none may look into another's process. */
+static int hide(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0) ? -errno : 0;
+}
+
+/* ---- all of it ---- */
+
+static const struct {
+	int (*run)(void);
+	const char *what, *cure;
+} steps[] = {
+	{ leave_namespaces, "give up root's rights", "run it as a user of the group vmm" },
+	{ drop_capabilities, "give up its capabilities", "report this" },
+	{ enter_landlock, "enter a Landlock domain", "report this" },
+	{ limit, "limit itself", "raise the limits it was started with" },
+	{ hide, "hide its memory", "report this" },
+};
+
+enum status sandbox_leave_host(void)
+{
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int err = steps[i].run();
+
+		if (!err)
+			continue;
+		complain("cannot %s: %s; %s", steps[i].what, strerror(-err), steps[i].cure);
+		return STATUS_HOST;
+	}
+	return STATUS_OK;
+}
