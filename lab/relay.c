@@ -93,6 +93,7 @@ static struct {
 
 static struct {
 	int hello, exited, status;
+	int chatter;		/* in a line of the emulator's own, see skip_chatter() */
 	size_t matched;		/* bytes of LAB_HELLO seen so far */
 	off_t log_start;	/* where the log was then: before is not ours */
 	unsigned char buf[LAB_HEADER + LAB_PAYLOAD];
@@ -252,13 +253,28 @@ static size_t seek_hello(const unsigned char *p, size_t len)
 	return i;
 }
 
+/*
+ * Bochs' debugger tells of a triple fault, also of one that only ends a guest's
+ * guest: a line "(0).[tick] ..." between two frames. Returns the bytes of it.
+ */
+static size_t skip_chatter(const unsigned char *p, size_t len)
+{
+	size_t i;
+
+	if (!host.have && *p == '(')
+		host.chatter = 1;
+	for (i = 0; i < len && host.chatter; i++)
+		host.chatter = p[i] != '\n';
+	return i;
+}
+
 static void take_from_host(const unsigned char *p, size_t len)
 {
 	size_t want, n;
 
 	while (len && !host.exited) {
-		if (!host.hello) {
-			n = seek_hello(p, len);
+		n = host.hello ? skip_chatter(p, len) : seek_hello(p, len);
+		if (n) {
 			p += n;
 			len -= n;
 			continue;
