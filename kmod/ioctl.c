@@ -28,12 +28,12 @@
 #define SMALL_ARG	64
 
 struct ioctl_row {
-	unsigned int cmd;	/* 0: no such call */
+	unsigned int cmd;
 	unsigned int flags;	/* ROW_* */
 	long (*call)(void *object, void *arg);
 };
 
-/* Every ioctl of one kind of fd, by number - first. */
+/* Every ioctl of one kind of fd: their numbers are consecutive, from first on. */
 struct ioctl_table {
 	const struct ioctl_row *rows;
 	unsigned int first;
@@ -49,7 +49,7 @@ static const struct ioctl_row *find_row(const struct ioctl_table *table, unsigne
 		return NULL;
 	row = &table->rows[index];
 	/* The size is the caller's; number and direction have to be ours. */
-	if (!row->cmd || _IOC_DIR(cmd) != _IOC_DIR(row->cmd))
+	if (_IOC_NR(cmd) != _IOC_NR(row->cmd) || _IOC_DIR(cmd) != _IOC_DIR(row->cmd))
 		return NULL;
 	return row;
 }
@@ -163,23 +163,24 @@ static long system_create_vm(void *object, void *arg)
 	if (args->flags || memchr_inv(args->pad, 0, sizeof(args->pad)))
 		return -EINVAL;
 	vm = vmm_vm_create();
+	/* Taking all locks of the address space stops at any signal: then again. */
+	if (PTR_ERR_OR_ZERO(vm) == -EINTR)
+		return -ERESTARTNOINTR;
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 	return vmm_vm_fd(vm);
 }
 
-#define ROW(nr, flags, call) [_IOC_NR(nr) - FIRST] = { nr, flags, call }
-
-#define FIRST _IOC_NR(VMM_GET_INFO)
 static const struct ioctl_row system_rows[] = {
-	ROW(VMM_GET_INFO, 0, system_get_info),
-	ROW(VMM_GET_SUPPORTED_CPUID, 0, system_get_cpuid),
-	ROW(VMM_GET_MSR_LIST, 0, system_get_msr_list),
-	ROW(VMM_CREATE_VM, 0, system_create_vm),
+	{ VMM_GET_INFO, 0, system_get_info },
+	{ VMM_GET_SUPPORTED_CPUID, 0, system_get_cpuid },
+	{ VMM_GET_MSR_LIST, 0, system_get_msr_list },
+	{ VMM_CREATE_VM, 0, system_create_vm },
 };
 
-static const struct ioctl_table system_table = { system_rows, FIRST, ARRAY_SIZE(system_rows) };
-#undef FIRST
+static const struct ioctl_table system_table = {
+	system_rows, _IOC_NR(VMM_GET_INFO), ARRAY_SIZE(system_rows)
+};
 
 static long system_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -256,19 +257,19 @@ static long vm_set_clock(void *object, void *arg)
 	return 0;
 }
 
-#define FIRST _IOC_NR(VMM_SET_SLOT)
 static const struct ioctl_row vm_rows[] = {
-	ROW(VMM_SET_SLOT, ROW_VM_LOCK, vm_set_slot),
-	ROW(VMM_CREATE_VCPU, ROW_VM_LOCK, vm_create_vcpu),
-	ROW(VMM_SIGNAL_MSI, 0, vm_signal_msi),
-	ROW(VMM_IRQFD, ROW_VM_LOCK, vm_irqfd),
-	ROW(VMM_IOEVENTFD, ROW_VM_LOCK, vm_ioeventfd),
-	ROW(VMM_GET_CLOCK, ROW_VM_LOCK, vm_get_clock),
-	ROW(VMM_SET_CLOCK, ROW_VM_LOCK, vm_set_clock),
+	{ VMM_SET_SLOT, ROW_VM_LOCK, vm_set_slot },
+	{ VMM_CREATE_VCPU, ROW_VM_LOCK, vm_create_vcpu },
+	{ VMM_SIGNAL_MSI, 0, vm_signal_msi },
+	{ VMM_IRQFD, ROW_VM_LOCK, vm_irqfd },
+	{ VMM_IOEVENTFD, ROW_VM_LOCK, vm_ioeventfd },
+	{ VMM_GET_CLOCK, ROW_VM_LOCK, vm_get_clock },
+	{ VMM_SET_CLOCK, ROW_VM_LOCK, vm_set_clock },
 };
 
-static const struct ioctl_table vm_table = { vm_rows, FIRST, ARRAY_SIZE(vm_rows) };
-#undef FIRST
+static const struct ioctl_table vm_table = {
+	vm_rows, _IOC_NR(VMM_SET_SLOT), ARRAY_SIZE(vm_rows)
+};
 
 /* A VM's memory is that of its creator: nobody else may drive it. */
 static bool usable(const struct vmm_vm *vm)
@@ -391,23 +392,23 @@ static long vcpu_nmi(void *object, void *arg)
 	return 0;
 }
 
-#define FIRST _IOC_NR(VMM_RUN)
 static const struct ioctl_row vcpu_rows[] = {
-	ROW(VMM_RUN, ROW_VCPU_LOCK, vcpu_run),
-	ROW(VMM_GET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_state),
-	ROW(VMM_SET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_state),
-	ROW(VMM_GET_MSRS, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_msrs),
-	ROW(VMM_SET_MSRS, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_msrs),
-	ROW(VMM_GET_XSAVE, ROW_VCPU_LOCK, vcpu_get_xsave),
-	ROW(VMM_SET_XSAVE, ROW_VCPU_LOCK, vcpu_set_xsave),
-	ROW(VMM_GET_CPUID, ROW_VCPU_LOCK, vcpu_get_cpuid),
-	ROW(VMM_SET_CPUID, ROW_VCPU_LOCK, vcpu_set_cpuid),
-	ROW(VMM_TRANSLATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_translate),
-	ROW(VMM_NMI, 0, vcpu_nmi),
+	{ VMM_RUN, ROW_VCPU_LOCK, vcpu_run },
+	{ VMM_GET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_state },
+	{ VMM_SET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_state },
+	{ VMM_GET_MSRS, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_msrs },
+	{ VMM_SET_MSRS, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_msrs },
+	{ VMM_GET_XSAVE, ROW_VCPU_LOCK, vcpu_get_xsave },
+	{ VMM_SET_XSAVE, ROW_VCPU_LOCK, vcpu_set_xsave },
+	{ VMM_GET_CPUID, ROW_VCPU_LOCK, vcpu_get_cpuid },
+	{ VMM_SET_CPUID, ROW_VCPU_LOCK, vcpu_set_cpuid },
+	{ VMM_TRANSLATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_translate },
+	{ VMM_NMI, 0, vcpu_nmi },
 };
 
-static const struct ioctl_table vcpu_table = { vcpu_rows, FIRST, ARRAY_SIZE(vcpu_rows) };
-#undef FIRST
+static const struct ioctl_table vcpu_table = {
+	vcpu_rows, _IOC_NR(VMM_RUN), ARRAY_SIZE(vcpu_rows)
+};
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {

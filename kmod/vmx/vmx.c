@@ -63,7 +63,7 @@ static int vmx_probe(struct vmm_caps *caps)
 	}
 	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) || !(control & FEAT_CTL_LOCKED) ||
 	    !(control & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) {
-		caps->why = "VT-x is switched off by the firmware: enable it in its setup, then power-cycle";
+		caps->why = "VT-x is off by the firmware: enable it there, power-cycle";
 		return -EOPNOTSUPP;
 	}
 	return vmx_find_controls(caps);
