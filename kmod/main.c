@@ -14,17 +14,16 @@
 #include "vmx/vmx.h"
 
 const struct vmm_ops *vmm_ops;
+struct vmm_caps vmm_caps;
 
-#define DEFINE_OP(member) \
-	DEFINE_STATIC_CALL_NULL(vmm_op_##member, *((struct vmm_ops *)NULL)->member);
-VMM_HOT_OPS(DEFINE_OP)
+#define VMM_HOT_OP(name, member) DEFINE_STATIC_CALL_NULL(vmm_op_##name, *(member))
+#include "hot_ops.h"
 
 static void patch_hot_ops(void)
 {
-#define PATCH_OP(member) static_call_update(vmm_op_##member, vmm_ops->member);
-	VMM_HOT_OPS(PATCH_OP)
+#define VMM_HOT_OP(name, member) static_call_update(vmm_op_##name, member)
+#include "hot_ops.h"
 }
-struct vmm_caps vmm_caps;
 
 static const struct vmm_ops *const backends[] = {
 	&svm_ops,
@@ -61,7 +60,7 @@ static int choose_backend(void)
 		return r;
 	}
 	if (!vmm_caps.why)
-		vmm_caps.why = "this CPU has neither VT-x nor AMD-V (in a VM: nested virtualization is off)";
+		vmm_caps.why = "this CPU has neither VT-x nor AMD-V (in a VM: not nested)";
 	pr_info("no VMs can run: %s\n", vmm_caps.why);
 	return 0;
 }

@@ -14,8 +14,6 @@
 #ifndef VMM_OPS_H
 #define VMM_OPS_H
 
-#include <linux/static_call.h>
-
 #include "decode.h"
 #include "types.h"
 
@@ -172,18 +170,9 @@ struct vmm_ops {
 };
 
 /*
- * The members that exits call, by vmm_op(member)(...) instead of vmm_ops->member:
- * direct calls, patched in when the backend has been chosen, because an indirect
- * one costs a retpoline.
+ * The members listed in hot_ops.h are called as vmm_op(enter)(vcpu), not as
+ * vmm_ops->enter(vcpu).
  */
-#define VMM_HOT_OPS(X) \
-	X(vcpu_load) X(vcpu_put) X(state_pull) X(state_push) \
-	X(enter) X(exit_irqoff) X(decode_exit) X(advance_rip) \
-	X(event_ready) X(event_inject) X(event_interrupted)
-
-#define VMM_DECLARE_OP(member) \
-	DECLARE_STATIC_CALL(vmm_op_##member, *((struct vmm_ops *)NULL)->member);
-VMM_HOT_OPS(VMM_DECLARE_OP)
-#define vmm_op(member)	static_call(vmm_op_##member)
+#define vmm_op(name)	static_call(vmm_op_##name)
 
 #endif

@@ -21,6 +21,7 @@
 #include <linux/rwlock.h>
 #include <linux/seqlock.h>
 #include <linux/spinlock.h>
+#include <linux/static_call.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <linux/vmm.h>
@@ -240,6 +241,9 @@ struct vmm_vcpu {
 /* Set at module load, constant after. */
 extern const struct vmm_ops *vmm_ops;
 extern struct vmm_caps vmm_caps;
+
+#define VMM_HOT_OP(name, member) DECLARE_STATIC_CALL(vmm_op_##name, *(member))
+#include "hot_ops.h"
 
 /* ---- hw.c: the extension on every CPU ---- */
 int vmm_hw_get(void);			/* [sleep] first user enables; -EBUSY, -EOPNOTSUPP */
