@@ -28,7 +28,7 @@ struct shim_vm {
 	struct kvm_run *run;
 };
 
-const char shim_name[] = "kvm";
+const char *const shim_name = "kvm";
 
 static int device;
 static size_t run_size;
@@ -135,7 +135,11 @@ void shim_start(struct shim_vm *vm, uint64_t rip, uint64_t cr3)
 	code.l = 1;
 	must(ioctl(vm->vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
 	sregs.cs = code;
-	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+	sregs.ds = data;
+	sregs.es = data;
+	sregs.fs = data;
+	sregs.gs = data;
+	sregs.ss = data;
 	sregs.cr0 = CR0_START;
 	sregs.cr3 = cr3;
 	sregs.cr4 = CR4_START;
@@ -144,20 +148,28 @@ void shim_start(struct shim_vm *vm, uint64_t rip, uint64_t cr3)
 	must(ioctl(vm->vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 }
 
-static void doorbell(struct shim_vm *vm, struct kvm_ioeventfd ev)
+static void doorbell(struct shim_vm *vm, const struct kvm_ioeventfd *ev)
 {
-	must(ioctl(vm->fd, KVM_IOEVENTFD, &ev), "KVM_IOEVENTFD");
+	must(ioctl(vm->fd, KVM_IOEVENTFD, ev), "KVM_IOEVENTFD");
 }
 
 void shim_doorbell_port(struct shim_vm *vm, uint16_t port, int fd)
 {
-	doorbell(vm, (struct kvm_ioeventfd){ .addr = port, .len = 2, .fd = fd,
-					     .flags = KVM_IOEVENTFD_FLAG_PIO });
+	const struct kvm_ioeventfd ev = {
+		.addr = port,
+		.len = 2,
+		.fd = fd,
+		.flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+
+	doorbell(vm, &ev);
 }
 
 void shim_doorbell_mmio(struct shim_vm *vm, uint64_t gpa, int fd)
 {
-	doorbell(vm, (struct kvm_ioeventfd){ .addr = gpa, .fd = fd });
+	const struct kvm_ioeventfd ev = { .addr = gpa, .fd = fd };
+
+	doorbell(vm, &ev);
 }
 
 void shim_run(struct shim_vm *vm, struct shim_exit *exit)

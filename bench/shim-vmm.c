@@ -17,7 +17,7 @@ struct shim_vm {
 	struct vmm_run *run;
 };
 
-const char shim_name[] = "vmm";
+const char *const shim_name = "vmm";
 
 static int device;
 
@@ -83,20 +83,28 @@ void shim_start(struct shim_vm *vm, uint64_t rip, uint64_t cr3)
 	must(vmm_vcpu_set_state(vm->vcpu, &state), "set the state");
 }
 
-static void doorbell(struct shim_vm *vm, struct vmm_ioeventfd ev)
+static void doorbell(struct shim_vm *vm, const struct vmm_ioeventfd *ev)
 {
-	must(vmm_ioeventfd_add(vm->vm, &ev), "add a doorbell");
+	must(vmm_ioeventfd_add(vm->vm, ev), "add a doorbell");
 }
 
 void shim_doorbell_port(struct shim_vm *vm, uint16_t port, int fd)
 {
-	doorbell(vm, (struct vmm_ioeventfd){ .address = port, .length = 2, .fd = fd,
-					     .flags = VMM_EVENTFD_PIO });
+	const struct vmm_ioeventfd ev = {
+		.address = port,
+		.length = 2,
+		.fd = fd,
+		.flags = VMM_EVENTFD_PIO,
+	};
+
+	doorbell(vm, &ev);
 }
 
 void shim_doorbell_mmio(struct shim_vm *vm, uint64_t gpa, int fd)
 {
-	doorbell(vm, (struct vmm_ioeventfd){ .address = gpa, .fd = fd });
+	const struct vmm_ioeventfd ev = { .address = gpa, .fd = fd };
+
+	doorbell(vm, &ev);
 }
 
 void shim_run(struct shim_vm *vm, struct shim_exit *exit)

@@ -39,7 +39,7 @@ struct shim_exit {
 	uint32_t reason;
 };
 
-extern const char shim_name[];
+extern const char *const shim_name;
 
 /* Once, before anything else. */
 void shim_open(void);
