@@ -10,8 +10,11 @@
 
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/reboot.h>
+#include <asm/reboot.h>
 
 #include "vmm.h"
 
@@ -147,6 +150,68 @@ static struct notifier_block reboot_block = {
 	.notifier_call = reboot_notify,
 };
 
+/* ---- crash and emergency restart ---- */
+
+static const char *const kvm_modules[] = { "kvm_amd", "kvm_intel" };
+static DEFINE_MUTEX(emergency_lock);
+static bool emergency_asked;
+
+/* On each CPU that a crash stops, in an NMI. */
+static void emergency_disable(void)
+{
+	disable_this_cpu(NULL);
+}
+
+/*
+ * The kernel asks one hypervisor, and warns if there is a second. KVM, when it
+ * is loaded, has to be that one; it switches off what it finds on, so that serves
+ * for us as well.
+ */
+static void emergency_ask(bool ask)
+{
+	mutex_lock(&emergency_lock);
+	if (ask && !emergency_asked)
+		cpu_emergency_register_virt_callback(emergency_disable);
+	else if (!ask && emergency_asked)
+		cpu_emergency_unregister_virt_callback(emergency_disable);
+	emergency_asked = ask;
+	mutex_unlock(&emergency_lock);
+}
+
+/* GOING comes after KVM's exit, or its refusal to load; COMING before its init. */
+static int module_notify(struct notifier_block *block, unsigned long state, void *data)
+{
+	const struct module *mod = data;
+
+	if (match_string(kvm_modules, ARRAY_SIZE(kvm_modules), mod->name) < 0)
+		return NOTIFY_DONE;
+	if (state == MODULE_STATE_COMING)
+		emergency_ask(false);
+	else if (state == MODULE_STATE_GOING)
+		emergency_ask(true);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block module_block = {
+	.notifier_call = module_notify,
+};
+
+/* Modules and what could be one have a directory in /sys/module: our siblings. */
+static bool kvm_is_there(void)
+{
+	struct kobject *kobj;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kvm_modules); i++) {
+		kobj = kset_find_obj(THIS_MODULE->mkobj.kobj.kset, kvm_modules[i]);
+		if (kobj) {
+			kobject_put(kobj);
+			return true;
+		}
+	}
+	return false;
+}
+
 int vmm_hw_init(void)
 {
 	int r;
@@ -157,11 +222,15 @@ int vmm_hw_init(void)
 	hw_hotplug_state = r;
 	register_reboot_notifier(&reboot_block);
 	compat_register_syscore(&hw_syscore);
+	register_module_notifier(&module_block);
+	emergency_ask(!kvm_is_there());
 	return 0;
 }
 
 void vmm_hw_exit(void)
 {
+	unregister_module_notifier(&module_block);
+	emergency_ask(false);
 	compat_unregister_syscore(&hw_syscore);
 	unregister_reboot_notifier(&reboot_block);
 	cpuhp_remove_state(hw_hotplug_state);
