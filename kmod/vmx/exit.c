@@ -149,7 +149,7 @@ static void decode_raw(struct vmx_vcpu *vmx, struct vmm_exit *exit, enum vmm_exi
 	exit->raw.info[0] = vmcs_read(EXIT_QUALIFICATION);
 	exit->raw.info[1] = vmcs_read(VM_INSTRUCTION_ERROR);
 	exit->raw.info[2] = vmcs_read(GUEST_CR0);
-	exit->raw.info[3] = vmcs_read(GUEST_IA32_EFER);
+	exit->raw.info[3] = 0;
 	/* The CPU tells the address of a misconfigured entry instead. */
 	if (vmx->exit_reason == EXIT_REASON_EPT_MISCONFIG)
 		exit->raw.info[0] = vmcs_read(GUEST_PHYSICAL_ADDRESS);
@@ -162,9 +162,11 @@ static void decode_no_entry(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 		exit->kind = VMM_X_REAL_MODE;
 		return;
 	}
+	vmx->refused_by = vmx_audit();
 	/* Only an exit takes the event out of the field. */
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	decode_raw(vmx, exit, VMM_X_FAIL_ENTRY);
+	exit->raw.info[3] = vmx->refused_by;
 }
 
 void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)

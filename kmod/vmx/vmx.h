@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VT-x backend: what its files share. Each file has a twin of the same
- * name for the other vendor, with the functions in the same order; caps.c has
- * none, because only this vendor's controls have to be negotiated.
+ * name for the other vendor, with the functions in the same order; caps.c and
+ * audit.c have none: only this vendor's controls have to be negotiated, and only
+ * its CPUs refuse most states that do not fit together.
  */
 #ifndef VMM_VMX_H
 #define VMM_VMX_H
@@ -50,6 +51,7 @@ struct vmx_vcpu {
 	u64 cr2;			/* of the guest, while it does not run */
 	bool launched;
 	bool unrunnable;		/* the guest is in a mode that the CPU cannot run */
+	u8 refused_by;			/* the check that failed, see audit.c */
 	u32 exit_reason;		/* as the CPU gave it, or enum vmx_no_exit */
 	u32 entry_controls;		/* as in the VMCS */
 	u32 controls;			/* primary; may differ from ... */
@@ -128,10 +130,10 @@ static __always_inline unsigned long vmcs_read(unsigned long field)
 {
 	unsigned long value;
 
-	asm volatile("1: vmread %[field], %[value]\n"
+	asm volatile("1: vmread %1, %0\n"
 		     "2:\n"
-		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, %[value])
-		     : [value] "=r" (value) : [field] "r" (field) : "cc");
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, %0)
+		     : "=r" (value) : "r" (field) : "cc");
 	return value;
 }
 
@@ -194,6 +196,10 @@ void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 void vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
 void vmx_iret_faulted(struct vmx_vcpu *vmx);
 void vmx_nmi_progress(struct vmx_vcpu *vmx);
+
+/* audit.c */
+unsigned int vmx_audit(void);
+const char *vmx_audit_claim(unsigned int number);
 
 /* dump.c */
 void vmx_dump(struct vmm_vcpu *vcpu);
