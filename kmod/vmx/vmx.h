@@ -132,7 +132,7 @@ static __always_inline unsigned long vmcs_read(unsigned long field)
 
 	asm volatile("1: vmread %1, %0\n"
 		     "2:\n"
-		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, %0)
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_ZERO_REG, "%0")
 		     : "=r" (value) : "r" (field) : "cc");
 	return value;
 }
