@@ -155,8 +155,8 @@ static bool cs_valid(const struct vmm_segment *cs, const struct vmm_ctrl *ctrl)
 {
 	if (!usable(cs) || !(cs->attr & VMM_SEG_P) || !(cs->attr & VMM_SEG_S))
 		return false;
-	/* Real mode runs from what was loaded before, writable data included. */
-	if (!(cs->attr & TYPE_CODE) && (ctrl->cr0 & X86_CR0_PE))
+	/* Real mode loads it as data, and it stays so until the first far jump. */
+	if (!(cs->attr & TYPE_CODE) && (ctrl->efer & EFER_LMA))
 		return false;
 	return !(ctrl->efer & EFER_LMA) || !(cs->attr & VMM_SEG_L) || !(cs->attr & VMM_SEG_DB);
 }
