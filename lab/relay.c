@@ -54,8 +54,10 @@ enum verdict {
 #define LIST_MAX	256
 #define TAIL_LINES	40
 #define PING_EVERY	2.0
-/* What a panic may take to print its trace, where it does not end the host, and
- * nobody says how long its crash kernel wants. */
+/*
+ * What a panic may take to print its trace, where it does not end the host, and
+ * nobody says how long its crash kernel wants.
+ */
 #define PANIC_LIMIT	3.0
 /* What a hanging host may take to say where it hangs, given an NMI. */
 #define NMI_LIMIT	6.0
