@@ -397,7 +397,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 	vmm_fpu_load(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 
-	r = vmm_exit_complete(vcpu);
+	r = vcpu->pending == VMM_PENDING_NONE ? 0 : vmm_exit_complete(vcpu);
 	if (!r)
 		r = sync_in(vcpu);
 	if (!r)

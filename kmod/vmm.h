@@ -159,6 +159,7 @@ struct vmm_vm {
 	u32 nr_irqfds;			/* as irqfds */
 	struct list_head ioeventfds;	/* (r) */
 	u32 nr_ioeventfds;		/* (v) */
+	u64 ioeventfd_filter[2];	/* (v) for writing: which may match; memory, ports */
 	struct work_struct free_work;
 };
 

@@ -9,6 +9,7 @@
  * VM match the same write.
  */
 #include <linux/eventfd.h>
+#include <linux/hash.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
@@ -27,12 +28,33 @@ struct doorbell {
 	struct rcu_head rcu;
 };
 
+/*
+ * Doorbells by a hash of their address, a bit each: most writes that are no
+ * doorbell's are told so by one test, however long the list.
+ */
+static u64 filter_bit(u64 address)
+{
+	return BIT_ULL(hash_64(address, 6));
+}
+
+static void rebuild_filter(struct vmm_vm *vm)
+{
+	u64 filter[ARRAY_SIZE(vm->ioeventfd_filter)] = {};
+	struct doorbell *bell;
+	int i;
+
+	list_for_each_entry(bell, &vm->ioeventfds, node)
+		filter[bell->pio] |= filter_bit(bell->address);
+	for (i = 0; i < ARRAY_SIZE(filter); i++)
+		WRITE_ONCE(vm->ioeventfd_filter[i], filter[i]);
+}
+
 bool vmm_ioeventfd_signal(struct vmm_vm *vm, bool pio, u64 address, unsigned int size, u64 data)
 {
 	struct doorbell *bell;
 	bool found = false;
 
-	if (list_empty(&vm->ioeventfds))
+	if (!(READ_ONCE(vm->ioeventfd_filter[pio]) & filter_bit(address)))
 		return false;
 	if (size < sizeof(data))
 		data &= (1ULL << (size * 8)) - 1;
@@ -111,6 +133,7 @@ static int add(struct vmm_vm *vm, const struct vmm_ioeventfd *args, struct event
 	bell->ctx = ctx;
 	list_add_tail_rcu(&bell->node, &vm->ioeventfds);
 	vm->nr_ioeventfds++;
+	rebuild_filter(vm);
 	return 0;
 }
 
@@ -135,6 +158,7 @@ static int take_away(struct vmm_vm *vm, const struct vmm_ioeventfd *args,
 			continue;
 		list_del_rcu(&bell->node);
 		vm->nr_ioeventfds--;
+		rebuild_filter(vm);
 		call_rcu(&bell->rcu, doorbell_free_rcu);
 		return 0;
 	}
