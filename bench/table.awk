@@ -15,7 +15,9 @@ function trim(s)
 FNR == 1 { file++ }
 
 file == 1 {
-	if ($0 ~ /^#/ || split($0, part, "|") != 3)
+	if ($0 ~ /^#/ || split($0, part, "|") < 3)
+		next
+	if (part[4] != "" && index(host, trim(part[4])) != 1)
 		next
 	row[++rows] = trim(part[1])
 	target[rows] = trim(part[2])
