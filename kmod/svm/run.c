@@ -9,6 +9,7 @@
 #include <asm/debugreg.h>
 #include <asm/msr.h>
 #include <asm/nospec-branch.h>
+#include <asm/processor.h>
 #include <asm/trapnr.h>
 
 #include "svm.h"
@@ -89,6 +90,9 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	if (unlikely(vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK ||
 		     vmcb->save.dr7 & DR_LOCAL_ENABLE_MASK))
 		debug_regs_enter(vcpu);
+	/* Zen 1: the host's last quotient must not be the guest's to guess. */
+	if (static_cpu_has_bug(X86_BUG_DIV0))
+		amd_clear_divider();
 
 	asm volatile("clgi" ::: "memory");
 	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, cpu->host_vmcb_pa,
