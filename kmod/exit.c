@@ -622,7 +622,10 @@ static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	n = fetch(vcpu, bytes, &mode, false);
 	if (!n)
 		return VMM_ENTER;
-	if (!insn_decode(bytes, n, mode, &insn) && covers_access(vcpu, &insn, gpa)) {
+	/* Sizes are known of loads and stores only. */
+	if (!insn_decode(bytes, n, mode, &insn) &&
+	    (insn_is_store(&insn) || insn_is_load(&insn)) &&
+	    covers_access(vcpu, &insn, gpa)) {
 		if (insn_is_store(&insn) && (access & VMM_ACCESS_WRITE))
 			return mmio_store(vcpu, gpa, &insn);
 		if (insn_is_load(&insn) && !(access & VMM_ACCESS_WRITE))
