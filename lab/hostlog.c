@@ -36,7 +36,7 @@ static const char *const complaints[] = {
 	"KASAN:",
 	"KFENCE:",
 	"KCSAN:",
-	"kmemleak:",
+	"new suspected memory leaks",	/* kmemleak */
 	"unchecked MSR access error",
 	"sleeping function called",
 	"scheduling while atomic",
