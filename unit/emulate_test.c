@@ -549,6 +549,18 @@ static bool same_memory(const struct trial *t, bool quiet)
 	return true;
 }
 
+/*
+ * CPUs differ in what a repetition of no element with 32-bit addresses does to the
+ * upper halves of its registers: Intel's clear those of RCX and of some pointers,
+ * AMD's leave them all.
+ */
+static uint64_t defined_bits(const struct trial *t, unsigned int reg)
+{
+	bool nothing = t->narrow && (t->form->flags & REP) && !(uint32_t)t->gpr[1];
+
+	return nothing && (reg == 1 || reg == 6 || reg == 7) ? UINT32_MAX : UINT64_MAX;
+}
+
 static bool compare(const struct trial *t, const struct emul_ctx *ctx, enum emul_status status,
 		    bool quiet)
 {
@@ -560,8 +572,10 @@ static bool compare(const struct trial *t, const struct emul_ctx *ctx, enum emul
 	if (!good)
 		return false;
 	for (i = 0; i < 16; i++) {
+		const uint64_t defined = defined_bits(t, i);
+
 		sprintf(name, "register %u", i);
-		good &= same(t, name, ctx->regs.gpr[i], native.gpr[i], quiet);
+		good &= same(t, name, ctx->regs.gpr[i] & defined, native.gpr[i] & defined, quiet);
 	}
 	good &= same(t, "RIP", ctx->regs.rip, (uintptr_t)arena + t->len, quiet);
 	good &= same(t, "flags", ctx->regs.rflags & mask, native.rflags & mask, quiet);
