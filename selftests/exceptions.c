@@ -132,6 +132,47 @@ TEST(a_software_interrupt_the_process_gives_skips_its_instruction)
 	EXPECT_EQ(rip + 2, guest_var(vcpu->vm, frame_seen.rip));
 }
 
+static volatile u64 soft_ints, soft_int_rip;
+
+/* Its last exit before the return is of a kind that the module finishes at once. */
+static void count_soft_int(struct guest_frame *frame)
+{
+	soft_ints++;
+	soft_int_rip = frame->rip;
+	cpuid(0, 0);
+}
+
+/*
+ * INT n on a stack in memory that nothing has touched, so that its delivery is
+ * interrupted; the address behind it is kept.
+ */
+static void guest_int_on_new_stack(void)
+{
+	static u64 behind;
+
+	__asm__ volatile("outl %0, %w1; nop; nop" : : "a"(1), "Nd"(PORT_SYNC) : "memory");
+	__asm__ volatile("movq %%rsp, %%rbx\n\t"
+			 "movq %0, %%rsp\n\t"
+			 "int $0x41\n"
+			 "1:\tmovq %%rbx, %%rsp\n\t"
+			 "movq $1b, %1"
+			 : : "r"(GUEST_DATA2 + 0x1000), "m"(behind) : "rbx", "memory");
+	GUEST_EQ(2, soft_ints);
+	GUEST_EQ(behind, soft_int_rip);
+	GUEST_DONE();
+}
+
+TEST(an_event_that_was_delivered_does_not_come_back_with_the_next)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_int_on_new_stack);
+
+	guest_var(vcpu->vm, guest_handlers[0x41]) = count_soft_int;
+	vcpu_sync(vcpu, 1);
+	/* As if the two NOPs were an INT n. */
+	inject(vcpu, VMM_EVENT_SOFT_INT, 0x41, 0, 0, 2);
+	vcpu_done(vcpu);
+}
+
 /* ---- raised by the guest ---- */
 
 static void guest_raise(void)
