@@ -7,7 +7,7 @@
  * Configuration comes from the kernel command line: lab.hv=vmm|kvm|none,
  * lab.line=<tty>, lab.out=e9 (write to that port of the emulator instead of the
  * line), lab.tty=<rows>x<columns> (the command gets a terminal),
- * lab.term=<TERM>. The command is /lab/argv, each word ended by a NUL.
+ * lab.term=<TERM>, lab.first_cpu=<first CPU for the command>. The command is /lab/argv, each word ended by a NUL.
  *
  * Invariants: the agent writes to the line only whole frames; it never waits
  * for the command without serving the line; it ends in power-off, and if it
@@ -294,6 +294,20 @@ static void unload_hypervisor(void)
 
 /* ---- the command ---- */
 
+/* lab.first_cpu=N: the CPUs below are not the command's. */
+static void leave_first_cpus(void)
+{
+	int cpu, first = atoi(option("lab.first_cpu", "0"));
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return;
+	for (cpu = 0; cpu < first; cpu++)
+		CPU_CLR(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		dprintf(2, "lab: cannot keep off CPU 0: %s\n", strerror(errno));
+}
+
 static void exec_command(void)
 {
 	static char text[65536];
@@ -307,6 +321,7 @@ static void exec_command(void)
 		p += strlen(p) + 1;
 	}
 	argv[argc] = NULL;
+	leave_first_cpus();
 	clearenv();
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/selftests", 1);
 	setenv("HOME", "/root", 1);

@@ -519,17 +519,36 @@ bool host_is_tcg(void)
 	return !strcmp(name, "TCGTCGTCGTCG");
 }
 
-int host_cpus(void)
+/* Those it may use before it pins itself to one of them. */
+static const cpu_set_t *usable_cpus(void)
 {
-	cpu_set_t set;
+	static cpu_set_t set;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
+	if (!CPU_COUNT(&set) && sched_getaffinity(0, sizeof(set), &set))
 		die("sched_getaffinity: %s", strerror(errno));
-	return CPU_COUNT(&set);
+	return &set;
 }
 
-void pin_to_cpu(int cpu)
+int host_cpus(void)
 {
+	return CPU_COUNT(usable_cpus());
+}
+
+int host_cpu(int n)
+{
+	int cpu = -1;
+
+	while (n-- >= 0)
+		do {
+			if (++cpu == CPU_SETSIZE)
+				die("the process may not use so many CPUs");
+		} while (!CPU_ISSET(cpu, usable_cpus()));
+	return cpu;
+}
+
+void pin_to_cpu(int n)
+{
+	int cpu = host_cpu(n);
 	cpu_set_t set;
 
 	CPU_ZERO(&set);

@@ -128,9 +128,10 @@ const char *exit_text(struct vcpu *vcpu);
 
 /* Is the host itself an emulated machine of QEMU's TCG? Its CPU has gaps. */
 bool host_is_tcg(void);
-/* CPUs the process may use; pin the calling thread to the n-th. */
+/* CPUs the process may use; the number of the n-th; pin the calling thread to it. */
 int host_cpus(void);
-void pin_to_cpu(int cpu);
+int host_cpu(int n);
+void pin_to_cpu(int n);
 /* Monotonic time. */
 u64 now_ns(void);
 /* A handler that does nothing, without SA_RESTART: system calls give EINTR. */
