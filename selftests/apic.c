@@ -395,14 +395,14 @@ TEST(ipis_from_one_vcpu_to_another)
 	runner_join(&second, 20);
 }
 
-/* 16-bit code at page 0x20: says hello through memory and halts. */
+/* 16-bit code at page 0x20: says where it is, then that it has, and halts. */
 __asm__(".data\n"
 	"ap_code:\n"
 	"	.code16\n"
 	"	movw %cs, %ax\n"
 	"	movw %ax, %ds\n"
-	"	movw $0x1234, 0x100\n"
 	"	movw %cs, 0x102\n"
+	"	movw $0x1234, 0x100\n"
 	"1:	cli\n"
 	"	hlt\n"
 	"	jmp 1b\n"
