@@ -9,8 +9,21 @@
  */
 #include <asm/cpufeature.h>
 #include <asm/processor-flags.h>
+#include <uapi/asm/debugreg.h>
 
 #include "vmx.h"
+
+#define CR4_CET			BIT_ULL(23)
+#define EFER_DEFINED		(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
+/* "Guest Register State", IA32_DEBUGCTL: 5:2 and the upper ones are reserved */
+#define DEBUGCTL_RESERVED	(GENMASK_ULL(63, 16) | GENMASK_ULL(5, 2))
+/* "Pending debug exceptions": B0 to B3, enabled breakpoint, BS, RTM */
+#define PENDING_DEFINED		(DR_TRAP_BITS | BIT_ULL(12) | DR_STEP | BIT_ULL(16))
+#define RFLAGS_RESERVED		(GENMASK_ULL(63, 22) | BIT_ULL(15) | BIT_ULL(5) | BIT_ULL(3))
+/* "PDPTE with 4-KByte Pages", less the bits of an address */
+#define PDPTE_RESERVED		(GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1))
+#define INTERRUPTIBILITY_DEFINED GENMASK(4, 0)
+#define SHADOWS			(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
 
 /* What most checks depend on. */
 struct guest {
@@ -65,6 +78,12 @@ static u8 rpl(enum vmm_sreg sreg)
 	return selector(sreg) & 3;
 }
 
+/* Of CS even what makes it unusable is checked. */
+static bool checked(enum vmm_sreg sreg)
+{
+	return sreg == VMM_CS || usable(sreg);
+}
+
 static bool canonical(u64 address, const struct guest *g)
 {
 	unsigned int unused = 64 - (g->cr4 & X86_CR4_LA57 ? 57 : 48);
@@ -76,7 +95,10 @@ static bool canonical(u64 address, const struct guest *g)
 
 static bool cr0_fixed(const struct guest *g)
 {
-	return (g->cr0 & vmx_config.cr0_fixed) == vmx_config.cr0_fixed;
+	u64 allowed;
+
+	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, allowed);
+	return (g->cr0 & vmx_config.cr0_fixed) == vmx_config.cr0_fixed && !(g->cr0 & ~allowed);
 }
 
 static bool cr0_paging(const struct guest *g)
@@ -90,6 +112,16 @@ static bool cr4_fixed(const struct guest *g)
 
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, allowed);
 	return (g->cr4 & vmx_config.cr4_fixed) == vmx_config.cr4_fixed && !(g->cr4 & ~allowed);
+}
+
+static bool cet_protected(const struct guest *g)
+{
+	return !(g->cr4 & CR4_CET) || (g->cr0 & X86_CR0_WP);
+}
+
+static bool debugctl_reserved(const struct guest *g)
+{
+	return !(vmcs_read(GUEST_IA32_DEBUGCTL) & DEBUGCTL_RESERVED);
 }
 
 static bool long_mode_paged(const struct guest *g)
@@ -116,6 +148,11 @@ static bool sysenter_canonical(const struct guest *g)
 {
 	return canonical(vmcs_read(GUEST_SYSENTER_ESP), g) &&
 	       canonical(vmcs_read(GUEST_SYSENTER_EIP), g);
+}
+
+static bool efer_reserved(const struct guest *g)
+{
+	return !(g->efer & ~(u64)EFER_DEFINED);
 }
 
 static bool efer_follows(const struct guest *g)
@@ -207,12 +244,24 @@ static bool ss_dpl(const struct guest *g)
 	return vmx_config.unrestricted || dpl(VMM_SS) == rpl(VMM_SS);
 }
 
+static bool data_dpl(const struct guest *g)
+{
+	static const u8 data[] = { VMM_DS, VMM_ES, VMM_FS, VMM_GS };
+	int i;
+
+	for (i = 0; !g->v8086 && !vmx_config.unrestricted && i < ARRAY_SIZE(data); i++)
+		/* Conforming code runs at any privilege. */
+		if (usable(data[i]) && type(data[i]) < 12 && dpl(data[i]) < rpl(data[i]))
+			return false;
+	return true;
+}
+
 static bool data_present(const struct guest *g)
 {
 	enum vmm_sreg i;
 
 	for (i = VMM_ES; !g->v8086 && i <= VMM_GS; i++)
-		if ((i == VMM_CS || usable(i)) &&
+		if (checked(i) &&
 		    (ar(i) & (VMX_AR_P_MASK | VMX_AR_S_MASK)) != (VMX_AR_P_MASK | VMX_AR_S_MASK))
 			return false;
 	return true;
@@ -223,7 +272,7 @@ static bool ar_reserved(const struct guest *g)
 	enum vmm_sreg i;
 
 	for (i = VMM_ES; i <= VMM_TR; i++)
-		if (usable(i) && (ar(i) & VMX_AR_RESERVD_MASK))
+		if (checked(i) && (ar(i) & VMX_AR_RESERVD_MASK))
 			return false;
 	return true;
 }
@@ -240,7 +289,7 @@ static bool granularity(const struct guest *g)
 	for (i = VMM_ES; !g->v8086 && i <= VMM_TR; i++) {
 		bool pages = ar(i) & VMX_AR_G_MASK;
 
-		if (usable(i) && (pages ? (limit(i) & 0xfff) != 0xfff : limit(i) >> 20))
+		if (checked(i) && (pages ? (limit(i) & 0xfff) != 0xfff : limit(i) >> 20))
 			return false;
 	}
 	return true;
@@ -276,40 +325,105 @@ static bool rip(const struct guest *g)
 	return !(g->rip >> 32);
 }
 
+static bool rflags_reserved(const struct guest *g)
+{
+	return !(g->rflags & RFLAGS_RESERVED) && (g->rflags & X86_EFLAGS_FIXED);
+}
+
 static bool rflags_vm(const struct guest *g)
 {
 	return !g->v8086 || (!g->long_mode && (g->cr0 & X86_CR0_PE));
 }
 
+static bool injects(const struct guest *g, u32 type)
+{
+	return (g->event & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) ==
+	       (INTR_INFO_VALID_MASK | type);
+}
+
 static bool injected_interrupt(const struct guest *g)
 {
-	u32 mask = INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK;
+	return !injects(g, INTR_TYPE_EXT_INTR) ||
+	       ((g->rflags & X86_EFLAGS_IF) && !(g->interruptibility & SHADOWS));
+}
 
-	return (g->event & mask) != (INTR_INFO_VALID_MASK | INTR_TYPE_EXT_INTR) ||
-	       ((g->rflags & X86_EFLAGS_IF) &&
-		!(g->interruptibility & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)));
+static bool injected_nmi(const struct guest *g)
+{
+	u32 masked = vmx_config.virtual_nmi ? GUEST_INTR_STATE_NMI : 0;
+
+	/* Not every CPU minds the STI. */
+	return !injects(g, INTR_TYPE_NMI_INTR) || !(g->interruptibility & (SHADOWS | masked));
+}
+
+static bool active(const struct guest *g)
+{
+	return vmcs_read(GUEST_ACTIVITY_STATE) == GUEST_ACTIVITY_ACTIVE;
+}
+
+static bool interruptibility_reserved(const struct guest *g)
+{
+	return !(g->interruptibility & ~(u32)INTERRUPTIBILITY_DEFINED) &&
+	       !(g->interruptibility & GUEST_INTR_STATE_SMI);
 }
 
 static bool shadow(const struct guest *g)
 {
-	u32 both = GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS;
-
-	return (g->interruptibility & both) != both &&
+	return (g->interruptibility & SHADOWS) != SHADOWS &&
 	       (!(g->interruptibility & GUEST_INTR_STATE_STI) || (g->rflags & X86_EFLAGS_IF));
+}
+
+static bool pending_reserved(const struct guest *g)
+{
+	return !(vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_DEFINED);
+}
+
+static bool pending_step(const struct guest *g)
+{
+	bool step = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & DR_STEP;
+	bool due = (g->rflags & X86_EFLAGS_TF) &&
+		   !(vmcs_read(GUEST_IA32_DEBUGCTL) & DEBUGCTLMSR_BTF);
+
+	return !(g->interruptibility & SHADOWS) || step == due;
+}
+
+static bool link_pointer(const struct guest *g)
+{
+	return vmcs_read(VMCS_LINK_POINTER) == ~0UL;
+}
+
+/* ---- "Checks on Guest Page-Directory-Pointer-Table Entries" ---- */
+
+static bool pdptes(const struct guest *g)
+{
+	u64 reserved = PDPTE_RESERVED | GENMASK_ULL(63, boot_cpu_data.x86_phys_bits);
+	int i;
+
+	if (g->long_mode || !(g->cr0 & X86_CR0_PG) || !(g->cr4 & X86_CR4_PAE))
+		return true;
+	for (i = 0; i < 4; i++) {
+		u64 entry = vmcs_read(GUEST_PDPTR0 + 2 * i);
+
+		if ((entry & 1) && (entry & reserved))
+			return false;
+	}
+	return true;
 }
 
 static const struct {
 	const char *claim;
 	bool (*holds)(const struct guest *g);
 } checks[] = {
-	{ "CR0 has the fixed bits", cr0_fixed },
+	{ "CR0 has the fixed bits and none that is not supported", cr0_fixed },
 	{ "CR0.PG comes with PE", cr0_paging },
 	{ "CR4 has the fixed bits and none that is not supported", cr4_fixed },
+	{ "CR4.CET comes with CR0.WP", cet_protected },
+	{ "reserved bits of IA32_DEBUGCTL are 0", debugctl_reserved },
 	{ "IA-32e mode has CR0.PG and CR4.PAE", long_mode_paged },
 	{ "CR4.PCIDE is in IA-32e mode only", pcide_in_long_mode },
 	{ "CR3 is a physical address", cr3_width },
 	{ "DR7 has 32 bits", dr7_width },
 	{ "IA32_SYSENTER_ESP and _EIP are canonical", sysenter_canonical },
+	{ "reserved bits of EFER are 0", efer_reserved },
 	{ "EFER.LMA follows from LME and CR0.PG", efer_follows },
 	{ "TR and LDTR are in the GDT", tr_ti },
 	{ "SS.RPL is CS.RPL", ss_rpl },
@@ -321,6 +435,7 @@ static const struct {
 	{ "DS, ES, FS and GS are accessed and readable", data_types },
 	{ "CS.DPL suits SS.DPL", cs_dpl },
 	{ "SS.DPL is SS.RPL, or 0", ss_dpl },
+	{ "DPL of DS, ES, FS and GS is RPL or more", data_dpl },
 	{ "code and data segments are present and not system segments", data_present },
 	{ "reserved access rights are 0", ar_reserved },
 	{ "CS has not both L and D", cs_sizes },
@@ -329,9 +444,17 @@ static const struct {
 	{ "LDTR is an LDT", ldtr_type },
 	{ "GDTR and IDTR are canonical, their limits 16 bits", tables },
 	{ "RIP suits the mode", rip },
+	{ "reserved bits of RFLAGS are as they have to be", rflags_reserved },
 	{ "RFLAGS.VM is in legacy protected mode only", rflags_vm },
 	{ "an external interrupt comes with IF and without shadow", injected_interrupt },
+	{ "the activity state is active", active },
+	{ "reserved bits of the interruptibility state are 0", interruptibility_reserved },
 	{ "one shadow at most, and STI's with IF", shadow },
+	{ "an NMI comes without shadow and not while one is in service", injected_nmi },
+	{ "reserved bits of the pending debug exceptions are 0", pending_reserved },
+	{ "in a shadow a step is pending if TF is set, and only then", pending_step },
+	{ "there is no VMCS link pointer", link_pointer },
+	{ "reserved bits of PDPTEs are 0", pdptes },
 };
 
 static void collect(struct guest *g)
