@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 
@@ -166,6 +167,19 @@ TEST(vector_and_x87_registers_stay_the_processs)
 
 static volatile bool finished;
 
+/* Spin until this thread was preempted, in favour of the guest if there is no other. */
+static void wait_for_preemption(void)
+{
+	struct rusage before, now;
+
+	getrusage(RUSAGE_THREAD, &before);
+	do {
+		for (volatile u32 i = 0; i < 10000; i++)
+			;
+		getrusage(RUSAGE_THREAD, &now);
+	} while (now.ru_nivcsw == before.ru_nivcsw);
+}
+
 /* The second process: its registers change only by its own hand. */
 static int watch_registers(void)
 {
@@ -178,9 +192,7 @@ static int watch_registers(void)
 	for (u32 round = 0; round < 60; round++) {
 		fill(&want, round);
 		load_vectors(&want);
-		/* Long enough to be preempted in favour of the guest. */
-		for (volatile u32 i = 0; i < 2000000; i++)
-			;
+		wait_for_preemption();
 		store_vectors(&got);
 		if (difference(&want, &got, xcr0))
 			return 1;
