@@ -135,11 +135,11 @@ static void fuzz(struct __test_metadata *_metadata, u64 mask, u32 offset, u32 si
 	struct vm *vm = vm_new();
 	struct vcpu *vcpu = vcpu_new(vm, 0, guest_done);
 	struct vmm_state good, state;
-	u32 accepted = 0;
+	u32 accepted = 0, rounds = share_of(400);
 
 	catch_signal(SIGALRM);
 	vcpu_get(vcpu, &good, VMM_STATE_ALL);
-	for (u32 round = 0; round < 400; round++) {
+	for (u32 round = 0; round < rounds; round++) {
 		char what[64];
 		int result;
 

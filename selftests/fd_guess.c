@@ -9,7 +9,7 @@
 
 #include "lib/test.h"
 
-#define ROUNDS	3000
+#define ROUNDS	share_of(3000)
 #define GUESSES	12
 
 static volatile bool stop;

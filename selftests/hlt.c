@@ -67,7 +67,7 @@ TEST(a_halted_vcpu_costs_no_cpu_time)
 
 TEST(an_interrupt_before_hlt_is_not_lost)
 {
-	for (int i = 0; i < 200; i++) {
+	for (u32 i = 0; i < share_of(200); i++) {
 		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
 		struct runner runner;
 

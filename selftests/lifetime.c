@@ -320,7 +320,7 @@ static long settled_free_memory_kb(void)
 }
 
 /* One kilobyte each is more than what is tolerated; noise is below 100. */
-#define LEAK_VMS	600
+#define LEAK_VMS	((int)share_of(600))
 #define LEAK_KB		512L
 
 static void expect_no_leak(struct __test_metadata *_metadata, void (*make)(int count))
@@ -328,7 +328,7 @@ static void expect_no_leak(struct __test_metadata *_metadata, void (*make)(int c
 	long before, after;
 
 	/* Caches of the kernel fill up once. */
-	make(100);
+	make(share_of(100));
 	before = settled_free_memory_kb();
 	make(LEAK_VMS);
 	after = settled_free_memory_kb();

@@ -169,7 +169,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void stress(struct __test_metadata *_metadata, u32 count, u32 seconds, bool slots)
+static void stress(struct __test_metadata *_metadata, u32 count, u32 ms, bool slots)
 {
 	struct runner runners[MAX_VCPUS] = { 0 };
 	struct churn c = { .vm = vm_new(), .spare = map_memory(16 * 4096) };
@@ -185,7 +185,7 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 seconds, bo
 		runners[i].vcpu = vcpu_new(c.vm, i, guests[i]);
 		ASSERT_EQ(0, pthread_create(&runners[i].thread, NULL, run, &runners[i]));
 	}
-	for (end = now_ns() + seconds * 1000000000UL; now_ns() < end; rounds++) {
+	for (end = now_ns() + share_of(ms) * 1000000UL; now_ns() < end; rounds++) {
 		if (slots)
 			flip_slot(&c, &seed);
 		else
@@ -193,23 +193,23 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 seconds, bo
 	}
 	for (u32 i = 0; i < count; i++)
 		runner_stop(&runners[i]);
-	EXPECT_LT(50, rounds);
+	EXPECT_LT(share_of(50), rounds);
 }
 
 TEST(one_vcpu)
 {
-	stress(_metadata, 1, 5, false);
+	stress(_metadata, 1, 5000, false);
 }
 
 TEST(three_vcpus)
 {
-	stress(_metadata, 3, 6, false);
+	stress(_metadata, 3, 6000, false);
 }
 
 /* The memory is always there: only its slot changes, read-only half of the time. */
 TEST(three_vcpus_and_a_slot_that_changes)
 {
-	stress(_metadata, 3, 4, true);
+	stress(_metadata, 3, 4000, true);
 }
 
 VMM_TEST_MAIN

@@ -103,7 +103,7 @@ TEST_TIMEOUT(arguments_change_under_their_ioctls, 60)
 		ioctl_good_arg(s, ioctls[i].number, arg);
 		stop = false;
 		ASSERT_EQ(0, pthread_create(&thread, NULL, flip_bytes, &flip));
-		for (u32 n = 0; n < 500; n++) {
+		for (u32 n = 0; n < share_of(500); n++) {
 			int result = vmm_call(subject_fd(s, ioctls[i].kind), ioctls[i].number,
 					      arg);
 
@@ -127,7 +127,7 @@ TEST(tables_change_under_their_ioctls)
 
 	ioctl_good_arg(s, VMM_SET_CPUID, &arg);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, flip_bytes, &flip));
-	for (u32 n = 0; n < 1000; n++) {
+	for (u32 n = 0; n < share_of(1000); n++) {
 		int result = vmm_call(s->vcpu->fd, VMM_SET_CPUID, &arg);
 
 		if (result)

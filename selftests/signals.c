@@ -120,15 +120,13 @@ TEST(a_pending_signal_ends_it_before_the_guest)
 	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
 }
 
-#define ROUNDS	3000
-
-static u32 sum;
+static u32 sum, rounds;
 
 /* Ports, memory and CPUID in turn; every value counts once. */
 static void guest_work(void)
 {
 	sum = 0;
-	for (u32 i = 0; i < ROUNDS; i++) {
+	for (u32 i = 0; i < rounds; i++) {
 		sum += inl(0x700);
 		sum += read32(GUEST_HOLE);
 		cpuid(0, 0);
@@ -139,12 +137,14 @@ static void guest_work(void)
 
 TEST(a_storm_of_signals_loses_and_repeats_nothing)
 {
-	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_work);
+	struct vcpu *vcpu;
 	u32 want = 0, interrupted = 0, value;
 
+	rounds = share_of(3000);
+	vcpu = vcpu_new(vm_new(), 0, guest_work);
 	catch_signal(SIGALRM);
 	set_timer(500, 500);
-	for (u32 i = 0; i < 3 * ROUNDS;) {
+	for (u32 i = 0; i < 3 * rounds;) {
 		int result = vcpu_run(vcpu);
 
 		if (result == -EINTR) {

@@ -505,6 +505,15 @@ void vcpu_done(struct vcpu *vcpu)
 
 /* ---- the host ---- */
 
+u32 share_of(u32 work)
+{
+	const char *text = getenv("SELFTEST_PERCENT");
+	u32 percent = text ? atoi(text) : 100;
+	u32 share = (u64)work * percent / 100;
+
+	return share ? share : 1;
+}
+
 bool host_is_tcg(void)
 {
 	struct cpuid leaf;

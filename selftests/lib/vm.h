@@ -132,6 +132,11 @@ bool host_is_tcg(void);
 int host_cpus(void);
 int host_cpu(int n);
 void pin_to_cpu(int n);
+/*
+ * Of so many rounds, or so much time, what a test is to do here: all, unless
+ * SELFTEST_PERCENT says that the host is slow. At least 1.
+ */
+u32 share_of(u32 work);
 /* Monotonic time. */
 u64 now_ns(void);
 /* A handler that does nothing, without SA_RESTART: system calls give EINTR. */
