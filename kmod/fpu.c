@@ -31,6 +31,9 @@
 #define FPU_FTW_POWER_UP	0xff	/* abridged: all registers valid, +0.0 */
 #define FPU_MXCSR_POWER_UP	0x1f80
 
+/* "Initial configuration" of XRSTOR: as FNINIT leaves it, all registers empty */
+#define FPU_FCW_INITIAL		0x037f
+
 #define FPU_LEGACY_MASK		(XFEATURE_MASK_FP | XFEATURE_MASK_SSE)
 
 struct vmm_fpu {
@@ -206,6 +209,25 @@ int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
 	return r;
 }
 
+/*
+ * Components of the legacy area that the header does not name are initial. The
+ * kernel's copy knows that, but for a CPU without XSAVE, where it takes all.
+ */
+static void init_absent(struct xregs_state *image)
+{
+	if (!(image->header.xfeatures & XFEATURE_MASK_FP)) {
+		image->i387.cwd = FPU_FCW_INITIAL;
+		image->i387.swd = 0;
+		image->i387.twd = 0;
+		image->i387.fop = 0;
+		image->i387.rip = 0;
+		image->i387.rdp = 0;
+		memset(image->i387.st_space, 0, sizeof(image->i387.st_space));
+	}
+	if (!(image->header.xfeatures & XFEATURE_MASK_SSE))
+		memset(image->i387.xmm_space, 0, sizeof(image->i387.xmm_space));
+}
+
 int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
 {
 	const u32 size = vmm_fpu_size();
@@ -219,6 +241,7 @@ int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
 	image = vmemdup_user(u64_to_user_ptr(args->data), size);
 	if (IS_ERR(image))
 		return PTR_ERR(image);
+	init_absent(image);
 	r = set_image(vcpu->fpu, image);
 	kvfree(image);
 	return r;
