@@ -648,8 +648,8 @@ static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	case VMM_FAULT_MMIO:
 		break;
 	}
-	/* Code and page tables have to be memory: no device answers such reads. */
-	if (exit->memory.walk || (access & VMM_ACCESS_EXEC))
+	/* Code, page tables, descriptor tables and the stack of a handler have to be memory. */
+	if (exit->memory.walk || (access & VMM_ACCESS_EXEC) || exit->delivering)
 		return memory_to_user(vcpu, gpa, access, -EFAULT);
 	return mmio(vcpu, gpa, access);
 }
@@ -727,7 +727,7 @@ enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu)
 	struct vmm_exit *exit = &vcpu->exit;
 	enum vmm_next next;
 
-	vmm_op(event_interrupted)(vcpu, &vcpu->event);
+	exit->delivering = vmm_op(event_interrupted)(vcpu, &vcpu->event);
 	next = handlers[exit->kind](vcpu, exit);
 	if (unlikely(vcpu->triple_fault)) {
 		vcpu->triple_fault = false;

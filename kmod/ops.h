@@ -156,10 +156,12 @@ struct vmm_ops {
 	 */
 	void (*event_window)(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 	/*
-	 * event_interrupted - the event whose delivery the last exit interrupted,
-	 * VMM_EVENT_NONE if none. [load], before the exit is handled.
+	 * event_interrupted - did the last exit interrupt the delivery of an event?
+	 * [load], before the exit is handled. True: what was accessed is not the
+	 * operand of the instruction at RIP. *@event is set if the event has to be
+	 * delivered again, left alone if its instruction comes again by itself.
 	 */
-	void (*event_interrupted)(struct vmm_vcpu *vcpu, struct vmm_event *event);
+	bool (*event_interrupted)(struct vmm_vcpu *vcpu, struct vmm_event *event);
 
 	/* load_root - use the (nested or shadow) page table at @root. [entry] */
 	void (*load_root)(struct vmm_vcpu *vcpu, hpa_t root);

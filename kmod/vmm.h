@@ -93,6 +93,7 @@ enum vmm_exit_kind {
 struct vmm_exit {
 	enum vmm_exit_kind kind;
 	u8 length;		/* of the instruction; 0: the CPU did not tell */
+	bool delivering;	/* an event, when it exited: not executing what is at RIP */
 	union {
 		struct {
 			u8 vector;

@@ -2,7 +2,8 @@
 /*
  * Accesses to addresses without memory: moves of 1 to 8 bytes leave as MMIO with
  * RIP past them, and an answer goes into the register as the instruction says;
- * all other forms and accesses over a page's end leave as instructions.
+ * all other forms and accesses over a page's end leave as instructions, and what
+ * has to be memory (code, the stack of a handler) leaves as such.
  */
 #include "lib/test.h"
 
@@ -216,6 +217,75 @@ TEST(a_fetch_from_nowhere_is_a_memory_exit)
 	EXPECT_EQ(DEVICE, vcpu->run->memory.gpa & ~0xfffUL);
 	EXPECT_EQ(EFAULT, vcpu->run->memory.error);
 	EXPECT_EQ(DEVICE, vcpu->run->rip);
+}
+
+/*
+ * Stores and an INT whose exception is pushed at the device's 0x7f8, which is also
+ * the offset in its page that the stores aim at: to who looks only at the
+ * instruction, the push is its access.
+ */
+void guest_gp_to_device(void);
+void guest_pf_to_device(void);
+void guest_int_to_device(void);
+extern const char at_gp[], at_pf[], at_int[], after_int[];
+
+__asm__(".text\n"
+	"guest_gp_to_device:\n"
+	"	mov	$0x10000800, %esp\n"
+	"	movabs	$0x80000000000007f8, %rbx\n"	/* not canonical */
+	"at_gp:	mov	%rax, (%rbx)\n"
+	"	hlt\n"
+	"guest_pf_to_device:\n"
+	"	mov	$0x10000800, %esp\n"
+	"	movabs	$0x1000007f8, %rbx\n"		/* not in the guest's page table */
+	"at_pf:	mov	%rax, (%rbx)\n"
+	"	hlt\n"
+	"guest_int_to_device:\n"
+	"	mov	$0x10000800, %esp\n"
+	"at_int: int	$0x30\n"
+	"after_int:\n"
+	"	hlt\n");
+
+static volatile u64 delivered_vector, delivered_rip;
+
+static void keep_delivery(struct guest_frame *frame)
+{
+	delivered_vector = frame->vector;
+	delivered_rip = frame->rip;
+	GUEST_DONE();
+}
+
+TEST(delivery_of_an_event_to_nowhere_is_a_memory_exit)
+{
+	static const struct {
+		void (*guest)(void);
+		const char *at, *saved;
+		u64 vector;
+	} cases[] = {
+		{ guest_gp_to_device, at_gp, at_gp, VEC_GP },
+		{ guest_pf_to_device, at_pf, at_pf, VEC_PF },
+		{ guest_int_to_device, at_int, after_int, 0x30 },
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vcpu *vcpu;
+
+		guest_handlers[cases[i].vector] = keep_delivery;
+		vcpu = vcpu_new(vm_new(), 0, cases[i].guest);
+		vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+		EXPECT_EQ_FOR(DEVICE, vcpu->run->memory.gpa & ~0xfffUL, "case %u", i);
+		EXPECT_EQ_FOR(VMM_ACCESS_WRITE, vcpu->run->memory.access & VMM_ACCESS_WRITE,
+			      "case %u", i);
+		EXPECT_EQ_FOR(EFAULT, vcpu->run->memory.error, "case %u", i);
+		EXPECT_EQ_FOR((u64)cases[i].at, vcpu->run->rip, "case %u", i);
+		/* With memory there, delivery goes on as if nothing had been. */
+		ASSERT_EQ(0, vm_slot(vcpu->vm, 5, DEVICE, 0x1000, map_memory(0x1000), 0));
+		vcpu_done(vcpu);
+		EXPECT_EQ_FOR(cases[i].vector, guest_var(vcpu->vm, delivered_vector),
+			      "case %u", i);
+		EXPECT_EQ_FOR((u64)cases[i].saved, guest_var(vcpu->vm, delivered_rip),
+			      "case %u", i);
+	}
 }
 
 VMM_TEST_MAIN

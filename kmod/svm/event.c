@@ -79,7 +79,7 @@ void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 	/* else the intercept of IRET is the window */
 }
 
-void svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
+bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	u32 info = svm->vmcb->control.exit_int_info;
@@ -121,6 +121,7 @@ void svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 	}
 out:
 	svm->injected.type = VMM_EVENT_NONE;
+	return info & SVM_EXITINTINFO_VALID;
 }
 
 /* The guest is about to execute IRET in its NMI handler. */

@@ -95,7 +95,7 @@ int svm_set_msr(struct vmm_vcpu *vcpu, u32 index, u64 value);
 bool svm_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 void svm_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event);
 void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
-void svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
+bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
 void svm_iret_intercepted(struct svm_vcpu *svm);
 void svm_nmi_progress(struct svm_vcpu *svm);
 bool svm_step_done(struct svm_vcpu *svm);

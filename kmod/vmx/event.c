@@ -145,7 +145,7 @@ static bool event_of(struct vmm_vcpu *vcpu, u32 info, struct vmm_event *event)
 	return true;
 }
 
-void vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
+bool vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct vmm_event interrupted;
@@ -154,14 +154,17 @@ void vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 	if (unlikely(vmx->injected.type != VMM_EVENT_NONE)) {
 		*event = vmx->injected;
 		vmx->injected.type = VMM_EVENT_NONE;
-		return;
+		return true;
 	}
 	/* An instruction that exits is not in the middle of a delivery. */
 	if (vcpu->exit.length || unlikely(vmx->exit_reason >= VMX_NO_EXIT_OFF))
-		return;
+		return false;
 	info = vmcs_read(IDT_VECTORING_INFO_FIELD);
-	if (unlikely(info & VECTORING_INFO_VALID_MASK) && event_of(vcpu, info, &interrupted))
+	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
+		return false;
+	if (event_of(vcpu, info, &interrupted))
 		*event = interrupted;
+	return true;
 }
 
 /* IRET ended NMI blocking, then faulted: it will be executed again. */

@@ -193,7 +193,7 @@ int vmx_set_msr(struct vmm_vcpu *vcpu, u32 index, u64 value);
 bool vmx_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event);
 void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
-void vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
+bool vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
 void vmx_iret_faulted(struct vmx_vcpu *vmx);
 void vmx_nmi_progress(struct vmx_vcpu *vmx);
 

@@ -533,7 +533,9 @@ struct vmm_exit_fail_entry {
 
 /*
  * The process's own memory behind a slot could not be had, or the guest keeps
- * code (VMM_ACCESS_EXEC) or page tables where there is no slot: EFAULT.
+ * code (VMM_ACCESS_EXEC), page tables, or what delivery of an event accesses
+ * (descriptor tables, the handler's stack) where there is no slot: EFAULT. The
+ * event is delivered again by the next VMM_RUN.
  */
 struct vmm_exit_memory {
 	__u64 gpa;
