@@ -57,7 +57,7 @@ static void debug_regs_leave(void)
 		hw_breakpoint_restore();
 }
 
-static void gprs_to_vmcb(const struct vmm_regs *regs, struct vmcb_save_area *save)
+static void regs_to_vmcb(const struct vmm_regs *regs, struct vmcb_save_area *save)
 {
 	save->rax = regs->rax;
 	save->rsp = regs->rsp;
@@ -65,7 +65,7 @@ static void gprs_to_vmcb(const struct vmm_regs *regs, struct vmcb_save_area *sav
 	save->rflags = regs->rflags;
 }
 
-static void gprs_from_vmcb(struct vmm_regs *regs, const struct vmcb_save_area *save)
+static void regs_from_vmcb(struct vmm_regs *regs, const struct vmcb_save_area *save)
 {
 	regs->rax = save->rax;
 	regs->rsp = save->rsp;
@@ -89,7 +89,7 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	/* Fast exits do not ask what became of the last event: it was delivered. */
 	if (!(vmcb->control.event_inj & SVM_EVTINJ_VALID))
 		svm->injected.type = VMM_EVENT_NONE;
-	gprs_to_vmcb(&vcpu->regs, &vmcb->save);
+	regs_to_vmcb(&vcpu->regs, &vmcb->save);
 	if (unlikely(vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK ||
 		     vmcb->save.dr7 & DR_LOCAL_ENABLE_MASK))
 		debug_regs_enter(vcpu);
@@ -107,7 +107,7 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
-	gprs_from_vmcb(&vcpu->regs, &vmcb->save);
+	regs_from_vmcb(&vcpu->regs, &vmcb->save);
 	vcpu->have = VMM_STATE_REGS;
 	if (unlikely(svm->iret_pending))
 		svm_nmi_progress(svm);
