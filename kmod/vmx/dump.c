@@ -32,7 +32,7 @@ void vmx_dump(struct vmm_vcpu *vcpu)
 		vcpu->id, vmx->exit_reason, vmcs_read(EXIT_QUALIFICATION),
 		vmcs_read(VM_INSTRUCTION_ERROR), vmcs_read(VM_EXIT_INTR_INFO),
 		vmcs_read(VM_EXIT_INTR_ERROR_CODE), vmcs_read(IDT_VECTORING_INFO_FIELD));
-	if (vmx->exit_reason >= VMX_NO_EXIT_OFF)
+	if (vmx->exit_reason >= VMX_NO_EXIT_REFUSED)
 		pr_info("check on the guest's state that failed: %s\n",
 			vmx_audit_claim(vmx->refused_by));
 	pr_info("pin %lx primary %lx secondary %lx exit %lx entry %lx\n",

@@ -157,7 +157,7 @@ bool vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 		return true;
 	}
 	/* An instruction that exits is not in the middle of a delivery. */
-	if (vcpu->exit.length || unlikely(vmx->exit_reason >= VMX_NO_EXIT_OFF))
+	if (vcpu->exit.length || unlikely(vmx->exit_reason >= VMX_NO_EXIT_REFUSED))
 		return false;
 	info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (likely(!(info & VECTORING_INFO_VALID_MASK)))

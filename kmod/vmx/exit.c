@@ -180,7 +180,7 @@ void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		decode_memory(vmx, exit);
 		return;
 	}
-	if (unlikely(reason >= VMX_NO_EXIT_OFF)) {
+	if (unlikely(reason >= VMX_NO_EXIT_REFUSED)) {
 		decode_no_entry(vmx, exit);
 		return;
 	}

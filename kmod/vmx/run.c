@@ -168,8 +168,8 @@ static void update_vmcs(struct vmx_vcpu *vmx)
 static bool may_enter(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
 {
 	if (unlikely(!cpu->on)) {
-		/* The host goes down: see reboot_notify() in hw.c. */
-		vmx->exit_reason = VMX_NO_EXIT_OFF;
+		/* This CPU goes offline, or the host down: try on another one. */
+		vmx->exit_reason = EXIT_REASON_EXTERNAL_INTERRUPT;
 		return false;
 	}
 	if (unlikely(vmx->unrunnable)) {

@@ -104,8 +104,7 @@ struct vmx_config {
 
 /* vmx_vcpu.exit_reason where the CPU gave none */
 enum vmx_no_exit {
-	VMX_NO_EXIT_OFF = 0x10000,	/* the host switched the extension off */
-	VMX_NO_EXIT_REFUSED,		/* VMLAUNCH or VMRESUME failed */
+	VMX_NO_EXIT_REFUSED = 0x10000,	/* VMLAUNCH or VMRESUME failed */
 	VMX_NO_EXIT_UNRUNNABLE,		/* not tried: see vmx_vcpu.unrunnable */
 };
 
