@@ -6,6 +6,7 @@
  * one of the documented ones.
  */
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "lib/test.h"
 #include "lib/ioctls.h"
@@ -89,10 +90,32 @@ static bool documented(int result)
 		result == -ENOENT || result == -EBUSY || result == -EINTR;
 }
 
+/*
+ * The @n-th buffer, all alone in its 16 MiB and these in their part of the address
+ * space: a pointer to it with any byte flipped points into them or nowhere, so what
+ * the kernel writes through one destroys nothing of the test.
+ */
+#define LONELY		0x200000000000UL
+#define LONELY_SIZE	(16UL << 20)
+
+static void *lonely_buffer(u32 n)
+{
+	u8 *block = mmap((void *)(LONELY + n * LONELY_SIZE), LONELY_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (block == MAP_FAILED)
+		die("no room at %#lx", LONELY + n * LONELY_SIZE);
+	return block + LONELY_SIZE / 2;
+}
+
 TEST_TIMEOUT(arguments_change_under_their_ioctls, 60)
 {
 	struct subject *s = subject_new();
 	union ioctl_arg *arg = map_memory(sizeof(*arg));
+
+	s->cpuid = lonely_buffer(0);
+	s->msrs = lonely_buffer(1);
+	s->xsave = lonely_buffer(2);
 
 	for (u32 i = 0; i < ioctl_count; i++) {
 		struct flip flip = { (u8 *)arg, _IOC_SIZE(ioctls[i].number) };
