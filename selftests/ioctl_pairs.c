@@ -56,8 +56,11 @@ static void guest(void)
 
 static void pairs(struct __test_metadata *_metadata, bool first_zeroed, bool second_zeroed)
 {
+	/* On a slow host each is first and second in some pairs only. */
+	u32 stride = ioctl_count / share_of(ioctl_count);
+
 	for (u32 i = 0; i < ioctl_count; i++) {
-		for (u32 j = 0; j < ioctl_count; j++) {
+		for (u32 j = i % stride; j < ioctl_count; j += stride) {
 			struct subject *s = subject_new();
 			int first = call(s, &ioctls[i], first_zeroed);
 			int second = call(s, &ioctls[j], second_zeroed);
