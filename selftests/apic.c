@@ -428,6 +428,8 @@ TEST(init_and_sipi_start_a_vcpu)
 	struct vm *vm = vm_new();
 	struct runner first, second;
 
+	if (!(get_info().features & VMM_FEATURE_REAL_MODE))
+		SKIP(return, "this CPU cannot run real mode");
 	memcpy(vm_ptr(vm, 0x20000), ap_code, ap_code_end - ap_code);
 	runner_start(&second, vcpu_new_reset(vm, 1));
 	runner_start(&first, vcpu_new(vm, 0, guest_start_ap));

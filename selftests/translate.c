@@ -282,7 +282,7 @@ TEST(paging_off_is_the_identity)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
 
-	vcpu_mode32(vcpu, GUEST_DATA);
+	set_ctrl(vcpu, CR0 & ~X86_CR0_PG, 0, 0, 0, false);
 	MAPS(0x123, R, 0x123);
 	MAPS(0xfffffff0, W | U, 0xfffffff0);
 	MAPS(0x456, X, 0x456);
