@@ -133,7 +133,7 @@ struct rule {
 
 #define FEATURES_7_1_EAX (F(AVX_VNNI) | F(AVX512_BF16))
 
-#define FEATURES_D_1_EAX (F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1))
+#define FEATURES_D_1_EAX (F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES))
 
 #define FEATURES_80000001_ECX (F(LAHF_LM) | F(ABM) | F(SSE4A) | F(MISALIGNSSE) | \
 	F(3DNOWPREFETCH) | F(XOP) | F(FMA4) | F(TBM))
@@ -184,8 +184,16 @@ static void fill_signature(struct vmm_cpuid_entry *e)
 static void fill_features_7(struct vmm_cpuid_entry *e)
 {
 	e->eax = 1;
-	if (!vmm_caps.nested)
+	if (!vmm_caps.nested || vmm_caps.no_invpcid)
 		e->ebx &= ~F(INVPCID);
+	if (vmm_caps.no_rdtscp)
+		e->ecx &= ~F(RDPID);
+}
+
+static void fill_features_extended(struct vmm_cpuid_entry *e)
+{
+	if (vmm_caps.no_rdtscp)
+		e->edx &= ~F(RDTSCP);
 }
 
 /* "Extended Topology Enumeration": level 1 (thread), 2 (core), each of one */
@@ -233,6 +241,8 @@ static void fill_xsave_features(struct vmm_cpuid_entry *e)
 {
 	if (!xcr0_supported)
 		e->eax = 0;
+	if (vmm_caps.no_xsaves)
+		e->eax &= ~F(XSAVES);
 }
 
 /*
@@ -326,7 +336,8 @@ static const struct rule rules[] = {
 	{ .function = 0x80000001,
 	  .host = { ALL, GENMASK(31, 28), FEATURES_80000001_ECX, FEATURES_80000001_EDX },
 	  .flags = RULE_IF_HOST, .features = R_ECX | R_EDX,
-	  .word = { 0, 0, W(CPUID_8000_0001_ECX), W(CPUID_8000_0001_EDX) } },
+	  .word = { 0, 0, W(CPUID_8000_0001_ECX), W(CPUID_8000_0001_EDX) },
+	  .fill = fill_features_extended },
 	AS_HOST(0x80000002),
 	AS_HOST(0x80000003),
 	AS_HOST(0x80000004),

@@ -126,6 +126,12 @@ static bool valid_misc_enable(struct vmm_vcpu *vcpu, u32 index, u64 value)
 	return !(value & ~(u64)MISC_ENABLE_KNOWN);
 }
 
+/* XSAVES has no state of the supervisor to save: see fpu.c. */
+static bool valid_xss(struct vmm_vcpu *vcpu, u32 index, u64 value)
+{
+	return !value;
+}
+
 /* Stepping by branches is not offered; asking for it has no effect. */
 static bool valid_debugctl(struct vmm_vcpu *vcpu, u32 index, u64 value)
 {
@@ -275,6 +281,7 @@ static const struct msr_rule rules[] = {
 	CALL(MSR_IA32_TSC_DEADLINE, FAST, vmm_apic_msr_read, vmm_apic_msr_write),
 	{ X2APIC_FIRST, X2APIC_LAST - X2APIC_FIRST, FAST, MSR_CALL,
 	  .read = vmm_apic_msr_read, .write = vmm_apic_msr_write },
+	{ MSR_IA32_XSS, 0, FAST, MSR_CONST, .valid = valid_xss },
 	CALL(MSR_KVM_WALL_CLOCK_NEW, 0, read_pv, write_pv),
 	CALL(MSR_KVM_SYSTEM_TIME_NEW, S, read_pv, write_pv),
 	CALL(MSR_EFER, 0, read_efer, write_efer),

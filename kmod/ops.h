@@ -29,6 +29,9 @@ struct vmm_caps {
 	bool nested;		/* nested paging is in use */
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
+	bool no_rdtscp;		/* instructions that guests cannot execute here, */
+	bool no_invpcid;	/* though the CPU has them */
+	bool no_xsaves;
 	const struct vmm_pte_format *nested_format;
 	const char *why;	/* why probe() failed: cause and cure in words */
 };

@@ -260,4 +260,40 @@ TEST(ts_and_em_of_cr0_are_the_guests_own)
 	vcpu_done(vcpu_new(vm_new(), 0, guest_ts));
 }
 
+/* ---- XSAVES ---- */
+
+#define XSAVES		(1U << 3)	/* leaf 0xd, index 1, EAX */
+#define MSR_XSS		0xda0
+#define XSAVE_OPERANDS	"D"(GUEST_DATA), "a"(3), "d"(0) : "memory"
+
+static void guest_xsaves(void)
+{
+	bool there = cpuid(0xd, 0).eax && (cpuid(0xd, 1).eax & XSAVES);
+	u64 value;
+
+	if (cpuid(1, 0).ecx & 1U << 26)
+		write_cr4(read_cr4() | X86_CR4_OSXSAVE);
+	if (!there) {
+		GUEST_EQ(VEC_UD, GUEST_TRY("xsaves (%0)", XSAVE_OPERANDS));
+		GUEST_EQ(VEC_UD, GUEST_TRY("xrstors (%0)", XSAVE_OPERANDS));
+		GUEST_DONE();
+	}
+	/* Of the supervisor's state there is none. */
+	GUEST_EQ(NO_FAULT, try_rdmsr(MSR_XSS, &value));
+	GUEST_EQ(0, value);
+	GUEST_EQ(NO_FAULT, try_wrmsr(MSR_XSS, 0));
+	for (u32 bit = 0; bit < 64; bit++)
+		GUEST_EQ(VEC_GP, try_wrmsr(MSR_XSS, 1UL << bit));
+	GUEST_EQ(NO_FAULT, GUEST_TRY("xsaves (%0)", XSAVE_OPERANDS));
+	/* XCOMP_BV: compacted, the legacy components only */
+	GUEST_EQ(1UL << 63 | 3, read64(GUEST_DATA + HEADER + 8));
+	GUEST_EQ(NO_FAULT, GUEST_TRY("xrstors (%0)", XSAVE_OPERANDS));
+	GUEST_DONE();
+}
+
+TEST(xsaves_is_there_if_cpuid_says_so_and_without_supervisor_state)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_xsaves));
+}
+
 VMM_TEST_MAIN

@@ -6,6 +6,7 @@
  * abilities off, for comparison and for tests of what is done without them.
  */
 #include <linux/moduleparam.h>
+#include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/tsc.h>
 
@@ -19,8 +20,12 @@ static bool use_ept_ad = true;
 module_param_named(ept_ad, use_ept_ad, bool, 0444);
 MODULE_PARM_DESC(ept_ad, "VT-x: accessed and dirty flags in nested page tables (default: y)");
 
-static bool use_unrestricted = true;
-module_param_named(unrestricted_guest, use_unrestricted, bool, 0444);
+static bool use_ept_2m = true;
+module_param_named(ept_2m, use_ept_2m, bool, 0444);
+MODULE_PARM_DESC(ept_2m, "VT-x: nested mappings of 2 MiB (default: y)");
+
+static bool use_unrestricted_guest = true;
+module_param_named(unrestricted_guest, use_unrestricted_guest, bool, 0444);
 MODULE_PARM_DESC(unrestricted_guest, "VT-x: run real mode on the CPU (default: y)");
 
 static bool use_virtual_nmi = true;
@@ -30,6 +35,18 @@ MODULE_PARM_DESC(virtual_nmi, "VT-x: let the CPU track NMIs in service (default:
 static bool use_preemption_timer = true;
 module_param_named(preemption_timer, use_preemption_timer, bool, 0444);
 MODULE_PARM_DESC(preemption_timer, "VT-x: bound a guest's turn by a timer of its own (default: y)");
+
+static bool use_msr_bitmap = true;
+module_param_named(msr_bitmap, use_msr_bitmap, bool, 0444);
+MODULE_PARM_DESC(msr_bitmap, "VT-x: let the guest use MSRs that the CPU keeps for it (default: y)");
+
+static bool use_pause_loop_exiting = true;
+module_param_named(pause_loop_exiting, use_pause_loop_exiting, bool, 0444);
+MODULE_PARM_DESC(pause_loop_exiting, "VT-x: stop a guest that spins (default: y)");
+
+static bool use_xsaves = true;
+module_param_named(xsaves, use_xsaves, bool, 0444);
+MODULE_PARM_DESC(xsaves, "VT-x: let the guest use XSAVES and XRSTORS (default: y)");
 
 /*
  * struct word - one control word of the VMCS
@@ -59,10 +76,9 @@ static const struct word primary_word = {
 	.needed = CPU_BASED_HLT_EXITING | CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |
 		  CPU_BASED_RDPMC_EXITING | CPU_BASED_CR8_LOAD_EXITING |
 		  CPU_BASED_CR8_STORE_EXITING | CPU_BASED_MOV_DR_EXITING |
-		  CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |
-		  CPU_BASED_USE_TSC_OFFSETTING | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS |
-		  CPU_BASED_INTR_WINDOW_EXITING,
-	.wanted = CPU_BASED_NMI_WINDOW_EXITING,
+		  CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_TSC_OFFSETTING |
+		  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS | CPU_BASED_INTR_WINDOW_EXITING,
+	.wanted = CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_USE_MSR_BITMAPS,
 	.banned = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
 		  CPU_BASED_INVLPG_EXITING,
 };
@@ -72,7 +88,8 @@ static const struct word secondary_word = {
 	.needed = SECONDARY_EXEC_ENABLE_EPT,
 	.wanted = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
-		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING,
+		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING |
+		  SECONDARY_EXEC_PAUSE_LOOP_EXITING | CONTROL_XSAVES,
 };
 
 static const struct word exit_word = {
@@ -89,6 +106,32 @@ static const struct word entry_word = {
 	.needed = VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_IA32E_MODE,
 };
 
+/* Controls that a module parameter takes off the wanted ones. */
+static const struct {
+	const bool *use;
+	const struct word *word;
+	u32 control;
+} switches[] = {
+	{ &use_virtual_nmi, &pin_word, PIN_BASED_VIRTUAL_NMIS },
+	{ &use_preemption_timer, &pin_word, PIN_BASED_VMX_PREEMPTION_TIMER },
+	{ &use_msr_bitmap, &primary_word, CPU_BASED_USE_MSR_BITMAPS },
+	{ &use_vpid, &secondary_word, SECONDARY_EXEC_ENABLE_VPID },
+	{ &use_unrestricted_guest, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
+	{ &use_pause_loop_exiting, &secondary_word, SECONDARY_EXEC_PAUSE_LOOP_EXITING },
+	{ &use_xsaves, &secondary_word, CONTROL_XSAVES },
+};
+
+static u32 wanted(const struct word *word)
+{
+	u32 bits = word->needed | word->wanted;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(switches); i++)
+		if (switches[i].word == word && !*switches[i].use)
+			bits &= ~switches[i].control;
+	return bits;
+}
+
 /* The MSRs' lower half: bits that must be 1; the upper: that may be. */
 static bool find_word(const struct word *word, bool true_controls, u32 *value)
 {
@@ -97,7 +140,7 @@ static bool find_word(const struct word *word, bool true_controls, u32 *value)
 
 	if (rdmsrl_safe(msr, &allowed))
 		return false;
-	*value = ((word->needed | word->wanted) & (allowed >> 32)) | (u32)allowed;
+	*value = (wanted(word) & (allowed >> 32)) | (u32)allowed;
 	return (*value & word->needed) == word->needed && !(*value & word->banned);
 }
 
@@ -133,7 +176,7 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 	/* A fifth level costs each walk: only where there is memory that needs it. */
 	caps->levels = (cap & VMX_EPT_PAGE_WALK_5_BIT) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
 	caps->nested_format = c->ept_ad ? &vmx_nested_format : &vmx_nested_format_no_ad;
-	if (cap & VMX_EPT_2MB_PAGE_BIT)
+	if (use_ept_2m && (cap & VMX_EPT_2MB_PAGE_BIT))
 		caps->features |= VMM_FEATURE_LARGE_2M;
 	return true;
 }
@@ -154,14 +197,11 @@ static u32 longest_turn(void)
 
 static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 {
-	if (!use_vpid)
-		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
-	if (!use_unrestricted)
-		c->secondary &= ~SECONDARY_EXEC_UNRESTRICTED_GUEST;
-	if (!use_virtual_nmi || !(c->primary & CPU_BASED_NMI_WINDOW_EXITING))
+	if (!(c->primary & CPU_BASED_NMI_WINDOW_EXITING))
 		c->pin &= ~PIN_BASED_VIRTUAL_NMIS;
-	if (!use_preemption_timer)
-		c->pin &= ~PIN_BASED_VMX_PREEMPTION_TIMER;
+	/* What the host does without, guests are not shown. */
+	if (!boot_cpu_has(X86_FEATURE_XSAVES))
+		c->secondary &= ~CONTROL_XSAVES;
 	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
 		c->turn = longest_turn();
 	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
@@ -174,6 +214,10 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 		caps->features |= VMM_FEATURE_REAL_MODE;
 	if (c->virtual_nmi)
 		caps->features |= VMM_FEATURE_VIRTUAL_NMI;
+	/* Without its control an instruction is #UD in a guest, whatever the CPU has. */
+	caps->no_rdtscp = !(c->secondary & SECONDARY_EXEC_ENABLE_RDTSCP);
+	caps->no_invpcid = !(c->secondary & SECONDARY_EXEC_ENABLE_INVPCID);
+	caps->no_xsaves = !(c->secondary & CONTROL_XSAVES);
 }
 
 /* "VMX-Fixed Bits in CR0", "in CR4" */

@@ -27,6 +27,14 @@
 /* VPID 0 is the host's. */
 #define VPID_MAX		(VMX_NR_VPIDS - 1)
 
+/*
+ * "Pause-loop exiting", in ticks of the TSC: PAUSEs that follow each other within
+ * the gap are one loop; longer than a lock is held for, it waits for a vCPU that
+ * does not run.
+ */
+#define SPIN_GAP		128
+#define SPIN_WINDOW		8192
+
 static struct page *msr_map;
 
 /* The VMCS or the CPU itself keeps these as the guest leaves them. */
@@ -120,13 +128,21 @@ static void write_constants(void)
 	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
-	vmcs_write(MSR_BITMAP, page_to_phys(msr_map));
+	if (vmx_config.primary & CPU_BASED_USE_MSR_BITMAPS)
+		vmcs_write(MSR_BITMAP, page_to_phys(msr_map));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	/* Exits leave it as it is: each entry starts from there. */
 	if (vmx_config.turn)
 		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_config.turn);
 	if (vmx_config.secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
+	/* IA32_XSS is 0 while a guest runs (../fpu.c): there is nothing to exit for. */
+	if (vmx_config.secondary & CONTROL_XSAVES)
+		vmcs_write(XSS_EXIT_BITMAP, 0);
+	if (vmx_config.secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
+		vmcs_write(PLE_GAP, SPIN_GAP);
+		vmcs_write(PLE_WINDOW, SPIN_WINDOW);
+	}
 
 	vmcs_write(HOST_CR0, read_cr0());
 	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);

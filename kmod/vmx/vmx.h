@@ -14,6 +14,9 @@
 
 #include "../vmm.h"
 
+/* Secondary control; asm/vmx.h has it, but not always by the same name. */
+#define CONTROL_XSAVES	VMCS_CONTROL_BIT(XSAVES)
+
 /*
  * MSRs that instructions of the guest use and the VMCS does not hold: switched
  * by vcpu_load and vcpu_put. The last one only where the CPU has RDTSCP.
