@@ -14,6 +14,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/nospec.h>
 #include <linux/sort.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -404,7 +405,7 @@ static const struct vmm_cpuid_entry *find(const struct vmm_cpuid_table *table, u
 
 	if (leaf >= RANGE_LEAVES)
 		return NULL;
-	first = table->first[function >> 30][leaf];
+	first = table->first[function >> 30][array_index_nospec(leaf, RANGE_LEAVES)];
 	if (!first)
 		return NULL;
 	e = &table->entries[first - 1];

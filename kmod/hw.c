@@ -3,7 +3,7 @@
  * The extension on every CPU: on while there is a VM, off otherwise, so that
  * another hypervisor can have it in between. CPUs that come and go follow.
  *
- * Invariant: with hw_lock held and hw_users > 0, enabled is set on every online
+ * Invariant: with hw_lock held and hw_users > 0, vmm_hw_enabled is set on every online
  * CPU; with hw_users == 0 on none.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -21,26 +21,26 @@
 static DEFINE_MUTEX(hw_lock);
 static unsigned int hw_users;
 static int hw_hotplug_state;
-static DEFINE_PER_CPU(bool, enabled);
+DEFINE_PER_CPU(bool, vmm_hw_enabled);
 
 static int enable_this_cpu(void)
 {
 	int r = 0;
 
 	lockdep_assert_irqs_disabled();
-	if (!__this_cpu_read(enabled)) {
+	if (!__this_cpu_read(vmm_hw_enabled)) {
 		r = vmm_ops->cpu_enable();
 		if (!r)
-			__this_cpu_write(enabled, true);
+			__this_cpu_write(vmm_hw_enabled, true);
 	}
 	return r;
 }
 
 static void disable_this_cpu(void *unused)
 {
-	if (__this_cpu_read(enabled)) {
+	if (__this_cpu_read(vmm_hw_enabled)) {
 		vmm_ops->cpu_disable();
-		__this_cpu_write(enabled, false);
+		__this_cpu_write(vmm_hw_enabled, false);
 	}
 }
 

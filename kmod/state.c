@@ -246,7 +246,11 @@ static bool debug_valid(const struct vmm_debug *debug)
 	return !(debug->dr6 >> 32) && !(debug->dr7 >> 32);
 }
 
-/* Sections not in @mask are judged as they are now. */
+/*
+ * Sections of @mask are judged by the CTRL among them, or by the one there is. Those
+ * not in @mask may come later, so they are not judged by a new CTRL: what does not
+ * fit together in the end is VMM_EXIT_FAIL_ENTRY.
+ */
 static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
 {
 	const struct vmm_ctrl *ctrl = &vcpu->ctrl;

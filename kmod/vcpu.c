@@ -171,9 +171,13 @@ void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
 
 void vmm_vcpu_reset(struct vmm_vcpu *vcpu)
 {
+	/* "Processor State After Reset": INIT leaves it as it is. */
+	const u64 xcr0 = vcpu->ctrl.xcr0;
+
 	vmm_ops->vcpu_reset(vcpu);
 	vmm_apic_reset(vcpu, true);
 	vmm_state_reset(vcpu);
+	vcpu->ctrl.xcr0 = xcr0;
 }
 
 /* ---- kicks and sleep ---- */
@@ -218,6 +222,12 @@ static void vcpu_block(struct vmm_vcpu *vcpu)
 }
 
 /* ---- entering ---- */
+
+/* This CPU goes offline, or the host down: the thread will go on on another one. */
+static bool may_not_enter(void)
+{
+	return unlikely(!__this_cpu_read(vmm_hw_enabled));
+}
 
 /* The host, or a request, wants the thread back before the guest goes on. */
 static bool must_leave(struct vmm_vcpu *vcpu)
@@ -285,7 +295,7 @@ static bool vcpu_enter(struct vmm_vcpu *vcpu)
 	local_irq_disable();
 	/* Pairs with the barriers in vmm_vcpu_kick() and vmm_request(). */
 	smp_store_mb(vcpu->mode, VMM_IN_GUEST);
-	if (must_leave(vcpu)) {
+	if (must_leave(vcpu) || may_not_enter()) {
 		WRITE_ONCE(vcpu->mode, VMM_LOADED);
 		local_irq_enable();
 		preempt_enable();

@@ -248,6 +248,7 @@ extern struct vmm_caps vmm_caps;
 #include "hot_ops.h"
 
 /* ---- hw.c: the extension on every CPU ---- */
+DECLARE_PER_CPU(bool, vmm_hw_enabled);	/* changes with IRQs off, on this CPU */
 int vmm_hw_get(void);			/* [sleep] first user enables; -EBUSY, -EOPNOTSUPP */
 void vmm_hw_put(void);			/* [sleep] last user disables */
 int vmm_hw_init(void);

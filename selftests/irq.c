@@ -427,6 +427,34 @@ TEST(masked_and_pending_can_be_set_from_outside)
 	vcpu_done(vcpu);
 }
 
+static void guest_nmi_in_shadow(void)
+{
+	guest_handlers[VEC_NMI] = note;
+	/* The host sets an NMI and the shadow of an STI here. */
+	__asm__ volatile("outl %%eax, %%dx; cpuid"
+			 : : "a"(1), "d"(PORT_SYNC) : "rbx", "rcx", "memory");
+	cpu_relax();
+	GUEST_EQ(1, taken);
+	/* No #DB came: its handler is a failure. */
+	GUEST_DONE();
+}
+
+TEST(an_nmi_that_waits_for_the_end_of_a_shadow_leaves_no_trap)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_nmi_in_shadow);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS | VMM_STATE_REGS);
+	state.regs.rflags |= RFLAGS_IF;
+	state.events.shadow = VMM_SHADOW_STI;
+	state.events.nmi_pending = 1;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS | VMM_STATE_REGS);
+	vcpu_done(vcpu);
+	vcpu_get(vcpu, &state, VMM_STATE_REGS);
+	EXPECT_EQ(0, state.regs.rflags & (RFLAGS_TF | RFLAGS_RF));
+}
+
 static void guest_nmi_loop(void)
 {
 	guest_handlers[VEC_NMI] = on_nmi;

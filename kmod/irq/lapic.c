@@ -14,6 +14,7 @@
  * Level-triggered messages are recorded in TMR; their EOI goes nowhere, because
  * chips that have levels are the process's.
  */
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <asm/msr-index.h>
 
@@ -468,13 +469,16 @@ static const struct apic_reg {
 	[APIC_N(APIC_SELF_IPI)]	= { W2, APIC_VECTOR_MASK, .write = write_self_ipi },
 };
 
+/* @n is the guest's, and below the size of the table by the caller's check. */
 static u32 read_reg(const struct vmm_apic *apic, unsigned int n)
 {
+	n = array_index_nospec(n, ARRAY_SIZE(registers));
 	return registers[n].read ? registers[n].read(apic) : READ_ONCE(apic->regs[n]);
 }
 
 static void write_reg(struct vmm_apic *apic, unsigned int n, u32 value)
 {
+	n = array_index_nospec(n, ARRAY_SIZE(registers));
 	if (registers[n].write)
 		registers[n].write(apic, value);
 	else
@@ -493,7 +497,7 @@ static const struct apic_reg *mmio_reg(u32 offset, unsigned int size)
 {
 	if (size != sizeof(u32) || (offset & 0xf) || APIC_N(offset) >= ARRAY_SIZE(registers))
 		return NULL;
-	return &registers[APIC_N(offset)];
+	return &registers[array_index_nospec(APIC_N(offset), ARRAY_SIZE(registers))];
 }
 
 void vmm_apic_mmio_read(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u64 *data)
@@ -799,8 +803,13 @@ void vmm_apic_set_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic)
 void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu)
 {
 	struct vmm_apic *apic = vcpu->apic;
-	u64 deadline = READ_ONCE(apic->tsc_deadline);
+	u64 deadline;
 
+	if (!READ_ONCE(apic->tsc_deadline))
+		return;
+	/* Not one that has just expired: that would come a second time. */
+	apic_timer_stop(apic);
+	deadline = READ_ONCE(apic->tsc_deadline);
 	if (deadline)
 		apic_timer_deadline(apic, deadline);
 }

@@ -141,6 +141,18 @@ void svm_nmi_progress(struct svm_vcpu *svm)
 	svm->vcpu.nmi_masked = false;
 }
 
+/* Anything else ended the turn: the instruction did not run, its flags are the guest's. */
+void svm_step_undo(struct svm_vcpu *svm)
+{
+	struct vmm_regs *regs = &svm->vcpu.regs;
+
+	if (svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+		return;
+	svm->stepping = false;
+	regs->rflags &= ~(u64)(X86_EFLAGS_TF | X86_EFLAGS_RF);
+	regs->rflags |= svm->stepped_flags;
+}
+
 /* A #DB while stepping: true if it is only ours. */
 bool svm_step_done(struct svm_vcpu *svm)
 {

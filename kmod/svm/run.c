@@ -44,6 +44,9 @@ void svm_vcpu_put(struct vmm_vcpu *vcpu)
 /* The guest's breakpoints are in the CPU only while DR7 enables one. */
 static void debug_regs_enter(struct vmm_vcpu *vcpu)
 {
+	/* The host's breakpoints must not watch the guest's addresses meanwhile. */
+	if (hw_breakpoint_active())
+		set_debugreg(0UL, 7);
 	set_debugreg(vcpu->debug.dr[0], 0);
 	set_debugreg(vcpu->debug.dr[1], 1);
 	set_debugreg(vcpu->debug.dr[2], 2);
@@ -79,11 +82,6 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpu);
 	struct vmcb *vmcb = svm->vmcb;
 
-	if (unlikely(!cpu->on)) {
-		/* This CPU goes offline, or the host down: try on another one. */
-		vmcb->control.exit_code = SVM_EXIT_INTR;
-		return;
-	}
 	if (svm->asid_generation != cpu->asid_generation)
 		svm_assign_asid(svm, cpu);
 	/* Fast exits do not ask what became of the last event: it was delivered. */
@@ -109,6 +107,8 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	vmcb->control.tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	regs_from_vmcb(&vcpu->regs, &vmcb->save);
 	vcpu->have = VMM_STATE_REGS;
+	if (unlikely(svm->stepping))
+		svm_step_undo(svm);
 	if (unlikely(svm->iret_pending))
 		svm_nmi_progress(svm);
 }

@@ -98,6 +98,7 @@ void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
 void svm_iret_intercepted(struct svm_vcpu *svm);
 void svm_nmi_progress(struct svm_vcpu *svm);
+void svm_step_undo(struct svm_vcpu *svm);
 bool svm_step_done(struct svm_vcpu *svm);
 
 /* dump.c */

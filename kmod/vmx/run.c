@@ -106,6 +106,9 @@ void vmx_vcpu_put(struct vmm_vcpu *vcpu)
 /* The guest's breakpoints are in the CPU only while DR7 enables one. */
 static void debug_regs_enter(struct vmm_vcpu *vcpu)
 {
+	/* The host's breakpoints must not watch the guest's addresses meanwhile. */
+	if (hw_breakpoint_active())
+		set_debugreg(0UL, 7);
 	set_debugreg(vcpu->debug.dr[0], 0);
 	set_debugreg(vcpu->debug.dr[1], 1);
 	set_debugreg(vcpu->debug.dr[2], 2);
@@ -164,29 +167,16 @@ static void update_vmcs(struct vmx_vcpu *vmx)
 	}
 }
 
-/* False: there is no entry now, and exit_reason says why. */
-static bool may_enter(struct vmx_vcpu *vmx, const struct vmx_cpu *cpu)
-{
-	if (unlikely(!cpu->on)) {
-		/* This CPU goes offline, or the host down: try on another one. */
-		vmx->exit_reason = EXIT_REASON_EXTERNAL_INTERRUPT;
-		return false;
-	}
-	if (unlikely(vmx->unrunnable)) {
-		vmx->exit_reason = VMX_NO_EXIT_UNRUNNABLE;
-		return false;
-	}
-	return true;
-}
-
 void vmx_enter(struct vmm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct vmx_cpu *cpu = this_cpu_ptr(&vmx_cpu);
 	bool refused;
 
-	if (!may_enter(vmx, cpu))
+	if (unlikely(vmx->unrunnable)) {
+		vmx->exit_reason = VMX_NO_EXIT_UNRUNNABLE;
 		return;
+	}
 	if (vmx->vpid_generation != cpu->vpid_generation)
 		vmx_assign_vpid(vmx, cpu);
 	regs_to_vmcs(vmx);

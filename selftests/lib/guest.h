@@ -283,6 +283,7 @@ void guest_call_user(void (*fn)(void));
 #define RFLAGS_FIXED	(1UL << 1)
 #define RFLAGS_TF	(1UL << 8)
 #define RFLAGS_IF	(1UL << 9)
+#define RFLAGS_RF	(1UL << 16)
 #define RFLAGS_AC	(1UL << 18)
 #define PTE_P		(1UL << 0)
 #define PTE_W		(1UL << 1)
