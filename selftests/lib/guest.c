@@ -100,3 +100,40 @@ u64 try_wrmsr(u32 index, u64 value)
 	return GUEST_TRY("wrmsr", "a"((u32)value), "d"((u32)(value >> 32)), "c"(index)
 			 : "memory");
 }
+
+void guest_spoil(void)
+{
+	static const u32 mxcsr = 0x1f00;
+	static const u16 fcw = 0x0f7f;
+	u64 supported = 0;
+
+	if (cpuid(1, 0).ecx & 1U << 26) {
+		write_cr4(read_cr4() | X86_CR4_OSXSAVE);
+		supported = cpuid(0xd, 0).eax & 7;
+		/* Less than the host has switched on. */
+		__asm__ volatile("xsetbv" : : "a"(1), "d"(0), "c"(0));
+	}
+	for (;;) {
+		if (supported & 4) {
+			__asm__ volatile("xsetbv" : : "a"(7), "d"(0), "c"(0));
+			__asm__ volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0; vmovdqa %%ymm0, %%ymm7;"
+					 "vmovdqa %%ymm0, %%ymm15" : : : "memory");
+			__asm__ volatile("xsetbv" : : "a"(1), "d"(0), "c"(0));
+		}
+		__asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movaps %%xmm0, %%xmm1;"
+				 "movaps %%xmm0, %%xmm7; movaps %%xmm0, %%xmm15; fninit; fldpi;"
+				 "ldmxcsr %0; fldcw %1" : : "m"(mxcsr), "m"(fcw) : "memory");
+		wrmsr(MSR_FS_BASE, 0xffff800000001000);
+		wrmsr(MSR_GS_BASE, 0xffff800000002000);
+		wrmsr(MSR_KERNEL_GS_BASE, 0xffff800000003000);
+		wrmsr(MSR_STAR, 0x1234567800000000);
+		wrmsr(MSR_LSTAR, 0x1000);
+		wrmsr(MSR_SFMASK, 0);
+		wrmsr(MSR_SYSENTER_EIP, 0x1000);
+		wrmsr(MSR_TSC_AUX, 0x777);
+		__asm__ volatile("mov %0, %%db0; mov %0, %%db3" : : "r"(0x123456UL));
+		__asm__ volatile("mov %0, %%db7" : : "r"(0x4aaUL));
+		__asm__ volatile("mov %0, %%db6" : : "r"(0xffff0fffUL));
+		GUEST_SYNC(1);
+	}
+}

@@ -228,6 +228,9 @@ extern volatile u64 guest_fixup;	/* where GUEST_TRY() goes on; 0: not in one */
 u64 try_rdmsr(u32 index, u64 *value);	/* vector or NO_FAULT */
 u64 try_wrmsr(u32 index, u64 value);
 
+/* An entry: spoils every register that a guest can reach, GUEST_SYNC(1), again. */
+void guest_spoil(void);
+
 /* Call @fn at CPL 3, with IOPL 3; its return comes back here at CPL 0. */
 void guest_call_user(void (*fn)(void));
 
