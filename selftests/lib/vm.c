@@ -581,6 +581,14 @@ void pin_to_cpu(int n)
 		die("sched_setaffinity to CPU %d: %s", cpu, strerror(errno));
 }
 
+u32 rounds(u32 full)
+{
+	const char *text = getenv("SELFTEST_SCALE");
+	u32 scale = text ? strtoul(text, NULL, 10) : 1;
+
+	return scale > 1 && full > scale ? full / scale : full > scale ? full : 1;
+}
+
 u64 now_ns(void)
 {
 	struct timespec time;

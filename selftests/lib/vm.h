@@ -141,6 +141,10 @@ void pin_to_cpu(int n);
  * SELFTEST_PERCENT says that the host is slow. At least 1.
  */
 u32 share_of(u32 work);
+ * How often a stress test does it: @full times, or fewer where the environment's
+ * SELFTEST_SCALE says by what factor the host is too slow for that.
+ */
+u32 rounds(u32 full);
 /* Monotonic time. */
 u64 now_ns(void);
 /* A handler that does nothing, without SA_RESTART: system calls give EINTR. */
