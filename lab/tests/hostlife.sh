@@ -83,6 +83,8 @@ case_kill() { stays_up kill --smp 2; }
 case_kvm_first() { stays_up kvm_first --smp 2; }
 case_kvm_second() { stays_up kvm_second --smp 2; }
 
+case_nmi() { stays_up nmi --smp 2; }
+
 # One CPU: QEMU 7.2 with several keeps stale translations of text that the tracer
 # patches while another CPU runs it, and hangs.
 case_trace() { stays_up trace; }
@@ -135,7 +137,7 @@ case_crash()
 }
 
 echo "TAP version 13"
-[ $# -gt 0 ] || set -- cpus suspend kill kvm_first kvm_second trace off reboot panic kexec crash
+[ $# -gt 0 ] || set -- cpus suspend kill kvm_first kvm_second nmi trace off reboot panic kexec crash
 for name; do
 	"case_$name"
 done
