@@ -98,7 +98,7 @@ static void guest_done(void)
 	GUEST_DONE();
 }
 
-TEST_TIMEOUT(rounds_survive_hotplug_and_kills, 280)
+TEST_TIMEOUT(rounds_survive_hotplug_and_kills, 580)
 {
 	pid_t plugger, self = getpid();
 

@@ -72,7 +72,7 @@ static void cycle(struct __test_metadata *_metadata, u32 count, bool kvm)
 	}
 }
 
-TEST_TIMEOUT(loads_and_unloads_alone, 280)
+TEST_TIMEOUT(loads_and_unloads_alone, 580)
 {
 	u32 count = rounds(CYCLES);
 	long before;
@@ -89,7 +89,7 @@ TEST_TIMEOUT(loads_and_unloads_alone, 280)
 		EXPECT_LT(kernel_kib() - before, LOSS_KIB);
 }
 
-TEST_TIMEOUT(loads_and_unloads_beside_kvm, 280)
+TEST_TIMEOUT(loads_and_unloads_beside_kvm, 580)
 {
 	bool kvm = kvm_load();
 

@@ -41,7 +41,7 @@ struct program_state {
 };
 
 #define PROGRAM_SNIPPETS	1500
-#define PROGRAM_EVENTS		4000
+#define PROGRAM_EVENTS		1500	/* thrice of what they are */
 
 extern struct program_record {
 	u64 start[PROGRAM_SNIPPETS + 1];	/* of each snippet; the last is the end's INT3 */

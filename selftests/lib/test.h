@@ -53,6 +53,18 @@
 		}							\
 	} while (0)
 
+/* Time limits are for hosts of the usual speed: see rounds(). */
+static void stretch_limits(struct __fixture_metadata *fixture)
+{
+	const char *text = getenv("SELFTEST_SCALE");
+	int scale = text ? atoi(text) : 1;
+	struct __test_metadata *test;
+
+	for (; fixture && scale > 1; fixture = fixture->next)
+		for (test = fixture->tests; test; test = test->next)
+			test->timeout *= scale;
+}
+
 #define VMM_TEST_MAIN							\
 	static void __attribute__((constructor)) __constructor_order_last(void) \
 	{								\
@@ -66,6 +78,7 @@
 			ksft_print_header();				\
 			ksft_exit_skip("there is no /dev/vmm\n");	\
 		}							\
+		stretch_limits(__fixture_list);				\
 		return test_harness_run(argc, argv);			\
 	}
 
