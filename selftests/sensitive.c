@@ -164,7 +164,8 @@ static u64 exchange_flags(u64 flags)
 {
 	u64 now;
 
-	__asm__ volatile("pushq %1; popfq; pushfq; popq %0" : "=r"(now) : "r"(flags) : "memory", "cc");
+	__asm__ volatile("pushq %1; popfq; pushfq; popq %0"
+			 : "=r"(now) : "r"(flags) : "memory", "cc");
 	return now;
 }
 
@@ -205,7 +206,9 @@ static volatile struct rights {
 	u8 has_lar, has_lsl, read, write;
 } rights[2][6];
 
-static const u16 checked[] = { SEL_READ_ONLY, SEL_EXECUTE, SEL_IN_LDT, SEL_CODE_OTHER, 0x98, SEL_BASED };
+static const u16 checked[] = {
+	SEL_READ_ONLY, SEL_EXECUTE, SEL_IN_LDT, SEL_CODE_OTHER, 0x98, SEL_BASED,
+};
 
 static void check_rights(volatile struct rights *to)
 {
@@ -213,11 +216,13 @@ static void check_rights(volatile struct rights *to)
 		u32 value = 0, selector = checked[i];
 		u8 ok;
 
-		__asm__ volatile("lar %2, %0; setz %1" : "+r"(value), "=q"(ok) : "r"(selector) : "cc");
+		__asm__ volatile("lar %2, %0; setz %1"
+				 : "+r"(value), "=q"(ok) : "r"(selector) : "cc");
 		to[i].lar = value & 0x00f0ff00;
 		to[i].has_lar = ok;
 		value = 0;
-		__asm__ volatile("lsl %2, %0; setz %1" : "+r"(value), "=q"(ok) : "r"(selector) : "cc");
+		__asm__ volatile("lsl %2, %0; setz %1"
+				 : "+r"(value), "=q"(ok) : "r"(selector) : "cc");
 		to[i].lsl = value;
 		to[i].has_lsl = ok;
 		__asm__ volatile("verr %w1; setz %0" : "=q"(ok) : "r"(selector) : "cc");
@@ -271,7 +276,8 @@ static void use_segments(void)
 {
 	u64 selector;
 
-	__asm__ volatile("movl %1, %%fs; movq %%fs:8, %0" : "=r"(selector) : "r"(SEL_BASED) : "memory");
+	__asm__ volatile("movl %1, %%fs; movq %%fs:8, %0"
+			 : "=r"(selector) : "r"(SEL_BASED) : "memory");
 	GUEST_EQ(0x1122334455667788, selector);
 	__asm__ volatile("movq %%fs, %0" : "=r"(selector));
 	GUEST_EQ(SEL_BASED, selector);
@@ -351,7 +357,8 @@ static u32 iret_far(u16 selector)
 {
 	u32 cs;
 
-	__asm__ volatile("movq %%rsp, %%rax; pushq %2; pushq %%rax; pushfq; pushq %1; pushq $1f; iretq\n"
+	__asm__ volatile("movq %%rsp, %%rax; pushq %2; pushq %%rax; pushfq; pushq %1; pushq $1f;"
+			 "iretq\n"
 			 "1:	movl %%cs, %0; pushq %3; pushq $2f; lretq\n"
 			 "2:" : "=&r"(cs)
 			 : "r"((u64)selector), "r"((u64)SEL_DATA), "r"((u64)SEL_CODE64)
