@@ -665,8 +665,8 @@ static void alignment_check(void)
 static void (*const snippets[])(void) = {
 	arithmetic, arithmetic, arithmetic, arithmetic_imm, arithmetic_imm, shift, shift,
 	one_operand, division, two_byte, two_byte, extend, locked, exchange_wide, move, move, flags,
-	flags, stack, branch, branch, string, vector, vector, vector, convert, mxcsr, x87, x87_reset,
-	fault,
+	flags, stack, branch, branch, string, vector, vector, vector, convert, mxcsr, x87,
+	x87_reset, fault,
 	/* Of CPL 3: */
 	privileged, int_n, segment, segment, segment, far_transfer, code32, alignment_check,
 };
