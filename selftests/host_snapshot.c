@@ -122,6 +122,16 @@ static pid_t start_guest(int cpu, u32 times)
 	_exit(0);
 }
 
+/* It must have lived until now, or nothing was tested. */
+static void kill_guest(struct __test_metadata *_metadata, pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	EXPECT_EQ_FOR(SIGKILL, WIFSIGNALED(status) ? WTERMSIG(status) : 0, "the guest's end");
+}
+
 static int cpus(void)
 {
 	return host_cpus() < MAX_CPUS ? host_cpus() : MAX_CPUS;
@@ -160,8 +170,7 @@ TEST_TIMEOUT(a_second_process_sees_the_same_while_a_guest_runs, 60)
 		forget_extension(&now);
 		expect_same(_metadata, &before[0], &now, 0);
 	}
-	kill(guest, SIGKILL);
-	waitpid(guest, NULL, 0);
+	kill_guest(_metadata, guest);
 }
 
 /* ---- the image of the vector and x87 registers ---- */
@@ -251,8 +260,7 @@ TEST_TIMEOUT(a_second_processs_breakpoint_counts_every_write, 60)
 	}
 	ASSERT_EQ(8, read(fd, &count, 8));
 	EXPECT_EQ(WRITES, count);
-	kill(guest, SIGKILL);
-	waitpid(guest, NULL, 0);
+	kill_guest(_metadata, guest);
 }
 
 VMM_TEST_MAIN

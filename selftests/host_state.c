@@ -168,7 +168,7 @@ static int watch_registers(void)
 
 TEST_TIMEOUT(a_second_process_on_the_cpu_notices_nothing, 60)
 {
-	int status;
+	int status, end;
 	pid_t guest, watcher;
 
 	has_avx = (cpuid(1, 0).ecx & 1U << 28) && (cpuid(1, 0).ecx & 1U << 27);
@@ -185,9 +185,12 @@ TEST_TIMEOUT(a_second_process_on_the_cpu_notices_nothing, 60)
 		_exit(watch_registers());
 	waitpid(watcher, &status, 0);
 	kill(guest, SIGKILL);
-	waitpid(guest, NULL, 0);
+	waitpid(guest, &end, 0);
 	EXPECT_EQ(0, WEXITSTATUS(status)) {
 		TH_LOG("1: vector state changed, 2: the GS base did");
+	}
+	EXPECT_EQ(SIGKILL, WIFSIGNALED(end) ? WTERMSIG(end) : 0) {
+		TH_LOG("the guest did not live to the end");
 	}
 }
 
