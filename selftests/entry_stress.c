@@ -15,7 +15,9 @@
 #define ROUNDS		10000
 #define LIFE		200	/* rounds between kills, at least */
 #define HOTPLUGS	20
-#define CPU1		"/sys/devices/system/cpu/cpu1/online"
+
+/* Of the last CPU that the test may use. */
+static char online[64];
 
 /* Of all processes of the test. */
 static struct shared {
@@ -54,9 +56,9 @@ static void run_vm(void)
 	run_rounds(vcpu_new(vm_new(), 1, guest_rounds));
 }
 
-static bool set_cpu1(const char *text)
+static bool set_online(const char *text)
 {
-	int fd = open(CPU1, O_WRONLY | O_CLOEXEC);
+	int fd = open(online, O_WRONLY | O_CLOEXEC);
 	bool done = fd >= 0 && write(fd, text, 1) == 1;
 
 	if (fd >= 0)
@@ -68,9 +70,9 @@ static bool set_cpu1(const char *text)
 static void hotplug(pid_t parent)
 {
 	while (!*(volatile bool *)&shared->stop && getppid() == parent)
-		if (set_cpu1("0") && set_cpu1("1"))
+		if (set_online("0") && set_online("1"))
 			__atomic_add_fetch(&shared->hotplugs, 1, __ATOMIC_RELAXED);
-	set_cpu1("1");
+	set_online("1");
 	_exit(0);
 }
 
@@ -103,7 +105,9 @@ TEST_TIMEOUT(rounds_survive_hotplug_and_kills, 580)
 	pid_t plugger, self = getpid();
 
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (access(CPU1, W_OK))
+	snprintf(online, sizeof(online), "/sys/devices/system/cpu/cpu%d/online",
+		 host_cpu(host_cpus() - 1));
+	if (host_cpus() < 2 || access(online, W_OK))
 		SKIP(return, "there is no second CPU to go off");
 	plugger = fork();
 	if (!plugger)
@@ -115,7 +119,6 @@ TEST_TIMEOUT(rounds_survive_hotplug_and_kills, 580)
 	waitpid(plugger, NULL, 0);
 	TH_LOG("%u rounds, %u kills, %u times off and on", shared->rounds, shared->kills,
 	       shared->hotplugs);
-	EXPECT_EQ(2, host_cpus());
 	vcpu_done(vcpu_new(vm_new(), 0, guest_done));
 }
 

@@ -67,14 +67,14 @@ static void take_registers(struct snapshot *s)
 	s->xcr0 = low | (u64)high << 32;
 }
 
-/* On the CPU itself: some of them follow the process. */
-static void take(struct snapshot *s, int cpu)
+/* On the n-th CPU itself: some of them follow the process. */
+static void take(struct snapshot *s, int n)
 {
 	int fd;
 
-	pin_to_cpu(cpu);
+	pin_to_cpu(n);
 	memset(s, 0, sizeof(*s));
-	fd = open_msrs(cpu);
+	fd = open_msrs(host_cpu(n));
 	for (u32 i = 0; i < ARRAY_SIZE(msrs); i++)
 		if (pread(fd, &s->msr[i], 8, msrs[i]) != 8)
 			s->msr[i] = MSR_MISSING;
