@@ -328,7 +328,7 @@ static void exec_command(void)
 	setenv("TERM", option("lab.term", "dumb"), 1);
 	setenv("USER", "root", 1);
 	/* How much of its work a test that counts rounds does here. */
-	setenv("SELFTEST_PERCENT", option("lab.percent", "100"), 1);
+	setenv("SELFTEST_SCALE", option("lab.scale", "1"), 1);
 	if (argc && !chdir("/root"))
 		execvp(argv[0], argv);
 	code = errno == ENOENT ? 127 : 126;

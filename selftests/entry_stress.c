@@ -112,7 +112,7 @@ TEST_TIMEOUT(rounds_survive_hotplug_and_kills, 580)
 	plugger = fork();
 	if (!plugger)
 		hotplug(self);
-	while ((shared->rounds < rounds(ROUNDS) || shared->hotplugs < rounds(HOTPLUGS)) &&
+	while ((shared->rounds < share_of(ROUNDS) || shared->hotplugs < share_of(HOTPLUGS)) &&
 	       _metadata->passed)
 		EXPECT_TRUE(live_and_die());
 	*(volatile bool *)&shared->stop = true;

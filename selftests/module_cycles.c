@@ -74,11 +74,11 @@ static void cycle(struct __test_metadata *_metadata, u32 count, bool kvm)
 
 TEST_TIMEOUT(loads_and_unloads_alone, 580)
 {
-	u32 count = rounds(CYCLES);
+	u32 count = share_of(CYCLES);
 	long before;
 
 	/* Caches that grow once are no loss. */
-	cycle(_metadata, rounds(CYCLES / 10), false);
+	cycle(_metadata, share_of(CYCLES / 10), false);
 	before = kernel_kib();
 	cycle(_metadata, count, false);
 	run_a_guest();
@@ -95,7 +95,7 @@ TEST_TIMEOUT(loads_and_unloads_beside_kvm, 580)
 
 	if (!kvm)
 		SKIP(return, "KVM is not there");
-	cycle(_metadata, rounds(CYCLES), true);
+	cycle(_metadata, share_of(CYCLES), true);
 	EXPECT_TRUE(kvm_unload());
 	run_a_guest();
 }

@@ -53,16 +53,14 @@
 		}							\
 	} while (0)
 
-/* Time limits are for hosts of the usual speed: see rounds(). */
+/* Time limits are for hosts of the usual speed. */
 static void stretch_limits(struct __fixture_metadata *fixture)
 {
-	const char *text = getenv("SELFTEST_SCALE");
-	int scale = text ? atoi(text) : 1;
 	struct __test_metadata *test;
 
-	for (; fixture && scale > 1; fixture = fixture->next)
+	for (; fixture; fixture = fixture->next)
 		for (test = fixture->tests; test; test = test->next)
-			test->timeout *= scale;
+			test->timeout *= host_slowness();
 }
 
 #define VMM_TEST_MAIN							\

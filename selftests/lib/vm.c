@@ -520,11 +520,17 @@ void vcpu_done(struct vcpu *vcpu)
 
 /* ---- the host ---- */
 
+u32 host_slowness(void)
+{
+	const char *text = getenv("SELFTEST_SCALE");
+	int factor = text ? atoi(text) : 1;
+
+	return factor > 1 ? factor : 1;
+}
+
 u32 share_of(u32 work)
 {
-	const char *text = getenv("SELFTEST_PERCENT");
-	u32 percent = text ? atoi(text) : 100;
-	u32 share = (u64)work * percent / 100;
+	u32 share = work / host_slowness();
 
 	return share ? share : 1;
 }
@@ -579,14 +585,6 @@ void pin_to_cpu(int n)
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		die("sched_setaffinity to CPU %d: %s", cpu, strerror(errno));
-}
-
-u32 rounds(u32 full)
-{
-	const char *text = getenv("SELFTEST_SCALE");
-	u32 scale = text ? strtoul(text, NULL, 10) : 1;
-
-	return scale > 1 && full > scale ? full / scale : full > scale ? full : 1;
 }
 
 u64 now_ns(void)

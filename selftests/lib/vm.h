@@ -136,15 +136,10 @@ bool host_is_tcg(void);
 int host_cpus(void);
 int host_cpu(int n);
 void pin_to_cpu(int n);
-/*
- * Of so many rounds, or so much time, what a test is to do here: all, unless
- * SELFTEST_PERCENT says that the host is slow. At least 1.
- */
+/* SELFTEST_SCALE: by what factor the host is too slow for all of the rounds; or 1. */
+u32 host_slowness(void);
+/* Of so many rounds, or so much time, what a test is to do here; at least 1. */
 u32 share_of(u32 work);
- * How often a stress test does it: @full times, or fewer where the environment's
- * SELFTEST_SCALE says by what factor the host is too slow for that.
- */
-u32 rounds(u32 full);
 /* Monotonic time. */
 u64 now_ns(void);
 /* A handler that does nothing, without SA_RESTART: system calls give EINTR. */
