@@ -14,7 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "memslot.h"
-#include "mmu/paging.h"
+#include "mmu/guest.h"
 
 #define LONG_4	(&paging_formats[PAGING_LONG_4])
 
@@ -26,10 +26,14 @@ void vmm_walk_init(void)
 			vmm_caps.pdpte_registers);
 }
 
-/* ---- any mode ---- */
+const struct paging_cpu *guest_machine(void)
+{
+	return &machine;
+}
 
-/* One entry in one read, or none of it. */
-static bool get_entry(hva_t hva, unsigned int shift, u64 *entry)
+/* ---- entries ---- */
+
+bool guest_entry_read(hva_t hva, unsigned int shift, u64 *entry)
 {
 	u32 narrow;
 
@@ -49,13 +53,25 @@ fault:
 	return false;
 }
 
+int guest_entry_cmpxchg64(hva_t hva, u64 *old, u64 new)
+{
+	return __try_cmpxchg_user((u64 __user *)hva, old, new, fault);
+}
+
+int guest_entry_cmpxchg32(hva_t hva, u32 *old, u32 new)
+{
+	return __try_cmpxchg_user((u32 __user *)hva, old, new, fault);
+}
+
+/* ---- any mode ---- */
+
 /* Sleeps for a page that is not there, unless page faults are disabled. */
 static bool read_any(void *context, u64 gpa, unsigned int shift, u64 *entry)
 {
 	struct vmm_memory memory;
 
 	return vmm_slot_find(context, gpa >> PAGE_SHIFT, &memory) &&
-	       get_entry(memory.hva + offset_in_page(gpa), shift, entry);
+	       guest_entry_read(memory.hva + offset_in_page(gpa), shift, entry);
 }
 
 static bool walk_any(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_walk *walk)
