@@ -270,10 +270,15 @@ static bool gp_hides_undefined(struct vmm_vcpu *vcpu)
 	return !insn_decode(bytes, n, mode, &insn) && insn.class == INSN_VIRT;
 }
 
+static enum vmm_next memory_outcome(struct vmm_vcpu *vcpu, struct vmm_exit *exit,
+				    enum vmm_fault outcome);
+
 static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	u8 vector = exit->exception.vector;
 
+	if (vector == X86_TRAP_PF && !vmm_caps.nested)
+		return memory_outcome(vcpu, exit, vmm_shadow_fault(vcpu, exit));
 	if (vector == X86_TRAP_GP && !exit->exception.error && gp_hides_undefined(vcpu))
 		return exit_undefined(vcpu, exit);
 	if (vector == X86_TRAP_DB) {
@@ -298,6 +303,8 @@ static u64 read_cr(struct vmm_vcpu *vcpu, u8 cr)
 	switch (cr) {
 	case 0:
 		return vcpu->ctrl.cr0;
+	case 3:
+		return vcpu->ctrl.cr3;
 	case 4:
 		return vcpu->ctrl.cr4;
 	default:
@@ -310,6 +317,8 @@ static int write_cr(struct vmm_vcpu *vcpu, u8 cr, u64 value)
 	switch (cr) {
 	case 0:
 		return vmm_set_cr0(vcpu, value);
+	case 3:
+		return vmm_set_cr3(vcpu, value);
 	case 4:
 		return vmm_set_cr4(vcpu, value);
 	default:
@@ -418,6 +427,27 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	default:
 		return VMM_ENTER;
 	}
+	vmm_skip(vcpu, insn.length);
+	return VMM_ENTER;
+}
+
+static enum vmm_next exit_invlpg(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	struct insn insn;
+	unsigned int n;
+	gva_t gva;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	if (insn_decode(bytes, n, mode, &insn) || insn.class != INSN_INVLPG)
+		return VMM_ENTER;
+	gva = insn_linear_offset(&insn, vcpu->regs.gpr, vcpu->regs.rip);
+	if (insn.segment != INSN_FLAT) {
+		vmm_pull(vcpu, VMM_STATE_SEGS);
+		gva += vcpu->segs.seg[insn.segment].base;
+	}
+	vmm_mmu_invlpg(vcpu, gva);
 	vmm_skip(vcpu, insn.length);
 	return VMM_ENTER;
 }
@@ -634,14 +664,16 @@ static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	return insn_to_user(vcpu, VMM_INSN_MMIO, gpa, access, bytes, n);
 }
 
-static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+static enum vmm_next memory_outcome(struct vmm_vcpu *vcpu, struct vmm_exit *exit,
+				    enum vmm_fault outcome)
 {
 	gpa_t gpa = exit->memory.gpa;
 	u32 access = exit->memory.access;
 
-	switch (vmm_mmu_fault(vcpu, gpa, access)) {
+	switch (outcome) {
 	case VMM_FAULT_FIXED:
 	case VMM_FAULT_RETRY:
+	case VMM_FAULT_GUEST:
 		return VMM_ENTER;
 	case VMM_FAULT_ERROR:
 		return memory_to_user(vcpu, gpa, access, vcpu->fault_errno);
@@ -652,6 +684,12 @@ static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	if (exit->memory.walk || (access & VMM_ACCESS_EXEC) || exit->delivering)
 		return memory_to_user(vcpu, gpa, access, -EFAULT);
 	return mmio(vcpu, gpa, access);
+}
+
+static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	return memory_outcome(vcpu, exit,
+			      vmm_mmu_fault(vcpu, exit->memory.gpa, exit->memory.access));
 }
 
 /* ---- ends ---- */
@@ -707,6 +745,7 @@ static enum vmm_next (*const handlers[VMM_X_NR])(struct vmm_vcpu *, struct vmm_e
 	[VMM_X_MSR_READ]	= exit_msr_read,
 	[VMM_X_MSR_WRITE]	= exit_msr_write,
 	[VMM_X_CR]		= exit_cr,
+	[VMM_X_INVLPG]		= exit_invlpg,
 	[VMM_X_DR]		= exit_dr,
 	[VMM_X_XSETBV]		= exit_xsetbv,
 	[VMM_X_HYPERCALL]	= exit_hypercall,

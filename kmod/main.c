@@ -25,6 +25,10 @@ static void patch_hot_ops(void)
 #include "hot_ops.h"
 }
 
+static bool nested = true;
+module_param(nested, bool, 0444);
+MODULE_PARM_DESC(nested, "Use nested paging where the CPU has it; else shadow paging (default: y)");
+
 static const struct vmm_ops *const backends[] = {
 	&svm_ops,
 	&vmx_ops,
@@ -43,7 +47,7 @@ static int choose_backend(void)
 	int i, r;
 
 	for (i = 0; i < ARRAY_SIZE(backends); i++) {
-		struct vmm_caps caps = {};
+		struct vmm_caps caps = { .nested = nested };
 
 		if (backends[i]->probe(&caps)) {
 			if (!vmm_caps.why)

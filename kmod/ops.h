@@ -26,13 +26,13 @@ struct vmm_pte_format;
 /* What the hardware offers: filled by probe(), constant after setup(). */
 struct vmm_caps {
 	u64 features;		/* VMM_FEATURE_* of the ABI */
-	bool nested;		/* nested paging is in use */
+	bool nested;		/* in: it is wanted; out: nested paging is in use */
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
 	bool no_rdtscp;		/* instructions that guests cannot execute here, */
 	bool no_invpcid;	/* though the CPU has them */
 	bool no_xsaves;
-	const struct vmm_pte_format *nested_format;
+	const struct vmm_pte_format *nested_format;	/* of the nested page table */
 	const char *why;	/* why probe() failed: cause and cure in words */
 };
 
@@ -123,7 +123,8 @@ struct vmm_ops {
 
 	/*
 	 * set_intercepts - derive the intercepts from the cached CTRL section
-	 * and vcpu->policy. [load]. What safety needs is on always.
+	 * and vcpu->policy. [load]. What safety needs is on always; with shadow
+	 * paging so are #PF, INVLPG, INVPCID and MOV to and from CR3.
 	 */
 	void (*set_intercepts)(struct vmm_vcpu *vcpu);
 

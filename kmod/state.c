@@ -349,7 +349,7 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 		if (!(mask & VMM_STATE_LAPIC))
 			vmm_apic_set_cr8(vcpu, state->ctrl.cr8);
 		vmm_ops->set_intercepts(vcpu);
-		vmm_request(vcpu, VMM_REQ_FLUSH);
+		vmm_mmu_reload(vcpu, true);
 	}
 	if (mask & VMM_STATE_DEBUG)
 		vcpu->debug = state->debug;
@@ -416,7 +416,7 @@ void vmm_state_reset(struct vmm_vcpu *vcpu)
 	vcpu->have = cached(VMM_STATE_ALL) | VMM_STATE_CS;
 	vmm_dirty(vcpu, cached(VMM_STATE_ALL));
 	vmm_ops->set_intercepts(vcpu);
-	vmm_request(vcpu, VMM_REQ_FLUSH);
+	vmm_mmu_reload(vcpu, true);
 }
 
 /* ---- the guest's own writes ---- */
@@ -426,7 +426,7 @@ static void ctrl_changed(struct vmm_vcpu *vcpu, bool flush)
 	vmm_dirty(vcpu, VMM_STATE_CTRL);
 	vmm_ops->set_intercepts(vcpu);
 	if (flush)
-		vmm_request(vcpu, VMM_REQ_FLUSH);
+		vmm_mmu_reload(vcpu, true);
 }
 
 /* Bits of PAE's top entries that must be 0 if the entry is present */
@@ -483,6 +483,23 @@ int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value)
 		return -EINVAL;
 	*ctrl = new;
 	ctrl_changed(vcpu, changed & CR0_PAGING);
+	return 0;
+}
+
+/* With shadow paging; else the guest loads it itself. */
+int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value)
+{
+	struct vmm_ctrl new, *ctrl = &vcpu->ctrl;
+
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	if (value >> vmm_cpuid_phys_bits(vcpu))
+		return -EINVAL;
+	new = *ctrl;
+	new.cr3 = value;
+	if (load_pdptes(vcpu, &new))
+		return -EINVAL;
+	*ctrl = new;
+	vmm_mmu_reload(vcpu, false);
 	return 0;
 }
 

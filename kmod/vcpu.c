@@ -21,7 +21,7 @@
 #include "vmm.h"
 
 /* Requests that need the vCPU's thread with IRQs on. */
-#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD))
+#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT))
 
 static struct vmm_vcpu *vcpu_of(struct preempt_notifier *notifier)
 {
@@ -81,6 +81,7 @@ static const struct vcpu_part {
 	{ vmm_msr_create, vmm_msr_destroy },
 	{ vmm_pv_create, vmm_pv_destroy },
 	{ vmm_apic_create, vmm_apic_destroy },
+	{ vmm_shadow_vcpu_create, vmm_shadow_vcpu_destroy },
 };
 
 static void destroy_parts(struct vmm_vcpu *vcpu, int n)
@@ -241,8 +242,6 @@ static void serve_requests(struct vmm_vcpu *vcpu)
 	if (!READ_ONCE(vcpu->requests))
 		return;
 	clear_bit(VMM_REQ_EVENT, &vcpu->requests);
-	if (test_and_clear_bit(VMM_REQ_ROOT, &vcpu->requests))
-		vcpu->root = VMM_INVALID_HPA;
 	if (test_and_clear_bit(VMM_REQ_FLUSH, &vcpu->requests))
 		vmm_ops->flush_tlb(vcpu, VMM_FLUSH_ALL, 0);
 }
@@ -335,6 +334,11 @@ static int before_entry(struct vmm_vcpu *vcpu)
 		return -EIO;
 	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
 		vmm_pv_update_clock(vcpu);
+	if (unlikely(READ_ONCE(vcpu->requests) & BIT(VMM_REQ_ROOT))) {
+		clear_bit(VMM_REQ_ROOT, &vcpu->requests);
+		if (vmm_mmu_make_root(vcpu))
+			return -ENOMEM;
+	}
 	if (__xfer_to_guest_mode_work_pending())
 		return vmm_guest_work() ? leave_for_signal(vcpu) : 0;
 	return 0;

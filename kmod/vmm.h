@@ -36,6 +36,8 @@
 struct vmm_apic;
 struct vmm_cpuid_table;
 struct vmm_slots;
+struct shadow_mmu;
+struct shadow_vcpu;
 
 /* ---- outcomes ---- */
 
@@ -51,6 +53,7 @@ enum vmm_fault {
 	VMM_FAULT_RETRY,	/* raced with an invalidation, or a signal waits */
 	VMM_FAULT_MMIO,		/* no slot, or a write to a read-only one */
 	VMM_FAULT_ERROR,	/* the process's memory cannot be had */
+	VMM_FAULT_GUEST,	/* shadow paging: a #PF for the guest, which was queued */
 };
 
 /* Who asks for an MSR: the guest (policy applies) or the process (save, restore). */
@@ -74,6 +77,7 @@ enum vmm_exit_kind {
 	VMM_X_MSR_READ,
 	VMM_X_MSR_WRITE,
 	VMM_X_CR,		/* cr.* */
+	VMM_X_INVLPG,		/* shadow paging only */
 	VMM_X_DR,		/* dr.*: DR0 to DR3, writes of DR7; the rest lives in hardware */
 	VMM_X_XSETBV,
 	VMM_X_HYPERCALL,
@@ -107,7 +111,7 @@ struct vmm_exit {
 			bool write;
 		} pio;
 		struct {
-			u8 cr;		/* 0, 4 or 8 */
+			u8 cr;		/* 0, 3, 4 or 8 */
 			bool write;
 		} cr;
 		struct {
@@ -128,10 +132,11 @@ struct vmm_exit {
 
 /* ---- the VM ---- */
 
-/* Nested page table of a VM; one for all its vCPUs. Invariants in mmu/mmu.c. */
+/* Page tables of a VM; one nested table, or many shadow pages, for all its vCPUs. */
 struct vmm_mmu {
 	rwlock_t lock;
-	hpa_t root;		/* (m) VMM_INVALID_HPA before vmm_mmu_alloc_root() */
+	hpa_t root;		/* (m) nested; VMM_INVALID_HPA before vmm_mmu_alloc_root() */
+	struct shadow_mmu *shadow;	/* (c) NULL with nested paging */
 	atomic_long_t pages;	/* (a) table pages */
 	unsigned long seq;	/* (m) invalidations that ended, and zaps */
 	long invalidating;	/* (m) invalidations under way, all of them within */
@@ -177,7 +182,7 @@ enum vmm_mode {
 /* vcpu->requests: work for the vCPU's thread before it enters again */
 enum vmm_request {
 	VMM_REQ_FLUSH,		/* flush the TLB */
-	VMM_REQ_ROOT,		/* the root changed */
+	VMM_REQ_ROOT,		/* shadow paging: find the root */
 	VMM_REQ_CLOCK,		/* write kvmclock's page */
 	VMM_REQ_EVENT,		/* look for events; no data of its own */
 	VMM_REQ_DEAD,		/* vm->dead was set */
@@ -229,6 +234,8 @@ struct vmm_vcpu {
 	bool ran;			/* (t) entered the guest at least once */
 	bool loaded;			/* (t) between vcpu_load and vcpu_put */
 	hpa_t root;			/* (t) as given to load_root */
+	const hpa_t *root_wanted;	/* (c) the one to be loaded */
+	struct shadow_vcpu *shadow_mmu;	/* (c) NULL with nested paging */
 	int fault_errno;		/* (t) -errno: why VMM_FAULT_ERROR */
 	struct rcuwait wait;
 	struct preempt_notifier preempt;
@@ -314,6 +321,7 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 void vmm_state_reset(struct vmm_vcpu *vcpu);	/* power-up or INIT values */
 /* Guest writes to control registers: 0, or -EINVAL: #GP. [load] */
 int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value);
+int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value);
@@ -389,6 +397,24 @@ unsigned int vmm_mmu_phys_bits(void);	/* width of guest-physical addresses */
  * old mappings. [sleep]
  */
 void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last);
+
+/* ---- mmu/shadow.c ---- */
+int vmm_shadow_vcpu_create(struct vmm_vcpu *vcpu);	/* also with nested paging */
+void vmm_shadow_vcpu_destroy(struct vmm_vcpu *vcpu);
+/* CR0, CR4 and EFER that the CPU has to run with; PE, CD and NW are the backend's. */
+void vmm_shadow_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu);
+/*
+ * @exit: #PF. VMM_FAULT_MMIO, VMM_FAULT_ERROR: exit->memory tells of what. [sleep],
+ * current->mm == vm->mm
+ */
+enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
+/*
+ * CTRL changed so that translations are void: flush, and with shadow paging look for
+ * a root before the next entry. @all: what entries mean changed too. [load]
+ */
+void vmm_mmu_reload(struct vmm_vcpu *vcpu, bool all);
+int vmm_mmu_make_root(struct vmm_vcpu *vcpu);	/* VMM_REQ_ROOT; [sleep] -ENOMEM */
+void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva);	/* needs CTRL; [sleep] */
 
 /* ---- mmu/walk.c: the guest's own page tables ---- */
 void vmm_walk_init(void);	/* from vmm_caps and the host */

@@ -92,7 +92,7 @@ void vmm_mmu_audit(struct vmm_vm *vm)
 	struct vmm_mmu *mmu = &vm->mmu;
 	unsigned long tables;
 
-	if (likely(!READ_ONCE(audit)) || current->mm != vm->mm ||
+	if (likely(!READ_ONCE(audit)) || !vmm_caps.nested || current->mm != vm->mm ||
 	    atomic_inc_return(&audit_turn) % AUDIT_EVERY)
 		return;
 	write_lock(&mmu->lock);

@@ -14,9 +14,12 @@
 
 #include "mmu/host.h"
 #include "mmu/mmu.h"
+#include "mmu/shadow.h"
 
 unsigned int vmm_mmu_phys_bits(void)
 {
+	if (!vmm_caps.nested)
+		return boot_cpu_data.x86_phys_bits;
 	return min_t(unsigned int, boot_cpu_data.x86_phys_bits,
 		     PAGE_SHIFT + vmm_caps.levels * VMM_PTE_INDEX_BITS);
 }
@@ -24,13 +27,23 @@ unsigned int vmm_mmu_phys_bits(void)
 int vmm_mmu_init(struct vmm_vm *vm)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
+	int r;
 
-	if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
-			 !vmm_pte_format_valid(vmm_caps.nested_format)))
-		return -EOPNOTSUPP;
 	rwlock_init(&mmu->lock);
 	mmu->root = VMM_INVALID_HPA;
-	return vmm_notifier_register(vm);
+	if (vmm_caps.nested) {
+		if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
+				 !vmm_pte_format_valid(vmm_caps.nested_format)))
+			return -EOPNOTSUPP;
+		return vmm_notifier_register(vm);
+	}
+	r = shadow_init(vm);
+	if (r)
+		return r;
+	r = vmm_notifier_register(vm);
+	if (r)
+		shadow_fini(vm);
+	return r;
 }
 
 void vmm_mmu_destroy(struct vmm_vm *vm)
@@ -38,6 +51,10 @@ void vmm_mmu_destroy(struct vmm_vm *vm)
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);
 
+	if (!vmm_caps.nested) {
+		shadow_destroy(vm);
+		return;
+	}
 	write_lock(&mmu->lock);
 	tdp_zap_root(mmu, &free);
 	/* No vCPU is left that could have a TLB. */
@@ -52,7 +69,7 @@ int vmm_mmu_alloc_root(struct vmm_vm *vm)
 	struct tdp_spare spare = { .want = 1 };
 	int r;
 
-	if (READ_ONCE(mmu->root) != VMM_INVALID_HPA)
+	if (READ_ONCE(mmu->root) != VMM_INVALID_HPA || !vmm_caps.nested)
 		return 0;
 	r = tdp_spare_fill(&spare);
 	if (r)
@@ -69,7 +86,7 @@ int vmm_mmu_alloc_root(struct vmm_vm *vm)
 
 void vmm_mmu_load(struct vmm_vcpu *vcpu)
 {
-	hpa_t root = READ_ONCE(vcpu->vm->mmu.root);
+	hpa_t root = READ_ONCE(*vcpu->root_wanted);
 
 	if (likely(vcpu->root == root))
 		return;
@@ -85,14 +102,11 @@ void vmm_mmu_load(struct vmm_vcpu *vcpu)
  * emptied it, has still to flush. So entries made absent are counted, and a flush
  * is done unless one that covers the count so far has ended.
  */
-void vmm_mmu_flush(struct vmm_vm *vm)
+static void flush(struct vmm_vm *vm, s64 cleared)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
-	s64 cleared, flushed;
+	s64 flushed;
 
-	read_lock(&mmu->lock);
-	cleared = mmu->cleared;
-	read_unlock(&mmu->lock);
 	flushed = atomic64_read(&mmu->flushed);
 	if (flushed >= cleared)
 		return;
@@ -102,18 +116,52 @@ void vmm_mmu_flush(struct vmm_vm *vm)
 			break;
 }
 
-void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
+void vmm_mmu_flush_locked(struct vmm_vm *vm)
+{
+	lockdep_assert_held_write(&vm->mmu.lock);
+	flush(vm, vm->mmu.cleared);
+}
+
+void vmm_mmu_flush(struct vmm_vm *vm)
+{
+	s64 cleared;
+
+	read_lock(&vm->mmu.lock);
+	cleared = vm->mmu.cleared;
+	read_unlock(&vm->mmu.lock);
+	flush(vm, cleared);
+}
+
+void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);
 
-	might_sleep();
-	write_lock(&mmu->lock);
-	mmu->seq++;
+	if (!vmm_caps.nested) {
+		shadow_zap_range(mmu, first, last);
+		shadow_unlock(vm);
+		vmm_mmu_flush(vm);
+		return;
+	}
 	tdp_zap(mmu, first, last, &free);
 	write_unlock(&mmu->lock);
 	vmm_mmu_flush(vm);
-	tdp_free(mmu, &free, true);
+	tdp_free(mmu, &free, may_sleep);
+}
+
+bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
+{
+	if (!vmm_caps.nested)
+		return shadow_age(mmu, first, last, clear);
+	return tdp_age(mmu, first, last, clear);
+}
+
+void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
+{
+	might_sleep();
+	write_lock(&vm->mmu.lock);
+	vm->mmu.seq++;
+	mmu_zap_unlock(vm, first, last, true);
 }
 
 /* ---- fault ---- */
@@ -128,15 +176,13 @@ struct fault {
 	bool writable;		/* the page, and the slot */
 };
 
-/* mmu.lock is held: could an invalidation have changed what @fault knows? */
-static bool fault_is_stale(const struct fault *fault)
+/* All that a fault may map lies in the 2 MiB around it. */
+bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva)
 {
-	const struct vmm_mmu *mmu = &fault->vm->mmu;
-	const hva_t window = round_down(fault->memory.hva, PMD_SIZE);
+	const hva_t window = round_down(hva, PMD_SIZE);
 
-	if (mmu->seq != fault->seq)
+	if (mmu->seq != seq)
 		return true;
-	/* All that the fault may map lies in the 2 MiB around it. */
 	return mmu->invalidating && window < mmu->invalid_end &&
 	       window + PMD_SIZE > mmu->invalid_start;
 }
@@ -205,7 +251,8 @@ static enum vmm_fault fault_install(const struct fault *fault)
 			return VMM_FAULT_ERROR;
 		}
 		write_lock(&mmu->lock);
-		stale = fault_is_stale(fault) || mmu->root == VMM_INVALID_HPA;
+		stale = mmu_is_stale(mmu, fault->seq, fault->memory.hva) ||
+			mmu->root == VMM_INVALID_HPA;
 		if (!stale)
 			result = fault_map(fault, &spare);
 		write_unlock(&mmu->lock);

@@ -11,6 +11,20 @@
  */
 void vmm_mmu_flush(struct vmm_vm *vm);
 
+/* The same with mmu.lock held for writing. */
+void vmm_mmu_flush_locked(struct vmm_vm *vm);
+
+/*
+ * mmu.lock held: could an invalidation have changed what is known about the 2 MiB
+ * around @hva since mmu.seq was @seq?
+ */
+bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva);
+
+/* Drop what maps frames [@first, @last), then the lock, which is held for writing; flush. */
+void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep);
+/* Was one of these frames used since the last @clear? mmu.lock held. */
+bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
+
 int vmm_notifier_register(struct vmm_vm *vm);
 
 /*

@@ -14,6 +14,7 @@
 #include <linux/mmu_notifier.h>
 
 #include "mmu/mmu.h"
+#include "mmu/shadow.h"
 
 static struct vmm_vm *vm_of(struct mmu_notifier *notifier)
 {
@@ -43,17 +44,12 @@ static void invalidating_end(struct vmm_mmu *mmu)
 
 static void zap_hva(struct vmm_vm *vm, hva_t start, hva_t end, bool may_sleep)
 {
-	struct vmm_mmu *mmu = &vm->mmu;
 	gfn_t cursor = 0, first, last;
-	LIST_HEAD(free);
 
 	while (vmm_slots_next_hva(vm, start, end, &cursor, &first, &last)) {
-		write_lock(&mmu->lock);
-		tdp_zap(mmu, first, last, &free);
-		write_unlock(&mmu->lock);
+		write_lock(&vm->mmu.lock);
+		mmu_zap_unlock(vm, first, last, may_sleep);
 	}
-	vmm_mmu_flush(vm);
-	tdp_free(mmu, &free, may_sleep);
 }
 
 static int invalidate_range_start(struct mmu_notifier *notifier,
@@ -82,7 +78,7 @@ static bool age_hva(struct vmm_vm *vm, hva_t start, hva_t end, bool clear)
 
 	while (vmm_slots_next_hva(vm, start, end, &cursor, &first, &last)) {
 		read_lock(&vm->mmu.lock);
-		young |= tdp_age(&vm->mmu, first, last, clear);
+		young |= mmu_age(&vm->mmu, first, last, clear);
 		read_unlock(&vm->mmu.lock);
 	}
 	return young;
@@ -107,14 +103,10 @@ static int test_young(struct mmu_notifier *notifier, struct mm_struct *mm, unsig
 static void release(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
 	struct vmm_vm *vm = vm_of(notifier);
-	LIST_HEAD(free);
 
 	write_lock(&vm->mmu.lock);
 	vm->mmu.seq++;
-	tdp_zap(&vm->mmu, 0, ~(gfn_t)0, &free);
-	write_unlock(&vm->mmu.lock);
-	vmm_mmu_flush(vm);
-	tdp_free(&vm->mmu, &free, true);
+	mmu_zap_unlock(vm, 0, ~(gfn_t)0, true);
 }
 
 static const struct mmu_notifier_ops notifier_ops = {
@@ -137,4 +129,6 @@ void vmm_mmu_unregister(struct vmm_vm *vm)
 	mmu_notifier_unregister(&vm->notifier, vm->mm);
 	/* No zap is under way any more, in whose hands a table could be. */
 	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
+	if (vm->mmu.shadow)
+		shadow_fini(vm);
 }

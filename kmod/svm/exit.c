@@ -17,14 +17,17 @@
 #define IOIO_PORT_SHIFT	16
 
 /* Exceptions that are intercepted and push an error code */
-#define ERROR_VECTORS	(BIT(X86_TRAP_GP) | BIT(X86_TRAP_AC))
+#define ERROR_VECTORS	(BIT(X86_TRAP_GP) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_PF))
 
 /* Kinds by exit code; what is not named is VMM_X_UNKNOWN. */
 #define KIND(code, kind) [code] = (kind) + 1
 
 static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_READ_CR0, VMM_X_CR),
+	KIND(SVM_EXIT_READ_CR3, VMM_X_CR),
+	KIND(SVM_EXIT_READ_CR4, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR0, VMM_X_CR),
+	KIND(SVM_EXIT_WRITE_CR3, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR4, VMM_X_CR),
 	KIND(SVM_EXIT_READ_CR8, VMM_X_CR),
 	KIND(SVM_EXIT_WRITE_CR8, VMM_X_CR),
@@ -41,6 +44,7 @@ static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_DB, VMM_X_EXCEPTION),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_AC, VMM_X_EXCEPTION),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_GP, VMM_X_EXCEPTION),
+	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_PF, VMM_X_EXCEPTION),
 	KIND(SVM_EXIT_EXCP_BASE + X86_TRAP_MC, VMM_X_INTR),
 	KIND(SVM_EXIT_INTR, VMM_X_INTR),
 	KIND(SVM_EXIT_NMI, VMM_X_NMI),
@@ -54,6 +58,7 @@ static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_INVD, VMM_X_WBINVD),
 	KIND(SVM_EXIT_PAUSE, VMM_X_PAUSE),
 	KIND(SVM_EXIT_HLT, VMM_X_HLT),
+	KIND(SVM_EXIT_INVLPG, VMM_X_INVLPG),
 	KIND(SVM_EXIT_INVLPGA, VMM_X_UNDEFINED),
 	KIND(SVM_EXIT_IOIO, VMM_X_PIO),
 	KIND(SVM_EXIT_MSR, VMM_X_MSR_READ),
@@ -73,9 +78,10 @@ static const u8 kinds[0x100] = {
 	KIND(SVM_EXIT_MWAIT_COND, VMM_X_UNDEFINED),
 	KIND(SVM_EXIT_XSETBV, VMM_X_XSETBV),
 	KIND(SVM_EXIT_RDPRU, VMM_X_UNDEFINED),
-	/* "VMEXIT_INVLPGB", "_ILLEGAL", "_INVPCID", "_MCOMMIT", "_TLBSYNC" */
+	/* "VMEXIT_INVLPGB", "_ILLEGAL", "_INVPCID" (hidden), "_MCOMMIT", "_TLBSYNC" */
 	KIND(0xa0, VMM_X_UNDEFINED),
 	KIND(0xa1, VMM_X_UNDEFINED),
+	KIND(0xa2, VMM_X_UNDEFINED),
 	KIND(0xa3, VMM_X_UNDEFINED),
 	KIND(0xa4, VMM_X_UNDEFINED),
 };
@@ -89,6 +95,8 @@ static void decode_exception(struct svm_vcpu *svm, struct vmm_exit *exit)
 	exit->exception.has_error = BIT(vector) & ERROR_VECTORS;
 	exit->exception.error = vmcb->control.exit_info_1;
 	exit->exception.info = 0;
+	if (vector == X86_TRAP_PF)
+		exit->exception.info = vmcb->control.exit_info_2;
 	if (vector != X86_TRAP_DB)
 		return;
 	if (svm_step_done(svm))

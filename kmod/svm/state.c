@@ -94,14 +94,28 @@ static void push_segs(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 	save->idtr.limit = vcpu->segs.idt.limit;
 }
 
-/* CR0 as the guest knows it: the CPU runs without CD and NW (vmcb.c). */
+void svm_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
+{
+	if (vmm_caps.nested)
+		*cpu = *guest;
+	else
+		vmm_shadow_ctrl(guest, cpu);
+	cpu->cr0 &= ~(u64)(X86_CR0_CD | X86_CR0_NW);
+}
+
+/*
+ * CR0 as the guest knows it: the CPU runs without CD and NW. With shadow paging the
+ * cache is right but for CR2, because every change of the others exits.
+ */
 static void pull_ctrl(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 {
 	struct vmm_ctrl *ctrl = &vcpu->ctrl;
 	u64 hidden = ctrl->cr0 & (X86_CR0_CD | X86_CR0_NW);
 
-	ctrl->cr0 = (save->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | hidden;
 	ctrl->cr2 = save->cr2;
+	if (!vmm_caps.nested)
+		return;
+	ctrl->cr0 = (save->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | hidden;
 	ctrl->cr3 = save->cr3;
 	ctrl->cr4 = save->cr4;
 	ctrl->efer = save->efer & ~(u64)EFER_SVME;
@@ -109,14 +123,16 @@ static void pull_ctrl(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 
 static void push_ctrl(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 {
-	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	struct vmm_ctrl cpu;
 
-	save->cr0 = ctrl->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
-	save->cr2 = ctrl->cr2;
-	save->cr3 = ctrl->cr3;
-	save->cr4 = ctrl->cr4;
+	svm_cpu_ctrl(&vcpu->ctrl, &cpu);
+	save->cr0 = cpu.cr0;
+	save->cr2 = cpu.cr2;
+	if (vmm_caps.nested)
+		save->cr3 = cpu.cr3;
+	save->cr4 = cpu.cr4;
 	/* VMRUN wants SVME set; the guest is never shown it. */
-	save->efer = ctrl->efer | EFER_SVME;
+	save->efer = cpu.efer | EFER_SVME;
 }
 
 static void push_events(struct svm_vcpu *svm)

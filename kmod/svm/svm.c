@@ -42,14 +42,18 @@ static int svm_probe(struct vmm_caps *caps)
 		caps->why = "AMD-V is switched off by the firmware: enable SVM in its setup";
 		return -EOPNOTSUPP;
 	}
-	if (!boot_cpu_has(X86_FEATURE_NPT)) {
-		caps->why = "this CPU has no nested paging, and vmm has no shadow paging yet";
+	if (!boot_cpu_has(X86_FEATURE_NPT))
+		caps->nested = false;
+	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX)) {
+		caps->why = "this CPU has neither nested paging nor no-execute pages: see the firmware's setup";
 		return -EOPNOTSUPP;
 	}
-	caps->nested = true;
-	caps->levels = pgtable_l5_enabled() ? 5 : 4;
-	caps->nested_format = &svm_nested_format;
-	caps->features = VMM_FEATURE_REAL_MODE | VMM_FEATURE_LARGE_2M;
+	caps->features = VMM_FEATURE_REAL_MODE;
+	if (caps->nested) {
+		caps->levels = pgtable_l5_enabled() ? 5 : 4;
+		caps->nested_format = &svm_nested_format;
+		caps->features |= VMM_FEATURE_LARGE_2M;
+	}
 	if (boot_cpu_has(X86_FEATURE_NRIPS))
 		caps->features |= VMM_FEATURE_NEXT_RIP;
 	if (boot_cpu_has(X86_FEATURE_FLUSHBYASID))

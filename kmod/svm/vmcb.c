@@ -118,6 +118,12 @@ static const u8 required[] = {
 	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_GP,
 };
 
+/* With shadow paging: what the guest's own tables and registers are not used for. */
+static const u8 required_shadow[] = {
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_PF,
+	INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE, INTERCEPT_INVLPG, INTERCEPT_INVPCID,
+};
+
 void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -127,12 +133,14 @@ void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 	memset(control->intercepts, 0, sizeof(control->intercepts));
 	for (i = 0; i < ARRAY_SIZE(required); i++)
 		svm_intercept(svm->vmcb, required[i]);
+	for (i = 0; !vmm_caps.nested && i < ARRAY_SIZE(required_shadow); i++)
+		svm_intercept(svm->vmcb, required_shadow[i]);
 	control->iopm_base_pa = __sme_set(page_to_phys(io_map));
 	control->msrpm_base_pa = __sme_set(page_to_phys(msr_map));
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_state = 0;
 	control->event_inj = 0;
-	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	control->nested_ctl = vmm_caps.nested ? SVM_NESTED_CTL_NP_ENABLE : 0;
 	svm->asid_generation = 0;
 	svm->injected.type = VMM_EVENT_NONE;
 	svm->iret_pending = false;
@@ -142,17 +150,28 @@ void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 void svm_set_intercepts(struct vmm_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
+	struct vmm_ctrl cpu;
 
-	/* The CPU runs without these two: the guest is told what it wrote. */
-	if (vcpu->ctrl.cr0 & (X86_CR0_CD | X86_CR0_NW))
+	/* Where the CPU runs with another value, the guest is told what it wrote. */
+	svm_cpu_ctrl(&vcpu->ctrl, &cpu);
+	if (vcpu->ctrl.cr0 != cpu.cr0)
 		svm_intercept(vmcb, INTERCEPT_CR0_READ);
 	else
 		svm_no_intercept(vmcb, INTERCEPT_CR0_READ);
+	if (vcpu->ctrl.cr4 != cpu.cr4)
+		svm_intercept(vmcb, INTERCEPT_CR4_READ);
+	else
+		svm_no_intercept(vmcb, INTERCEPT_CR4_READ);
 }
 
 void svm_load_root(struct vmm_vcpu *vcpu, hpa_t root)
 {
-	to_svm(vcpu)->vmcb->control.nested_cr3 = __sme_set(root);
+	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
+
+	if (vmm_caps.nested)
+		vmcb->control.nested_cr3 = __sme_set(root);
+	else
+		vmcb->save.cr3 = __sme_set(root);
 }
 
 void svm_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva)

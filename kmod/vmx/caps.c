@@ -240,7 +240,7 @@ int vmx_find_controls(struct vmm_caps *caps)
 		return -EOPNOTSUPP;
 	c.revision = vmx_basic_vmcs_revision_id(basic);
 	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary) ||
-	    !(secondary >> 32 & SECONDARY_EXEC_ENABLE_EPT)) {
+	    !(secondary >> 32 & SECONDARY_EXEC_ENABLE_EPT) || !caps->nested) {
 		caps->why = "this CPU has no nested paging, and shadow paging is not done yet";
 		return -EOPNOTSUPP;
 	}

@@ -1,0 +1,657 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shadow paging: the fault, the roots of vCPUs, INVLPG, and what mmu.c and the
+ * notifier ask for. docs/mmu.md tells the whole story; this file owns its plot: what
+ * is looked up before the lock, what is checked again behind it.
+ */
+#include <linux/slab.h>
+#include <asm/trap_pf.h>
+
+#include "mmu/host.h"
+#include "mmu/mmu.h"
+#include "mmu/shadow.h"
+
+struct fault {
+	struct shadow_walk walk;
+	unsigned long seq;	/* of mmu, before anything was looked up */
+	struct vmm_memory memory;
+	gfn_t gfn;
+	bool write;
+	hpa_t hpa;
+	bool writable;		/* the page, and the slot */
+};
+
+/* ---- what the CPU runs with ---- */
+
+void vmm_shadow_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
+{
+	*cpu = *guest;
+	cpu->cr0 |= X86_CR0_PG | X86_CR0_WP;
+	/* Address-space tags are ours to use; all of the guest's are one. */
+	cpu->cr4 &= ~(u64)X86_CR4_PCIDE;
+	cpu->efer |= EFER_NX;
+	if (!(guest->efer & EFER_LMA)) {
+		cpu->cr4 |= X86_CR4_PAE;
+		/* With CR0.PG set it would be long mode at once. */
+		cpu->efer &= ~(u64)EFER_LME;
+	}
+	/* Without paging there is no supervisor page to keep from a user. */
+	if (!(guest->cr0 & X86_CR0_PG))
+		cpu->cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+}
+
+/* ---- roles ---- */
+
+static bool is_long(const struct vmm_ctrl *ctrl)
+{
+	return ctrl->efer & EFER_LMA;
+}
+
+/* Of the highest pages that are found by key. */
+static union shadow_role top_role(const struct vmm_ctrl *ctrl)
+{
+	union shadow_role role = { .word = 0 };
+	const bool paging = ctrl->cr0 & X86_CR0_PG;
+
+	role.rights = RIGHTS_ALL;
+	role.wp = !paging || (ctrl->cr0 & X86_CR0_WP);
+	role.smep = !role.wp && (ctrl->cr4 & X86_CR4_SMEP);
+	role.smap = !role.wp && (ctrl->cr4 & X86_CR4_SMAP);
+	if (!paging) {
+		role.direct = 1;
+		role.level = PAE_ROOT_LEVEL - 1;
+		return role;
+	}
+	role.mode = paging_mode(ctrl);
+	role.nxe = !!(ctrl->efer & EFER_NX);
+	role.level = is_long(ctrl) ? paging_formats[role.mode].levels : PAE_ROOT_LEVEL - 1;
+	return role;
+}
+
+/* What entry @index of the PAE root points to. @pdpte: the guest's entry there. */
+static bool pae_child(const struct vmm_ctrl *ctrl, unsigned int index, u64 pdpte,
+		      struct shadow_key *key)
+{
+	key->role = top_role(ctrl);
+	if (key->role.direct) {
+		key->gfn = index * vmm_level_frames(PAE_ROOT_LEVEL);
+	} else if (key->role.mode == PAGING_PAE) {
+		if (!(pdpte & PAGING_P))
+			return false;
+		key->gfn = (pdpte & paging_formats[PAGING_PAE].address) >> PAGE_SHIFT;
+	} else {
+		key->gfn = (ctrl->cr3 & paging_formats[key->role.mode].root) >> PAGE_SHIFT;
+		key->role.quadrant = index;
+	}
+	return true;
+}
+
+static bool same_key(const struct shadow_key *a, const struct shadow_key *b)
+{
+	return a->gfn == b->gfn && a->role.word == b->role.word;
+}
+
+/* ---- going down ---- */
+
+/*
+ * Let @entry point to the page of @key. NULL: what was found had to be compared
+ * with the guest's tables first, and the fault must start over: a new way to a page
+ * has no old translations in any TLB, which alone would excuse a page out of sync.
+ */
+static struct shadow_page *link_child(struct vmm_vcpu *vcpu, u64 *entry,
+				      const struct shadow_key *key)
+{
+	struct vmm_mmu *mmu = &vcpu->vm->mmu;
+	struct shadow_spare *spare = &vcpu->shadow_mmu->spare;
+	struct shadow_page *child;
+	bool made;
+
+	if (*entry) {
+		child = shadow_child_of(*entry);
+		if (same_key(&child->key, key))
+			return child;
+		shadow_drop(mmu, entry);
+	}
+	child = shadow_get(mmu, key, spare, &made);
+	if (!made && child->present && !child->key.role.direct &&
+	    !(list_empty(&mmu->shadow->unsync[0]) && list_empty(&mmu->shadow->unsync[1]))) {
+		shadow_sync(vcpu->vm, SYNC_WRITTEN);
+		return NULL;
+	}
+	shadow_link(mmu, entry, child, &spare->pool);
+	return child;
+}
+
+static unsigned int index_at(gva_t gva, unsigned int level)
+{
+	return vmm_pte_index(gva >> PAGE_SHIFT, level);
+}
+
+static struct shadow_page *pae_page(struct vmm_vcpu *vcpu, const struct shadow_walk *walk)
+{
+	const unsigned int index = index_at(walk->gva, PAE_ROOT_LEVEL) % PAE_ROOT_ENTRIES;
+	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	struct shadow_key key;
+	u64 pdpte = 0;
+
+	if (walk->paging.pdpte)
+		pdpte = walk->paging.pdpte[index];
+	else if (vmm_pae_paging(ctrl))
+		pdpte = shadow_step(walk, PAGING_PDPT_LEVEL);
+	if (!pae_child(ctrl, index, pdpte, &key))
+		return NULL;
+	return link_child(vcpu, &vcpu->shadow_mmu->pae[index], &key);
+}
+
+/*
+ * CR0.WP clear: a supervisor may write what it may only read. As long as the leaf
+ * lets it, users are kept out by making it the supervisor's, which must not let the
+ * supervisor execute it where SMEP forbids.
+ */
+static u8 supervisor_write(const struct shadow_page *sp, const struct fault *fault, u8 rights)
+{
+	if (!fault->write || sp->key.role.wp || (rights & RIGHT_W) ||
+	    (fault->walk.access & VMM_ACCESS_USER))
+		return rights;
+	if (sp->key.role.smep && (rights & RIGHT_U))
+		rights &= ~RIGHT_X;
+	return (rights | RIGHT_W) & ~RIGHT_U;
+}
+
+static u64 make_leaf(hpa_t hpa, u8 rights, bool writable)
+{
+	return vmm_pte_make_leaf(&shadow_format, hpa, VMM_LEVEL_4K, writable) |
+	       shadow_format.accessed | (rights & RIGHT_U ? _PAGE_USER : 0) |
+	       (rights & RIGHT_X ? 0 : _PAGE_NX);
+}
+
+/* Does @new take a right away that @old gave? */
+static bool takes_away(u64 old, u64 new)
+{
+	return (old & ~new & (_PAGE_RW | _PAGE_USER)) || (new & ~old & _PAGE_NX);
+}
+
+static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int index,
+		     const struct fault *fault, u8 rights)
+{
+	struct vmm_mmu *mmu = &vcpu->vm->mmu;
+	u64 *entry = &sp->table[index];
+	bool writable;
+	u64 new;
+
+	rights = supervisor_write(sp, fault, rights);
+	writable = (rights & RIGHT_W) && fault->writable;
+	if (writable && shadow_protected(mmu, fault->gfn)) {
+		if (fault->write)
+			shadow_unsync(mmu, fault->gfn);
+		else
+			writable = false;
+	}
+	new = make_leaf(fault->hpa, rights, writable);
+	if (*entry && (shadow_gfn(sp, index) != fault->gfn ||
+		       vmm_pte_address(&shadow_format, *entry) != fault->hpa))
+		shadow_drop(mmu, entry);
+	if (*entry) {
+		if (takes_away(*entry, new))
+			mmu->cleared++;
+		WRITE_ONCE(*entry, new);
+	} else {
+		shadow_map(mmu, entry, new, fault->gfn, &vcpu->shadow_mmu->spare.pool);
+	}
+}
+
+static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
+{
+	const struct shadow_walk *walk = &fault->walk;
+	struct shadow_page *sp = vcpu->shadow_mmu->root;
+	struct shadow_key key;
+	unsigned int index, level;
+	u8 rights;
+	u64 gpte = 0;
+
+	if (!sp)
+		sp = pae_page(vcpu, walk);
+	while (sp) {
+		level = sp->key.role.level;
+		index = index_at(walk->gva, level);
+		if (!sp->key.role.direct)
+			gpte = shadow_step(walk, level);
+		if (level == VMM_LEVEL_4K)
+			break;
+		if (!shadow_child(sp, index, gpte, &key))
+			return VMM_FAULT_RETRY;
+		sp = link_child(vcpu, &sp->table[index], &key);
+	}
+	if (!sp)
+		return VMM_FAULT_RETRY;
+	rights = sp->key.role.rights;
+	if (!sp->key.role.direct) {
+		if (!shadow_leaf(sp, gpte, &key.gfn, &rights) || key.gfn != fault->gfn)
+			return VMM_FAULT_RETRY;
+	}
+	set_leaf(vcpu, sp, index, fault, rights);
+	return VMM_FAULT_FIXED;
+}
+
+/* ---- the fault ---- */
+
+static enum vmm_fault no_memory(struct vmm_vcpu *vcpu, int error)
+{
+	vcpu->fault_errno = error;
+	return VMM_FAULT_ERROR;
+}
+
+static bool root_is_gone(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->shadow_mmu->root && vcpu->shadow_mmu->root->invalid;
+}
+
+static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
+{
+	struct vmm_vm *vm = vcpu->vm;
+	struct vmm_mmu *mmu = &vm->mmu;
+	enum vmm_fault outcome = VMM_FAULT_RETRY;
+
+	if (shadow_spare_fill(&vcpu->shadow_mmu->spare) ||
+	    rmap_prepare(&mmu->shadow->frames, fault->gfn))
+		return no_memory(vcpu, -ENOMEM);
+	shadow_recycle(vm);
+	write_lock(&mmu->lock);
+	if (!mmu_is_stale(mmu, fault->seq, fault->memory.hva) && !root_is_gone(vcpu) &&
+	    shadow_walk_holds(&fault->walk))
+		outcome = descend(vcpu, fault);
+	shadow_unlock(vm);
+	return outcome;
+}
+
+static enum vmm_fault page_error(struct vmm_vcpu *vcpu, int error)
+{
+	if (error == -EINTR || error == -EAGAIN || error == -ERESTARTSYS)
+		return VMM_FAULT_RETRY;
+	return no_memory(vcpu, error);
+}
+
+/* The entry that the CPU could not read, or not set a bit in, is not plain memory. */
+static enum vmm_fault table_fault(struct vmm_vcpu *vcpu, const struct shadow_step *step,
+				  bool write, struct vmm_exit *exit)
+{
+	struct page *page;
+	bool writable;
+	int r;
+
+	exit->memory.gpa = step->gpa;
+	exit->memory.access = write ? VMM_ACCESS_WRITE : VMM_ACCESS_READ;
+	exit->memory.walk = true;
+	if (!step->hva || (write && step->readonly))
+		return VMM_FAULT_MMIO;
+	r = host_get_page(step->hva, write, write, &page, &writable);
+	if (r)
+		return page_error(vcpu, r);
+	put_page(page);
+	return VMM_FAULT_RETRY;
+}
+
+static enum vmm_fault map_page(struct vmm_vcpu *vcpu, struct fault *fault)
+{
+	enum vmm_fault outcome;
+	struct page *page;
+	bool may_write;
+	int r;
+
+	fault->gfn = fault->walk.gpa >> PAGE_SHIFT;
+	fault->write = fault->walk.access & VMM_ACCESS_WRITE;
+	if (!vmm_slot_find(vcpu->vm, fault->gfn, &fault->memory))
+		return VMM_FAULT_MMIO;
+	if (fault->memory.retiring)
+		return VMM_FAULT_RETRY;
+	may_write = !(fault->memory.flags & VMM_SLOT_READONLY);
+	if (fault->write && !may_write)
+		return VMM_FAULT_MMIO;
+	r = host_get_page(fault->memory.hva, may_write, fault->write, &page, &fault->writable);
+	if (r)
+		return page_error(vcpu, r);
+	fault->hpa = page_to_phys(page);
+	outcome = install(vcpu, fault);
+	put_page(page);
+	vmm_mmu_audit(vcpu->vm);
+	return outcome;
+}
+
+static u32 access_of(u32 error)
+{
+	u32 access = error & X86_PF_USER ? VMM_ACCESS_USER : 0;
+
+	if (error & X86_PF_WRITE)
+		return access | VMM_ACCESS_WRITE;
+	return access | (error & X86_PF_INSTR ? VMM_ACCESS_EXEC : VMM_ACCESS_READ);
+}
+
+enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	const u32 error = exit->exception.error;
+	struct fault fault = {
+		.walk.vcpu = vcpu,
+		.walk.gva = exit->exception.info,
+		.walk.access = access_of(error),
+		.seq = READ_ONCE(vcpu->vm->mmu.seq),
+	};
+	struct shadow_walk *walk = &fault.walk;
+	bool implicit;
+
+	/* seq before slots and pages; pairs with slot_retire() in memslot.c. */
+	smp_rmb();
+	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+	if (!is_long(&vcpu->ctrl))
+		walk->gva = (u32)walk->gva;
+	implicit = !(error & X86_PF_USER) && vmm_cpl(vcpu) == 3;
+	switch (shadow_walk(walk, implicit)) {
+	case SHADOW_FAULT:
+		vmm_queue_page_fault(vcpu, walk->gva, walk->error);
+		return VMM_FAULT_GUEST;
+	case SHADOW_UNREADABLE:
+		return table_fault(vcpu, &walk->step[walk->steps], false, exit);
+	case SHADOW_UNWRITABLE:
+		return table_fault(vcpu, &walk->step[walk->steps - 1], true, exit);
+	case SHADOW_AGAIN:
+		return VMM_FAULT_RETRY;
+	case SHADOW_OK:
+		break;
+	}
+	exit->memory.gpa = walk->gpa;
+	exit->memory.access = walk->access & ~VMM_ACCESS_USER;
+	exit->memory.walk = false;
+	return map_page(vcpu, &fault);
+}
+
+/* ---- roots ---- */
+
+void vmm_mmu_reload(struct vmm_vcpu *vcpu, bool all)
+{
+	if (vmm_caps.nested) {
+		vmm_request(vcpu, VMM_REQ_FLUSH);
+		return;
+	}
+	vcpu->shadow_mmu->compare_all |= all;
+	vmm_request(vcpu, VMM_REQ_ROOT);
+}
+
+/* Keep what of the PAE root is still right: the next faults find the rest. */
+static void refresh_pae(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES])
+{
+	struct vmm_mmu *mmu = &vcpu->vm->mmu;
+	u64 *pae = vcpu->shadow_mmu->pae;
+	struct shadow_key key;
+	unsigned int i;
+
+	for (i = 0; i < PAE_ROOT_ENTRIES; i++)
+		if (pae[i] && (is_long(&vcpu->ctrl) ||
+			       !pae_child(&vcpu->ctrl, i, pdpte[i], &key) ||
+			       !same_key(&shadow_child_of(pae[i])->key, &key)))
+			shadow_drop(mmu, &pae[i]);
+}
+
+/* The guest's page-directory-pointer table, or zeros. [sleep] */
+static void read_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[PAE_ROOT_ENTRIES])
+{
+	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	const u64 at = ctrl->cr3 & paging_formats[PAGING_PAE].root;
+
+	memset(pdpte, 0, PAE_ROOT_ENTRIES * sizeof(*pdpte));
+	if (!vmm_pae_paging(ctrl))
+		return;
+	if (vmm_caps.pdpte_registers)
+		memcpy(pdpte, ctrl->pdpte, sizeof(ctrl->pdpte));
+	else if (vmm_guest_read(vcpu->vm, at, pdpte, PAE_ROOT_ENTRIES * sizeof(*pdpte)))
+		memset(pdpte, 0, PAE_ROOT_ENTRIES * sizeof(*pdpte));
+}
+
+static void set_root(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES])
+{
+	struct shadow_vcpu *shadow = vcpu->shadow_mmu;
+	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	struct vmm_mmu *mmu = &vcpu->vm->mmu;
+	struct shadow_page *old = shadow->root;
+	struct shadow_key key;
+	bool made;
+
+	refresh_pae(vcpu, pdpte);
+	shadow->root = NULL;
+	shadow->hpa = __pa(shadow->pae);
+	if (is_long(ctrl)) {
+		key.role = top_role(ctrl);
+		key.gfn = (ctrl->cr3 & paging_formats[key.role.mode].root) >> PAGE_SHIFT;
+		shadow->root = shadow_get(mmu, &key, &shadow->spare, &made);
+		shadow->hpa = __pa(shadow->root->table);
+		shadow_root_get(shadow->root);
+	}
+	if (old)
+		shadow_root_put(mmu, old);
+}
+
+int vmm_mmu_make_root(struct vmm_vcpu *vcpu)
+{
+	struct shadow_vcpu *shadow = vcpu->shadow_mmu;
+	struct vmm_vm *vm = vcpu->vm;
+	u64 pdpte[PAE_ROOT_ENTRIES];
+
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	if (shadow_spare_fill(&shadow->spare)) {
+		vmm_request(vcpu, VMM_REQ_ROOT);
+		return -ENOMEM;
+	}
+	read_pdptes(vcpu, pdpte);
+	shadow_recycle(vm);
+	write_lock(&vm->mmu.lock);
+	shadow_sync(vm, shadow->compare_all ? SYNC_ALL : SYNC_WRITTEN);
+	shadow->compare_all = false;
+	set_root(vcpu, pdpte);
+	shadow_unlock(vm);
+	/* Loaded anew, with a flush, even if it is where the old one was. */
+	vcpu->root = VMM_INVALID_HPA;
+	vmm_mmu_audit(vm);
+	return 0;
+}
+
+/* ---- INVLPG ---- */
+
+/* Compare the way to @gva, and drop what is old of it. */
+static void compare_way(struct vmm_vcpu *vcpu, gva_t gva)
+{
+	struct shadow_page *sp = vcpu->shadow_mmu->root;
+	unsigned int index;
+	u64 entry;
+
+	if (!sp) {
+		index = index_at(gva, PAE_ROOT_LEVEL) % PAE_ROOT_ENTRIES;
+		entry = vcpu->shadow_mmu->pae[index];
+		sp = entry ? shadow_child_of(entry) : NULL;
+	}
+	while (sp && !sp->key.role.direct) {
+		index = index_at(gva, sp->key.role.level);
+		entry = sp->table[index];
+		if (!entry || !shadow_compare_entry(vcpu->vm, sp, index) ||
+		    sp->key.role.level == VMM_LEVEL_4K)
+			return;
+		sp = shadow_child_of(entry);
+	}
+}
+
+void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
+{
+	struct vmm_vm *vm = vcpu->vm;
+	u64 pdpte[PAE_ROOT_ENTRIES];
+
+	if (!is_long(&vcpu->ctrl))
+		gva = (u32)gva;
+	read_pdptes(vcpu, pdpte);
+	write_lock(&vm->mmu.lock);
+	/* Paging-structure caches are forgotten for all addresses. */
+	shadow_sync(vm, SYNC_ABOVE);
+	if (!root_is_gone(vcpu)) {
+		refresh_pae(vcpu, pdpte);
+		compare_way(vcpu, gva);
+	}
+	shadow_unlock(vm);
+	vmm_request(vcpu, VMM_REQ_FLUSH);
+}
+
+/* ---- for mmu.c and the notifier ---- */
+
+static struct shadow_page *find_table(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	struct shadow_page *sp;
+
+	for_each_shadow_of(sp, mmu, gfn)
+		return sp;
+	return NULL;
+}
+
+/*
+ * A short range is looked up frame by frame, a long one page by page. A zap may take
+ * other pages with it: what comes next is asked for anew each time.
+ */
+static void zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	struct shadow_mmu *shadow = mmu->shadow;
+	struct shadow_page *sp;
+	LIST_HEAD(done);
+	gfn_t gfn;
+
+	if (last - first < shadow->count) {
+		for (gfn = first; gfn < last; gfn++)
+			while ((sp = find_table(mmu, gfn)))
+				shadow_zap(mmu, sp);
+		return;
+	}
+	while ((sp = list_first_entry_or_null(&shadow->active, struct shadow_page, active))) {
+		list_move_tail(&sp->active, &done);
+		if (!sp->key.role.direct && sp->key.gfn >= first && sp->key.gfn < last)
+			shadow_zap(mmu, sp);
+	}
+	list_splice(&done, &shadow->active);
+}
+
+void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	struct rmap_cursor cursor;
+	struct rmap *rmap;
+	gfn_t gfn = first;
+	u64 *entry;
+
+	lockdep_assert_held_write(&mmu->lock);
+	while ((rmap = rmap_find(&mmu->shadow->frames, &gfn, last)))
+		while ((entry = rmap_first(rmap, &cursor)))
+			shadow_drop(mmu, entry);
+	zap_tables(mmu, first, last);
+}
+
+bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
+{
+	const u64 accessed = shadow_format.accessed;
+	struct rmap_cursor cursor;
+	struct rmap *rmap;
+	bool young = false;
+	gfn_t gfn = first;
+	u64 *entry;
+
+	lockdep_assert_held(&mmu->lock);
+	for (; (rmap = rmap_find(&mmu->shadow->frames, &gfn, last)); gfn++) {
+		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor)) {
+			u64 pte = READ_ONCE(*entry);
+
+			young |= !!(pte & accessed);
+			while (clear && (pte & accessed))
+				if (try_cmpxchg64(entry, &pte, pte & ~accessed))
+					break;
+		}
+	}
+	return young;
+}
+
+int shadow_init(struct vmm_vm *vm)
+{
+	struct shadow_mmu *shadow;
+
+	shadow = kvzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
+	if (!shadow)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&shadow->active);
+	INIT_LIST_HEAD(&shadow->doomed);
+	INIT_LIST_HEAD(&shadow->unsync[0]);
+	INIT_LIST_HEAD(&shadow->unsync[1]);
+	xa_init_flags(&shadow->frames, XA_FLAGS_ACCOUNT);
+	vm->mmu.shadow = shadow;
+	return 0;
+}
+
+/* The notifier may still come, until it is unregistered, and finds nothing. */
+void shadow_destroy(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	struct shadow_mmu *shadow = mmu->shadow;
+
+	write_lock(&mmu->lock);
+	while (!list_empty(&shadow->active))
+		shadow_zap(mmu, list_first_entry(&shadow->active, struct shadow_page, active));
+	/* No vCPU is left that could have a TLB. */
+	atomic64_set(&mmu->flushed, mmu->cleared);
+	shadow_unlock(vm);
+}
+
+void shadow_fini(struct vmm_vm *vm)
+{
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+
+	rmap_forget(&shadow->frames, 0, ~(gfn_t)0);
+	xa_destroy(&shadow->frames);
+	kvfree(shadow);
+}
+
+/* ---- vCPUs ---- */
+
+int vmm_shadow_vcpu_create(struct vmm_vcpu *vcpu)
+{
+	struct shadow_vcpu *shadow;
+	struct page *page;
+
+	vcpu->root_wanted = &vcpu->vm->mmu.root;
+	if (vmm_caps.nested)
+		return 0;
+	shadow = kzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
+	/* CR3 has 32 bits outside long mode. */
+	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_DMA32);
+	if (!shadow || !page) {
+		kfree(shadow);
+		if (page)
+			__free_page(page);
+		return -ENOMEM;
+	}
+	set_page_private(page, 0);
+	shadow->pae = page_address(page);
+	shadow->hpa = page_to_phys(page);
+	vcpu->shadow_mmu = shadow;
+	vcpu->root_wanted = &shadow->hpa;
+	vmm_request(vcpu, VMM_REQ_ROOT);
+	return 0;
+}
+
+void vmm_shadow_vcpu_destroy(struct vmm_vcpu *vcpu)
+{
+	struct shadow_vcpu *shadow = vcpu->shadow_mmu;
+	struct vmm_vm *vm = vcpu->vm;
+	unsigned int i;
+
+	if (!shadow)
+		return;
+	write_lock(&vm->mmu.lock);
+	for (i = 0; i < PAE_ROOT_ENTRIES; i++)
+		if (shadow->pae[i])
+			shadow_drop(&vm->mmu, &shadow->pae[i]);
+	if (shadow->root)
+		shadow_root_put(&vm->mmu, shadow->root);
+	shadow_unlock(vm);
+	shadow_spare_drain(&shadow->spare);
+	free_page((unsigned long)shadow->pae);
+	kfree(shadow);
+	vcpu->shadow_mmu = NULL;
+}

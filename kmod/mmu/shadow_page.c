@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shadow pages as objects: made, found, linked, zapped, freed.
+ *
+ * Invariants, with mmu.lock held:
+ *  - each present entry of a page on the active list is in one reverse map: that of
+ *    the frame it maps, or of the page it points to;
+ *  - a page that is zapped is empty, and no entry points to it; its memory is
+ *    freed after a flush of all TLBs, which hold paging-structure entries too;
+ *  - a page that is not on the active list is in no look-up;
+ *  - entries that were dropped or lost a right count in mmu.cleared.
+ */
+#include <linux/gfp.h>
+#include <linux/hash.h>
+#include <linux/moduleparam.h>
+#include <linux/slab.h>
+
+#include "memslot.h"
+#include "mmu/mmu.h"
+#include "mmu/shadow.h"
+
+static unsigned int shadow_pages;
+module_param(shadow_pages, uint, 0644);
+MODULE_PARM_DESC(shadow_pages, "Shadow paging: most tables a VM may have (0: by its memory)");
+
+/* One for so many frames: guests' own tables take one for 512 where memory is dense. */
+#define FRAMES_A_PAGE	32
+#define PAGES_AT_LEAST	1024
+/* Recycled at a time, since each time all vCPUs are interrupted. */
+#define RECYCLE_BATCH	32
+
+const struct vmm_pte_format shadow_format = {
+	.present = _PAGE_PRESENT,
+	.table = _PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED,
+	.leaf = _PAGE_PRESENT,
+	.write = _PAGE_RW,
+	.accessed = _PAGE_ACCESSED,
+	.dirty = _PAGE_DIRTY,
+	.large = _PAGE_PSE,
+	.address = GENMASK_ULL(51, PAGE_SHIFT),
+};
+
+/* ---- spare memory ---- */
+
+int shadow_spare_fill(struct shadow_spare *spare)
+{
+	while (spare->pages < SPARE_PAGES) {
+		struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
+
+		if (!sp)
+			return -ENOMEM;
+		spare->page[spare->pages++] = sp;
+	}
+	while (spare->tables < SPARE_TABLES) {
+		void *table = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!table)
+			return -ENOMEM;
+		spare->table[spare->tables++] = table;
+	}
+	/* A link for each level and a leaf; those of the window are left out without. */
+	return rmap_pool_fill(&spare->pool, PAGING_MAX_LEVELS + 1);
+}
+
+void shadow_spare_drain(struct shadow_spare *spare)
+{
+	while (spare->pages)
+		kfree(spare->page[--spare->pages]);
+	while (spare->tables)
+		free_page((unsigned long)spare->table[--spare->tables]);
+	rmap_pool_drain(&spare->pool);
+}
+
+/* ---- look-up ---- */
+
+struct hlist_head *shadow_bucket(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	return &mmu->shadow->hash[hash_64(gfn, SHADOW_HASH_BITS)];
+}
+
+struct shadow_page *shadow_find(struct vmm_mmu *mmu, const struct shadow_key *key)
+{
+	struct shadow_page *sp;
+
+	lockdep_assert_held_write(&mmu->lock);
+	hlist_for_each_entry(sp, shadow_bucket(mmu, key->gfn), hash)
+		if (sp->key.gfn == key->gfn && sp->key.role.word == key->role.word)
+			return sp;
+	return NULL;
+}
+
+static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *key,
+				struct shadow_spare *spare)
+{
+	struct shadow_mmu *shadow = mmu->shadow;
+	struct shadow_page *sp = spare->page[--spare->pages];
+	const bool lowest = key->role.level == VMM_LEVEL_4K;
+
+	sp->key = *key;
+	sp->table = spare->table[--spare->tables];
+	if (lowest && !key->role.direct)
+		sp->gfns = spare->table[--spare->tables];
+	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
+	hlist_add_head(&sp->hash, shadow_bucket(mmu, key->gfn));
+	list_add(&sp->active, &shadow->active);
+	INIT_LIST_HEAD(&sp->written);
+	if (!key->role.direct) {
+		sp->unsync = true;
+		list_add(&sp->written, &shadow->unsync[!lowest]);
+	}
+	shadow->count++;
+	atomic_long_inc(&mmu->pages);
+	return sp;
+}
+
+struct shadow_page *shadow_get(struct vmm_mmu *mmu, const struct shadow_key *key,
+			       struct shadow_spare *spare, bool *made)
+{
+	struct shadow_page *sp = shadow_find(mmu, key);
+
+	*made = !sp;
+	if (!sp)
+		return make(mmu, key, spare);
+	list_move(&sp->active, &mmu->shadow->active);
+	return sp;
+}
+
+struct shadow_page *shadow_of(const u64 *entry)
+{
+	return (struct shadow_page *)page_private(virt_to_page(entry));
+}
+
+struct shadow_page *shadow_child_of(u64 pte)
+{
+	return shadow_of(vmm_pte_table(&shadow_format, pte));
+}
+
+/* ---- entries ---- */
+
+static unsigned int index_of(const u64 *entry)
+{
+	return offset_in_page(entry) / sizeof(*entry);
+}
+
+gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index)
+{
+	return sp->gfns ? sp->gfns[index] : sp->key.gfn + index;
+}
+
+static void set_entry(u64 *entry, u64 pte)
+{
+	struct shadow_page *sp = shadow_of(entry);
+
+	/* The CPU's walker must find what was written behind the entry. */
+	smp_wmb();
+	WRITE_ONCE(*entry, pte);
+	if (sp)
+		sp->present++;
+}
+
+void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
+		 struct rmap_pool *pool)
+{
+	u64 pte = vmm_pte_make_table(&shadow_format, __pa(child->table));
+
+	lockdep_assert_held_write(&mmu->lock);
+	rmap_add(&child->parents, entry, pool);
+	/* In a PAE root all bits of permission are reserved. */
+	if (!shadow_of(entry))
+		pte &= shadow_format.address | _PAGE_PRESENT;
+	set_entry(entry, pte);
+}
+
+void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool)
+{
+	struct shadow_page *sp = shadow_of(entry);
+
+	lockdep_assert_held_write(&mmu->lock);
+	if (sp->gfns)
+		sp->gfns[index_of(entry)] = gfn;
+	rmap_add(rmap_of(&mmu->shadow->frames, gfn), entry, pool);
+	set_entry(entry, pte);
+}
+
+void shadow_drop(struct vmm_mmu *mmu, u64 *entry)
+{
+	struct shadow_page *sp = shadow_of(entry), *child;
+	const u64 pte = *entry;
+
+	lockdep_assert_held_write(&mmu->lock);
+	WRITE_ONCE(*entry, 0);
+	mmu->cleared++;
+	if (sp)
+		sp->present--;
+	if (sp && sp->key.role.level == VMM_LEVEL_4K) {
+		rmap_remove(rmap_of(&mmu->shadow->frames, shadow_gfn(sp, index_of(entry))), entry);
+		return;
+	}
+	child = shadow_child_of(pte);
+	rmap_remove(&child->parents, entry);
+	/* Nothing but this place knew it, and it is quickly made again. */
+	if (child->key.role.direct && rmap_empty(&child->parents))
+		shadow_zap(mmu, child);
+}
+
+/* ---- ends ---- */
+
+static void unlink_parents(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	struct rmap_cursor cursor;
+	u64 *entry;
+
+	while ((entry = rmap_first(&sp->parents, &cursor))) {
+		struct shadow_page *parent = shadow_of(entry);
+
+		WRITE_ONCE(*entry, 0);
+		mmu->cleared++;
+		if (parent)
+			parent->present--;
+		rmap_remove(&sp->parents, entry);
+	}
+}
+
+/* The depth is bounded: direct pages only have direct ones below them. */
+void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	struct shadow_mmu *shadow = mmu->shadow;
+	unsigned int i;
+
+	lockdep_assert_held_write(&mmu->lock);
+	hlist_del(&sp->hash);
+	list_del_init(&sp->written);
+	unlink_parents(mmu, sp);
+	for (i = 0; sp->present && i < VMM_PTES; i++)
+		if (sp->table[i])
+			shadow_drop(mmu, &sp->table[i]);
+	/* Even an empty one may be in a paging-structure cache. */
+	mmu->cleared++;
+	shadow->count--;
+	if (sp->users) {
+		sp->invalid = true;
+		shadow->roots_gone = true;
+		list_del_init(&sp->active);
+	} else {
+		list_move(&sp->active, &shadow->doomed);
+	}
+}
+
+void shadow_root_get(struct shadow_page *sp)
+{
+	sp->users++;
+}
+
+void shadow_root_put(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	lockdep_assert_held_write(&mmu->lock);
+	if (!--sp->users && sp->invalid)
+		list_add(&sp->active, &mmu->shadow->doomed);
+}
+
+void shadow_free(struct list_head *doomed)
+{
+	struct shadow_page *sp, *next;
+
+	list_for_each_entry_safe(sp, next, doomed, active) {
+		set_page_private(virt_to_page(sp->table), 0);
+		free_page((unsigned long)sp->table);
+		free_page((unsigned long)sp->gfns);
+		kfree(sp);
+	}
+}
+
+void shadow_unlock(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	const bool roots_gone = mmu->shadow->roots_gone;
+	struct shadow_page *sp;
+	LIST_HEAD(doomed);
+
+	mmu->shadow->roots_gone = false;
+	list_splice_init(&mmu->shadow->doomed, &doomed);
+	write_unlock(&mmu->lock);
+	if (roots_gone)
+		vmm_vm_request(vm, VMM_REQ_ROOT);
+	if (list_empty(&doomed))
+		return;
+	list_for_each_entry(sp, &doomed, active)
+		atomic_long_dec(&mmu->pages);
+	vmm_mmu_flush(vm);
+	shadow_free(&doomed);
+}
+
+/* ---- the limit ---- */
+
+static unsigned long limit_of(struct vmm_vm *vm)
+{
+	const struct vmm_slots *slots;
+	unsigned long frames = 0;
+	unsigned int i;
+
+	if (READ_ONCE(shadow_pages))
+		return max_t(unsigned long, shadow_pages, 2 * RECYCLE_BATCH);
+	rcu_read_lock();
+	slots = rcu_dereference(vm->slots);
+	for (i = 0; i < slots->count; i++)
+		frames += slots->slot[i].npages;
+	rcu_read_unlock();
+	return max_t(unsigned long, frames / FRAMES_A_PAGE, PAGES_AT_LEAST);
+}
+
+void shadow_recycle(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	struct shadow_mmu *shadow = mmu->shadow;
+	struct shadow_page *sp;
+	LIST_HEAD(used);
+	int i;
+
+	if (likely(READ_ONCE(shadow->count) + SPARE_PAGES <= limit_of(vm)))
+		return;
+	write_lock(&mmu->lock);
+	for (i = 0; i < RECYCLE_BATCH && !list_empty(&shadow->active); ) {
+		sp = list_last_entry(&shadow->active, struct shadow_page, active);
+		if (sp->users) {
+			list_move(&sp->active, &used);
+			continue;
+		}
+		shadow_zap(mmu, sp);
+		i++;
+	}
+	list_splice(&used, &shadow->active);
+	shadow_unlock(vm);
+}
