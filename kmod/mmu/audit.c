@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The audit: what docs/mmu.md says of the nested table, asserted over the whole of
- * it while nothing moves (mmu.lock is held for writing). For tests, by parameter:
+ * The audit: what docs/mmu.md says of the nested table, or of all shadow pages, their
+ * links and reverse maps, asserted over the whole while nothing moves (mmu.lock is held for writing). For tests, by parameter:
  * a walk of everything is much too slow for use. It reads and never repairs.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -10,10 +10,11 @@
 
 #include "mmu/host.h"
 #include "mmu/mmu.h"
+#include "mmu/shadow.h"
 
 static bool audit;
 module_param(audit, bool, 0644);
-MODULE_PARM_DESC(audit, "Check the nested page table against slots and process (slow)");
+MODULE_PARM_DESC(audit, "Check nested or shadow page tables against slots and process (slow)");
 
 /* One of so many faults and invalidations pays, so that a test gets on. */
 #define AUDIT_EVERY	4
@@ -27,9 +28,8 @@ static void complain(const char *what, gfn_t gfn, u64 pte, u64 expected)
 }
 
 /* The 4 KiB frame @gfn, which the leaf @pte maps to @hpa. */
-static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa)
+static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool writable)
 {
-	const bool writable = pte & vmm_caps.nested_format->write;
 	struct vmm_memory memory;
 	struct host_leaf host;
 
@@ -53,15 +53,16 @@ static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	const u64 last = vmm_level_frames(level) - 1;
 	const hpa_t hpa = vmm_pte_address(format, pte);
+	const bool writable = pte & format->write;
 
 	if ((pte & format->leaf) != format->leaf)
 		complain("a leaf without the bits of one", gfn, pte, format->leaf);
 	if (hpa & ((last << PAGE_SHIFT)))
 		complain("a leaf that is not aligned", gfn, pte, last);
 	/* A huge page is one entry in the process, or its ends would differ. */
-	audit_frame(vm, gfn, pte, hpa);
+	audit_frame(vm, gfn, pte, hpa, writable);
 	if (last)
-		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT));
+		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable);
 }
 
 /* Tables from @table down, itself included. */
@@ -87,22 +88,121 @@ static unsigned long audit_table(struct vmm_vm *vm, const u64 *table, unsigned i
 	return tables;
 }
 
-void vmm_mmu_audit(struct vmm_vm *vm)
+static void audit_nested(struct vmm_vm *vm)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	unsigned long tables;
 
-	if (likely(!READ_ONCE(audit)) || !vmm_caps.nested || current->mm != vm->mm ||
+	if (mmu->root == VMM_INVALID_HPA)
+		return;
+	tables = audit_table(vm, __va(mmu->root), vmm_caps.levels, 0);
+	/* Detached ones wait to be freed, and count until then. */
+	if (tables > atomic_long_read(&mmu->pages))
+		complain("more tables than counted", 0, tables, atomic_long_read(&mmu->pages));
+}
+
+/* ---- shadow paging ---- */
+
+static bool rmap_has(const struct rmap *rmap, const u64 *entry)
+{
+	struct rmap_cursor cursor;
+	const u64 *at;
+
+	if (!rmap)
+		return false;
+	for (at = rmap_first(rmap, &cursor); at; at = rmap_next(&cursor))
+		if (at == entry)
+			return true;
+	return false;
+}
+
+static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, unsigned int index)
+{
+	const u64 pte = READ_ONCE(sp->table[index]);
+	const gfn_t gfn = shadow_gfn(sp, index);
+	const bool writable = pte & shadow_format.write;
+
+	audit_frame(vm, gfn, pte, vmm_pte_address(&shadow_format, pte), writable);
+	if (!rmap_has(rmap_of(&vm->mmu.shadow->frames, gfn), &sp->table[index]))
+		complain("a leaf that its frame does not know", gfn, pte, 0);
+	if (writable && shadow_protected(&vm->mmu, gfn))
+		complain("a table in sync can be written", gfn, pte, 0);
+}
+
+static void audit_link(struct vmm_mmu *mmu, const u64 *entry, gfn_t gfn)
+{
+	const struct shadow_page *child = shadow_child_of(*entry);
+
+	if (!child || shadow_find(mmu, &child->key) != child)
+		complain("a link to a page that is gone", gfn, *entry, 0);
+	else if (!rmap_has(&child->parents, entry))
+		complain("a link that the page below does not know", gfn, *entry, 0);
+}
+
+/* Returns how many leaves @sp has. */
+static unsigned long audit_page(struct vmm_vm *vm, const struct shadow_page *sp)
+{
+	const bool lowest = sp->key.role.level == VMM_LEVEL_4K;
+	unsigned int i, present = 0;
+
+	for (i = 0; i < VMM_PTES; i++) {
+		if (!sp->table[i])
+			continue;
+		present++;
+		if (!(sp->table[i] & shadow_format.present))
+			complain("absent but not zero", sp->key.gfn, sp->table[i], i);
+		else if (lowest)
+			audit_shadow_leaf(vm, sp, i);
+		else
+			audit_link(&vm->mmu, &sp->table[i], sp->key.gfn);
+	}
+	if (present != sp->present)
+		complain("miscounted entries", sp->key.gfn, present, sp->present);
+	if (shadow_of(sp->table) != sp || sp->invalid)
+		complain("not a live page", sp->key.gfn, sp->key.role.word, 0);
+	if (!sp->key.role.direct && sp->unsync == list_empty(&sp->written))
+		complain("out of sync and not listed, or the reverse", sp->key.gfn, sp->unsync, 0);
+	return lowest ? present : 0;
+}
+
+static void audit_shadow(struct vmm_vm *vm)
+{
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+	unsigned long leaves = 0, known = 0, pages = 0;
+	struct rmap_cursor cursor;
+	struct shadow_page *sp;
+	struct rmap *rmap;
+	gfn_t gfn = 0;
+	u64 *entry;
+
+	list_for_each_entry(sp, &shadow->active, active) {
+		leaves += audit_page(vm, sp);
+		pages++;
+	}
+	/* Each leaf is in its frame's map: if that is all, no map has a dead one. */
+	for (; (rmap = rmap_find(&shadow->frames, &gfn, ~(gfn_t)0)); gfn++)
+		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor))
+			known++;
+	if (leaves != known)
+		complain("a reverse map of an entry that is gone", 0, known, leaves);
+	if (pages != shadow->count)
+		complain("miscounted pages", 0, shadow->count, pages);
+}
+
+void vmm_mmu_audit(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+
+	if (likely(!READ_ONCE(audit)) || current->mm != vm->mm ||
 	    atomic_inc_return(&audit_turn) % AUDIT_EVERY)
 		return;
 	write_lock(&mmu->lock);
 	/* During an invalidation process and guest may differ until it has zapped. */
-	if (mmu->root != VMM_INVALID_HPA && !mmu->invalidating) {
-		tables = audit_table(vm, __va(mmu->root), vmm_caps.levels, 0);
-		/* Detached ones wait to be freed, and count until then. */
-		if (tables > atomic_long_read(&mmu->pages))
-			complain("more tables than counted", 0, tables,
-				 atomic_long_read(&mmu->pages));
+	if (!mmu->invalidating) {
+		if (vmm_caps.nested)
+			audit_nested(vm);
+		else
+			audit_shadow(vm);
 	}
 	write_unlock(&mmu->lock);
 }
