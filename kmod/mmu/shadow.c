@@ -94,12 +94,12 @@ static bool same_key(const struct shadow_key *a, const struct shadow_key *b)
 /* ---- going down ---- */
 
 /*
- * Let @entry point to the page of @key. NULL: what was found had to be compared
- * with the guest's tables first, and the fault must start over: a new way to a page
- * has no old translations in any TLB, which alone would excuse a page out of sync.
+ * Let @entry point to the page of @key. A new way to an old page has no translations
+ * in any TLB, which alone would excuse what is out of sync behind it: so that is
+ * compared first. NULL: @walk does not hold any more, the fault must start over.
  */
-static struct shadow_page *link_child(struct vmm_vcpu *vcpu, u64 *entry,
-				      const struct shadow_key *key)
+static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow_walk *walk,
+				      u64 *entry, const struct shadow_key *key)
 {
 	struct vmm_mmu *mmu = &vcpu->vm->mmu;
 	struct shadow_spare *spare = &vcpu->shadow_mmu->spare;
@@ -113,10 +113,10 @@ static struct shadow_page *link_child(struct vmm_vcpu *vcpu, u64 *entry,
 		shadow_drop(mmu, entry);
 	}
 	child = shadow_get(mmu, key, spare, &made);
-	if (!made && child->present && !child->key.role.direct &&
-	    !(list_empty(&mmu->shadow->unsync[0]) && list_empty(&mmu->shadow->unsync[1]))) {
-		shadow_sync(vcpu->vm, SYNC_WRITTEN);
-		return NULL;
+	if (!made && child->present && !child->key.role.direct && shadow_any_unsync(mmu)) {
+		shadow_sync(vcpu->vm, SYNC_FOR_LINK);
+		if (!shadow_walk_holds(walk))
+			return NULL;
 	}
 	shadow_link(mmu, entry, child, &spare->pool);
 	return child;
@@ -140,7 +140,7 @@ static struct shadow_page *pae_page(struct vmm_vcpu *vcpu, const struct shadow_w
 		pdpte = shadow_step(walk, PAGING_PDPT_LEVEL);
 	if (!pae_child(ctrl, index, pdpte, &key))
 		return NULL;
-	return link_child(vcpu, &vcpu->shadow_mmu->pae[index], &key);
+	return link_child(vcpu, walk, &vcpu->shadow_mmu->pae[index], &key);
 }
 
 /*
@@ -220,7 +220,7 @@ static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
 			break;
 		if (!shadow_child(sp, index, gpte, &key))
 			return VMM_FAULT_RETRY;
-		sp = link_child(vcpu, &sp->table[index], &key);
+		sp = link_child(vcpu, walk, &sp->table[index], &key);
 	}
 	if (!sp)
 		return VMM_FAULT_RETRY;

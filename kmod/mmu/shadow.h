@@ -208,8 +208,12 @@ bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn);
 /* The guest is about to write @gfn. */
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn);
 
+/* Could a page be out of sync? Those without entries are not. */
+bool shadow_any_unsync(struct vmm_mmu *mmu);
+
 enum shadow_sync {
 	SYNC_ABOVE,		/* pages out of sync above the lowest level */
+	SYNC_FOR_LINK,		/* all pages out of sync, but free none */
 	SYNC_WRITTEN,		/* all pages out of sync */
 	SYNC_ALL,		/* and those in sync */
 };

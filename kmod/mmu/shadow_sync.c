@@ -42,6 +42,21 @@ void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn)
 	}
 }
 
+static bool has_entries(const struct list_head *list)
+{
+	const struct shadow_page *sp;
+
+	list_for_each_entry(sp, list, written)
+		if (sp->present)
+			return true;
+	return false;
+}
+
+bool shadow_any_unsync(struct vmm_mmu *mmu)
+{
+	return has_entries(&mmu->shadow->unsync[0]) || has_entries(&mmu->shadow->unsync[1]);
+}
+
 /* True: an entry lost its writable bit, so TLBs have to be flushed. */
 static bool protect(struct vmm_mmu *mmu, gfn_t gfn)
 {
@@ -181,14 +196,17 @@ static bool protect_list(struct vmm_mmu *mmu, struct list_head *list)
 	return changed;
 }
 
-static void sync_list(struct vmm_vm *vm, struct list_head *list)
+static void sync_list(struct vmm_vm *vm, struct list_head *list, bool keep)
 {
 	struct shadow_page *sp;
 
 	while ((sp = list_first_entry_or_null(list, struct shadow_page, written))) {
 		list_del_init(&sp->written);
 		sp->unsync = false;
-		compare_or_zap(vm, sp);
+		if (keep)
+			compare(vm, sp);
+		else
+			compare_or_zap(vm, sp);
 	}
 }
 
@@ -220,9 +238,9 @@ void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
 	/* From here on nobody writes the tables without a fault. */
 	if (changed)
 		vmm_mmu_flush_locked(vm);
-	sync_list(vm, above);
+	sync_list(vm, above, which == SYNC_FOR_LINK);
 	if (which != SYNC_ABOVE)
-		sync_list(vm, lowest);
+		sync_list(vm, lowest, which == SYNC_FOR_LINK);
 	if (which == SYNC_ALL)
 		sync_all(vm);
 }

@@ -9,6 +9,9 @@
 
 #include "svm.h"
 
+/* "System Descriptor Types": what LTR sets in the type of a task's segment */
+#define SEG_TSS_BUSY	0x2
+
 /* attrib: bits 0-7 as in the descriptor, then AVL, L, D/B, G without a gap */
 static u16 attr_from_vmcb(u16 attrib)
 {
@@ -74,6 +77,8 @@ static void pull_segs(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 
 	for (i = 0; i < VMM_NR_SREG; i++)
 		seg_from_vmcb(&vcpu->segs.seg[i], seg_of(save, i));
+	/* Some CPUs keep TR as LTR found it; to the architecture it is busy. */
+	vcpu->segs.seg[VMM_TR].attr |= SEG_TSS_BUSY;
 	pull_cs(vcpu, save);
 	vcpu->segs.gdt = (struct vmm_table) { .base = save->gdtr.base, .limit = save->gdtr.limit };
 	vcpu->segs.idt = (struct vmm_table) { .base = save->idtr.base, .limit = save->idtr.limit };

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What an access has to do, by the manuals ("Paging"), written without a look at the
+ * module's walker; and the comparison with what it did.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "guest.h"
+#include "probe.h"
+
+#define ERR_P	1U
+#define ERR_W	2U
+#define ERR_U	4U
+#define ERR_RSV	8U
+#define ERR_I	16U
+
+u64 probe_entry(struct vm *vm, enum probe_mode mode, u64 gpa)
+{
+	u64 entry = 0;
+
+	memcpy(&entry, vm_ptr(vm, gpa), probe_entry_size(mode));
+	return entry;
+}
+
+void probe_set_entry(struct vm *vm, enum probe_mode mode, u64 gpa, u64 entry)
+{
+	memcpy(vm_ptr(vm, gpa), &entry, probe_entry_size(mode));
+}
+
+static u64 ones(unsigned int from, unsigned int to)
+{
+	return from > to ? 0 : (~0UL >> (63 - to)) & ~((1UL << from) - 1);
+}
+
+/* Bits that must be 0 in an entry of @level that is a page (@page) or a table. */
+static u64 reserved(const struct probe *probe, unsigned int level, bool page)
+{
+	static u32 phys;
+	u64 bits;
+
+	if (!phys)
+		phys = get_info().phys_bits;
+	if (probe->mode == PROBE_32)
+		return 0;
+	if (probe->mode == PROBE_32_PSE)
+		/* Above 40 bits there is nothing to reserve but bit 21. */
+		return page && level == 2 ?
+		       1UL << 21 | (phys < 40 ? ones(phys - 32 + 13, 20) : 0) : 0;
+	bits = ones(phys, 51) | (probe->env & PROBE_NXE ? 0 : PTE_NX);
+	if (probe->mode == PROBE_PAE) {
+		bits |= ones(52, 62);
+		if (level == 3)
+			return bits | PTE_NX | ones(5, 8) | PTE_W | PTE_U;
+	}
+	if (page && level > 1)
+		return bits | ones(13, 11 + 9 * (level - 1));
+	return bits | (level == 4 ? PTE_PS : 0);
+}
+
+static bool is_page(const struct probe *probe, unsigned int level, u64 entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & PTE_PS))
+		return false;
+	switch (probe->mode) {
+	case PROBE_32_PSE:
+	case PROBE_PAE:
+		return level == 2;
+	case PROBE_LONG:
+		return level <= 3;
+	default:
+		return false;
+	}
+}
+
+static bool allowed(const struct probe *probe, const struct probe_access *access, bool w, bool u,
+		    bool nx)
+{
+	if (access->kind == PROBE_EXEC && nx)
+		return false;
+	if (access->user)
+		return u && (access->kind != PROBE_WRITE || w);
+	if (access->kind == PROBE_EXEC)
+		return !u || !(probe->env & PROBE_SMEP);
+	if (u && (probe->env & PROBE_SMAP) && !access->ac)
+		return false;
+	return access->kind != PROBE_WRITE || w || !(probe->env & PROBE_WP);
+}
+
+static u32 error_code(const struct probe *probe, const struct probe_access *access, u32 cause)
+{
+	bool fetch = (probe->env & PROBE_SMEP) ||
+		     ((probe->env & PROBE_NXE) && probe->mode >= PROBE_PAE);
+
+	return cause | (access->kind == PROBE_WRITE ? ERR_W : 0) | (access->user ? ERR_U : 0) |
+	       (access->kind == PROBE_EXEC && fetch ? ERR_I : 0);
+}
+
+void probe_reference(const struct probe *probe, const struct probe_access *access,
+		     struct reference *ref)
+{
+	const unsigned int bits = probe->mode < PROBE_PAE ? 10 : 9;
+	const unsigned int size = probe_entry_size(probe->mode);
+	const u64 address = probe->mode < PROBE_PAE ? 0xfffff000UL : ones(12, 51);
+	unsigned int level = probe->mode == PROBE_LONG ? 4 : probe->mode == PROBE_PAE ? 3 : 2;
+	u64 table = probe->cr3 & ~0x1fUL, gva = access->gva, entry, inside;
+	bool w = true, u = true, nx = false, page;
+
+	memset(ref, 0, sizeof(*ref));
+	ref->gpa = gva;
+	if (probe->mode == PROBE_FLAT)
+		return;
+	ref->fault = true;
+	for (;; level--) {
+		const unsigned int shift = 12 + bits * (level - 1);
+		const bool top = probe->mode == PROBE_PAE && level == 3;
+		const u64 at = table + ((gva >> shift) & ((1U << bits) - 1)) * size;
+
+		entry = probe_entry(probe->vcpu->vm, probe->mode, at);
+		ref->step[ref->steps].gpa = at;
+		ref->step[ref->steps].entry = entry;
+		ref->step[ref->steps++].no_used = top;
+		if (!(entry & PTE_P)) {
+			ref->error = error_code(probe, access, 0);
+			return;
+		}
+		page = is_page(probe, level, entry);
+		if (entry & reserved(probe, level, page)) {
+			ref->error = error_code(probe, access, ERR_P | ERR_RSV);
+			return;
+		}
+		if (!top) {
+			w &= !!(entry & PTE_W);
+			u &= !!(entry & PTE_U);
+			nx |= !!(entry & PTE_NX);
+		}
+		if (page)
+			break;
+		table = entry & address;
+	}
+	if (!allowed(probe, access, w, u, nx)) {
+		ref->error = error_code(probe, access, ERR_P);
+		return;
+	}
+	ref->fault = false;
+	inside = (1UL << (12 + bits * (level - 1))) - 1;
+	ref->gpa = (entry & address & ~inside) | (gva & inside);
+	if (probe->mode == PROBE_32_PSE && level == 2)
+		ref->gpa |= ((entry >> 13) & 0xff) << 32;
+}
+
+/* ---- comparing ---- */
+
+static const char *differs(const struct probe *probe, const struct probe_access *access,
+			   const char *format, ...)
+{
+	static const char *const kinds[] = { "read", "write", "execution" };
+	static char text[300];
+	va_list args;
+	int n;
+
+	n = snprintf(text, sizeof(text), "%s, env %#x, %s%s%s of %#lx: ",
+		     probe_mode_name[probe->mode], probe->env, access->user ? "user " : "",
+		     access->ac ? "AC " : "", kinds[access->kind], access->gva);
+	va_start(args, format);
+	vsnprintf(text + n, sizeof(text) - n, format, args);
+	va_end(args);
+	return text;
+}
+
+/* With nested paging it is the emulated CPU that walks. */
+static bool tcg_walks(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = host_is_tcg() && get_info().paging == VMM_PAGING_NESTED;
+	return known;
+}
+
+/*
+ * Accessed bits: all of a translation that was used have one, those of one that
+ * faulted may. Dirty: the page's after a write, and no other.
+ */
+static const char *check_used(struct probe *probe, const struct probe_access *access,
+			      const struct reference *ref)
+{
+	unsigned int i;
+
+	for (i = 0; i < ref->steps; i++) {
+		const u64 now = probe_entry(probe->vcpu->vm, probe->mode, ref->step[i].gpa);
+		u64 want = ref->step[i].entry, ignore = 0;
+
+		if (!ref->step[i].no_used) {
+			if (ref->fault)
+				ignore = PTE_A;
+			else
+				want |= PTE_A;
+			if (!ref->fault && access->kind == PROBE_WRITE && i == ref->steps - 1)
+				want |= PTE_D;
+		} else if (tcg_walks()) {
+			/* QEMU sets the bit there all the same. */
+			ignore = PTE_A;
+		}
+		if ((now ^ want) & ~ignore)
+			return differs(probe, access, "entry %u at %#lx: expected %#lx, got %#lx", i,
+				       ref->step[i].gpa, want, now);
+	}
+	return NULL;
+}
+
+static bool in_pool(u64 gpa)
+{
+	return gpa >= GUEST_DATA && gpa < GUEST_DATA + (2UL << 20);
+}
+
+const char *probe_check(struct probe *probe, const struct probe_access *access)
+{
+	struct vm *vm = probe->vcpu->vm;
+	struct probe_result result;
+	struct reference ref;
+	u8 before = 0, want;
+
+	probe_reference(probe, access, &ref);
+	if (!ref.fault && ref.gpa < GUEST_MEM_SIZE)
+		before = *(u8 *)vm_ptr(vm, ref.gpa);
+	probe_do(probe, access, &result);
+	/* QEMU forgets to say that an entry with reserved bits was present. */
+	if (result.fault && (result.error & ERR_RSV) && tcg_walks())
+		result.error |= ERR_P;
+	if (result.fault != ref.fault)
+		return differs(probe, access, "expected %s, got %s, error %#x, %#lx",
+			       ref.fault ? "#PF" : "success", result.fault ? "#PF" : "success",
+			       result.fault ? result.error : ref.error,
+			       result.fault ? result.cr2 : ref.gpa);
+	if (result.fault && result.error != ref.error)
+		return differs(probe, access, "error code: expected %#x, got %#x", ref.error,
+			       result.error);
+	if (result.fault && result.cr2 != access->gva)
+		return differs(probe, access, "CR2 is %#lx", result.cr2);
+	if (!result.fault && access->kind == PROBE_WRITE) {
+		want = access->value;
+		result.value = *(u8 *)vm_ptr(vm, ref.gpa);
+	} else {
+		want = access->kind == PROBE_READ ? before : probe_id(ref.gpa);
+		/* Reading a table sees what its own walk has set in it. */
+		if (access->kind == PROBE_READ && in_pool(ref.gpa))
+			want = *(u8 *)vm_ptr(vm, ref.gpa);
+	}
+	if (!result.fault && result.value != want)
+		return differs(probe, access, "at %#lx: expected %#x, got %#x", ref.gpa, want,
+			       result.value);
+	/* A write into a table may have hit its own translation. */
+	if (!result.fault && access->kind == PROBE_WRITE && in_pool(ref.gpa))
+		return NULL;
+	return check_used(probe, access, &ref);
+}
