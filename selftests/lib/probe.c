@@ -166,6 +166,11 @@ u32 probe_env_supported(enum probe_mode mode)
 	return env;
 }
 
+bool probe_mode_broken(enum probe_mode mode)
+{
+	return mode == PROBE_PAE && host_is_tcg() && get_info().paging == VMM_PAGING_NESTED;
+}
+
 u64 probe_cr0(const struct probe *probe)
 {
 	u64 cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_NE;

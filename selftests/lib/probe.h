@@ -75,6 +75,9 @@ static inline u8 probe_id(u64 gpa)
 /* Set the mode by VMM_SET_STATE; the root is table 0. PROBE_SMEP and others must exist. */
 void probe_enter(struct probe *probe, enum probe_mode mode, u32 env);
 u32 probe_env_supported(enum probe_mode mode);
+/* With nested paging QEMU's TCG sets accessed bits where PAE has them reserved. */
+bool probe_mode_broken(enum probe_mode mode);
+#define PROBE_BROKEN "QEMU TCG sets reserved bits in PAE's top table"
 /* Entries of the root that a test must leave alone: [0, this). */
 unsigned int probe_root_fixed(enum probe_mode mode);
 /* (Re)make table 0 of the mode with nothing but those, and the tables below them. */

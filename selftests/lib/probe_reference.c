@@ -201,9 +201,6 @@ static const char *check_used(struct probe *probe, const struct probe_access *ac
 				want |= PTE_A;
 			if (!ref->fault && access->kind == PROBE_WRITE && i == ref->steps - 1)
 				want |= PTE_D;
-		} else if (tcg_walks()) {
-			/* QEMU sets the bit there all the same. */
-			ignore = PTE_A;
 		}
 		if ((now ^ want) & ~ignore)
 			return differs(probe, access, "entry %u at %#lx: expected %#lx, got %#lx", i,

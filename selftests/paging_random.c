@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Random page tables, changed at random by the guest, another of its vCPUs and the
+ * process; and random accesses, each compared with a reference: outcome, error code,
+ * CR2, data, accessed and dirty bits (lib/probe.h).
+ *
+ * PAGING_ACCESSES is the number of accesses a mode (a million takes some minutes),
+ * PAGING_SEED the seed; a failure tells both seed and step.
+ *
+ * What the guest did not flush may be old, so an access after a change flushes first:
+ * its address, or everything. Tables may be linked in circles, to data, and into the
+ * part of the tables that the test needs itself: accesses that would write there, or
+ * execute what is no code, are made reads.
+ */
+#include <stdlib.h>
+
+#include "lib/probe.h"
+#include "lib/test.h"
+
+#define TABLES		10U	/* of the pool */
+#define VCPUS		2U
+#define SLOTS		6U	/* indices that are used in a table */
+
+struct world {
+	struct vm *vm;
+	struct probe probe[VCPUS];
+	enum probe_mode mode;
+	u64 seed;
+	bool stale[VCPUS];	/* changed since all was flushed */
+};
+
+static u64 setting(const char *name, u64 otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? strtoull(value, NULL, 0) : otherwise;
+}
+
+static u32 below(struct world *w, u32 limit)
+{
+	w->seed = w->seed * 6364136223846793005UL + 1442695040888963407UL;
+	return (w->seed >> 33) % limit;
+}
+
+static bool chance(struct world *w, u32 percent)
+{
+	return below(w, 100) < percent;
+}
+
+static bool narrow(const struct world *w)
+{
+	return w->mode < PROBE_PAE;
+}
+
+/* Indices at the ends of tables and of the shadow's parts of them. */
+static u32 table_index(struct world *w, bool root)
+{
+	static const u16 of_512[SLOTS] = { 1, 2, 255, 256, 510, 511 };
+	static const u16 of_1024[SLOTS] = { 5, 6, 511, 512, 1022, 1023 };
+
+	if (root && w->mode == PROBE_PAE)
+		return 1 + below(w, 3);
+	return (narrow(w) ? of_1024 : of_512)[below(w, SLOTS)];
+}
+
+static unsigned int levels(const struct world *w)
+{
+	return w->mode == PROBE_LONG ? 4 : w->mode == PROBE_PAE ? 3 : 2;
+}
+
+static u64 random_gva(struct world *w)
+{
+	const unsigned int bits = narrow(w) ? 10 : 9;
+	unsigned int level;
+	u64 gva = 0;
+
+	for (level = levels(w); level; level--)
+		gva = gva << bits | table_index(w, level == levels(w));
+	gva = gva << 12 | below(w, 4096);
+	return w->mode == PROBE_LONG ? (u64)((int64_t)(gva << 16) >> 16) : (u32)gva;
+}
+
+static u64 random_flags(struct world *w)
+{
+	u64 flags = chance(w, 92) ? PTE_P : 0;
+
+	flags |= chance(w, 75) ? PTE_W : 0;
+	flags |= chance(w, 70) ? PTE_U : 0;
+	flags |= chance(w, 50) ? PTE_A : 0;
+	flags |= chance(w, 30) ? PTE_D : 0;
+	flags |= (u64)below(w, 4) << 3 | (u64)below(w, 8) << 9;
+	if (narrow(w))
+		return flags;
+	flags |= chance(w, 15) ? PTE_NX : 0;
+	if (chance(w, 2))
+		flags |= 1UL << (get_info().phys_bits + below(w, 52 - get_info().phys_bits));
+	return flags;
+}
+
+static u64 data_page(struct world *w)
+{
+	return GUEST_DATA2 + below(w, 2048) * 4096UL;
+}
+
+/* An entry for a table that is most often of @level. */
+static u64 random_entry(struct world *w, unsigned int level)
+{
+	u64 flags = random_flags(w);
+
+	if (w->mode == PROBE_PAE && level == 3)
+		return PROBE_TABLE(1 + below(w, TABLES - 1)) | (flags & PTE_P);
+	if (level == 1) {
+		if (chance(w, 4))
+			return PROBE_TABLE(below(w, TABLES)) | flags;
+		return data_page(w) | flags;
+	}
+	/* Bit 7 of 32-bit entries without PSE means nothing. */
+	if (level <= 3 && w->mode != PROBE_32 && chance(w, level == 2 ? 30 : 4)) {
+		const u64 size = narrow(w) ? 4UL << 20 : 2UL << 20;
+		const u64 frame = (GUEST_DATA2 + below(w, 4) * (2UL << 20)) & ~(size - 1);
+
+		/* There is no memory for 1 GiB: frames and bits below are reserved. */
+		return frame | flags | PTE_PS | (!narrow(w) && chance(w, 3) ? 1UL << 14 : 0);
+	}
+	return (chance(w, 97) ? PROBE_TABLE(below(w, TABLES)) : data_page(w)) | flags;
+}
+
+static unsigned int likely_level(const struct world *w, unsigned int table)
+{
+	return table < levels(w) ? levels(w) - table : 1 + table % (levels(w) - 1);
+}
+
+/* Most of the pool's tables are of a fixed level, so that walks get to their end. */
+static u64 linked_entry(struct world *w, unsigned int level)
+{
+	u64 entry = random_entry(w, level);
+	unsigned int table;
+
+	if (level == 1 || (entry & PTE_PS) || chance(w, 10))
+		return entry;
+	do
+		table = 1 + below(w, TABLES - 1);
+	while (likely_level(w, table) != level - 1);
+	return (entry & (PTE_NX | 0xfff)) | PROBE_TABLE(table);
+}
+
+static u64 random_place(struct world *w, unsigned int *level)
+{
+	const unsigned int table = below(w, TABLES);
+
+	*level = likely_level(w, table);
+	return PROBE_TABLE(table) + table_index(w, !table) * probe_entry_size(w->mode);
+}
+
+static void make_tables(struct world *w)
+{
+	unsigned int table, i;
+
+	probe_tables(w->vm, w->mode);
+	memset(vm_ptr(w->vm, PROBE_TABLE(1)), 0, (PROBE_POOL_PAGES - 1) * 4096);
+	for (table = 0; table < TABLES; table++)
+		for (i = 0; i < 8; i++) {
+			const unsigned int level = likely_level(w, table);
+
+			probe_set_entry(w->vm, w->mode, PROBE_TABLE(table) +
+					table_index(w, !table) * probe_entry_size(w->mode),
+					linked_entry(w, level));
+		}
+}
+
+static void all_stale(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < VCPUS; i++)
+		w->stale[i] = true;
+}
+
+/* Who writes is random, and so is whether he flushes at once. */
+static void change(struct world *w)
+{
+	unsigned int level, vcpu = below(w, VCPUS);
+	const u64 at = random_place(w, &level);
+	const u64 entry = linked_entry(w, level);
+	const bool pdpte = w->mode == PROBE_PAE && level == 3;
+
+	all_stale(w);
+	if (chance(w, 40) && !pdpte)
+		probe_set_entry(w->vm, w->mode, at, entry);
+	else
+		probe_store(&w->probe[vcpu], at, entry);
+	/* PAE's top table counts when CR3 is loaded, on some CPUs. */
+	for (vcpu = 0; pdpte && vcpu < VCPUS; vcpu++)
+		probe_load_cr3(&w->probe[vcpu], w->probe[vcpu].cr3);
+}
+
+static bool in_data(u64 gpa)
+{
+	return gpa >= GUEST_DATA2 && gpa < GUEST_MEM_SIZE;
+}
+
+static bool in_pool(u64 gpa)
+{
+	return gpa >= PROBE_TABLE(1) && gpa < PROBE_TABLE(TABLES);
+}
+
+/* Is it memory, and may the test lose what is there? */
+static bool tame(struct world *w, struct probe *probe, struct probe_access *access)
+{
+	struct reference ref;
+	unsigned int i;
+
+	probe_reference(probe, access, &ref);
+	for (i = 0; i < ref.steps; i++)
+		if (ref.step[i].gpa >= GUEST_MEM_SIZE)
+			return false;
+	if (ref.fault)
+		return true;
+	if (ref.gpa >= GUEST_MEM_SIZE)
+		return false;
+	if (access->kind == PROBE_EXEC && !in_data(ref.gpa))
+		access->kind = PROBE_READ;
+	if (access->kind == PROBE_WRITE && !in_data(ref.gpa) && !in_pool(ref.gpa))
+		access->kind = PROBE_READ;
+	if (access->kind == PROBE_EXEC)
+		access->gva &= ~0x801UL;
+	/* The upper halves of data pages are written, the lower executed. */
+	if (access->kind == PROBE_WRITE && in_data(ref.gpa))
+		access->gva |= 0x801;
+	if (access->kind == PROBE_WRITE && in_pool(ref.gpa))
+		all_stale(w);
+	return true;
+}
+
+static const char *access_once(struct world *w)
+{
+	const unsigned int vcpu = below(w, VCPUS);
+	struct probe *probe = &w->probe[vcpu];
+	struct probe_access access = {
+		.gva = random_gva(w),
+		.kind = below(w, 3),
+		.user = chance(w, 50),
+		.ac = chance(w, 50),
+		.value = below(w, 256),
+	};
+
+	if (!tame(w, probe, &access))
+		return NULL;
+	if (w->stale[vcpu] && chance(w, 40)) {
+		probe_load_cr3(probe, probe->cr3);
+		w->stale[vcpu] = false;
+		/* The process's own changes are seen by INVLPG only. */
+		if (get_info().paging == VMM_PAGING_SHADOW)
+			probe_invlpg(probe, access.gva);
+		if (get_info().paging == VMM_PAGING_SHADOW)
+			w->stale[vcpu] = true;
+	} else if (w->stale[vcpu]) {
+		probe_invlpg(probe, access.gva);
+	}
+	return probe_check(probe, &access);
+}
+
+static u32 random_env(struct world *w)
+{
+	u32 env = below(w, 16) & probe_env_supported(w->mode);
+
+	/* The gaps of paging.c. */
+	if ((env & PROBE_SMAP) && w->mode != PROBE_LONG && host_is_tcg())
+		env &= ~PROBE_SMAP;
+	if (get_info().paging == VMM_PAGING_SHADOW && !(env & PROBE_WP))
+		env &= ~PROBE_SMAP;
+	return env;
+}
+
+static void new_environment(struct world *w)
+{
+	const u32 env = random_env(w);
+	unsigned int i;
+
+	/* Both in the same, so that they share tables. */
+	for (i = 0; i < VCPUS; i++) {
+		probe_enter(&w->probe[i], w->mode, env);
+		w->stale[i] = false;
+	}
+}
+
+static const char *random_run(enum probe_mode mode, u64 accesses)
+{
+	struct world w = { .mode = mode, .seed = setting("PAGING_SEED", 1) + mode };
+	const char *wrong = NULL;
+	u64 step;
+	unsigned int i;
+
+	w.vm = vm_new();
+	for (i = 0; i < VCPUS; i++)
+		w.probe[i] = probe_new(w.vm, i);
+	probe_fill(w.vm);
+	for (step = 0; step < accesses && !wrong; step++) {
+		if (step % 2000 == 0)
+			make_tables(&w);
+		if (step % 250 == 0)
+			new_environment(&w);
+		if (chance(&w, 25))
+			change(&w);
+		wrong = access_once(&w);
+	}
+	if (wrong)
+		printf("# seed %llu, step %llu\n",
+		       (unsigned long long)setting("PAGING_SEED", 1), (unsigned long long)step - 1);
+	vm_free(w.vm);
+	return wrong;
+}
+
+#define RANDOM(name, mode)						\
+TEST_TIMEOUT(random_accesses_in_##name, 280)				\
+{									\
+	const char *wrong;						\
+									\
+	if (probe_mode_broken(mode))					\
+		SKIP(return, PROBE_BROKEN);				\
+	wrong = random_run(mode, setting("PAGING_ACCESSES", 12000));	\
+	if (wrong)							\
+		TH_LOG("%s", wrong);					\
+	ASSERT_EQ(NULL, wrong);						\
+}
+
+RANDOM(32_bit_paging, PROBE_32)
+RANDOM(32_bit_paging_with_pse, PROBE_32_PSE)
+RANDOM(pae_paging, PROBE_PAE)
+RANDOM(long_mode, PROBE_LONG)
+
+VMM_TEST_MAIN
