@@ -506,7 +506,8 @@ TEST_F(paging, a_table_becomes_data_and_a_table_again)
 				probe_load_cr3(&self->probe, self->probe.cr3);
 		}
 		for (i = 0; i < 40; i++)
-			EXPECT_EQ((u32)(0x1234567890UL + i), *(u32 *)vm_ptr(self->vm, table + i * 16));
+			EXPECT_EQ((u32)(0x1234567890UL + i),
+				  *(u32 *)vm_ptr(self->vm, table + i * 16));
 		memset(vm_ptr(self->vm, table), 0, 4096);
 		probe_store(&self->probe, AT(1), DATA(0) | P);
 		probe_store(&self->probe, AT(2), table | P);

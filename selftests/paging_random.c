@@ -8,7 +8,8 @@
  * PAGING_SEED the seed; a failure tells both seed and step.
  *
  * What the guest did not flush may be old, so an access after a change flushes first:
- * its address, or everything. Tables may be linked in circles, to data, and into the
+ * its address, or everything. On shadow paging CR3 does not see what the process wrote
+ * (docs/mmu.md), which takes INVLPG or a change of CR4.PGE. Tables may be linked in circles, to data, and into the
  * part of the tables that the test needs itself: accesses that would write there, or
  * execute what is no code, are made reads.
  */
@@ -26,7 +27,9 @@ struct world {
 	struct probe probe[VCPUS];
 	enum probe_mode mode;
 	u64 seed;
-	bool stale[VCPUS];	/* changed since all was flushed */
+	/* Changed since all was flushed: by a vCPU, by the process. */
+	bool stale[VCPUS];
+	bool stale_by_process[VCPUS];
 };
 
 static u64 setting(const char *name, u64 otherwise)
@@ -122,7 +125,12 @@ static u64 random_entry(struct world *w, unsigned int level)
 		/* There is no memory for 1 GiB: frames and bits below are reserved. */
 		return frame | flags | PTE_PS | (!narrow(w) && chance(w, 3) ? 1UL << 14 : 0);
 	}
-	return (chance(w, 97) ? PROBE_TABLE(below(w, TABLES)) : data_page(w)) | flags;
+	if (chance(w, 3))
+		return data_page(w) | flags;
+	/* An accessed bit is reserved in PAE's top table, so it cannot be a lower one too. */
+	if (w->mode == PROBE_PAE)
+		return PROBE_TABLE(1 + below(w, TABLES - 1)) | flags;
+	return PROBE_TABLE(below(w, TABLES)) | flags;
 }
 
 static unsigned int likely_level(const struct world *w, unsigned int table)
@@ -176,6 +184,32 @@ static void all_stale(struct world *w)
 		w->stale[i] = true;
 }
 
+/* A flush of everything, global pages too, on both vCPUs. */
+static void flush_all(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < VCPUS; i++) {
+		const u64 cr4 = probe_cr4(&w->probe[i]);
+
+		probe_load_cr4(&w->probe[i], cr4 ^ X86_CR4_PGE);
+		probe_load_cr4(&w->probe[i], cr4);
+		w->stale[i] = false;
+		w->stale_by_process[i] = false;
+	}
+}
+
+static void write_by_process(struct world *w, u64 at, u64 entry)
+{
+	unsigned int i;
+
+	probe_set_entry(w->vm, w->mode, at, entry);
+	for (i = 0; i < VCPUS; i++)
+		w->stale_by_process[i] = true;
+	if (chance(w, 30))
+		flush_all(w);
+}
+
 /* Who writes is random, and so is whether he flushes at once. */
 static void change(struct world *w)
 {
@@ -185,8 +219,8 @@ static void change(struct world *w)
 	const bool pdpte = w->mode == PROBE_PAE && level == 3;
 
 	all_stale(w);
-	if (chance(w, 40) && !pdpte)
-		probe_set_entry(w->vm, w->mode, at, entry);
+	if (chance(w, 20) && !pdpte)
+		write_by_process(w, at, entry);
 	else
 		probe_store(&w->probe[vcpu], at, entry);
 	/* PAE's top table counts when CR3 is loaded, on some CPUs. */
@@ -246,15 +280,12 @@ static const char *access_once(struct world *w)
 
 	if (!tame(w, probe, &access))
 		return NULL;
-	if (w->stale[vcpu] && chance(w, 40)) {
+	if (w->stale_by_process[vcpu] && chance(w, 20)) {
+		flush_all(w);
+	} else if (!w->stale_by_process[vcpu] && w->stale[vcpu] && chance(w, 40)) {
 		probe_load_cr3(probe, probe->cr3);
 		w->stale[vcpu] = false;
-		/* The process's own changes are seen by INVLPG only. */
-		if (get_info().paging == VMM_PAGING_SHADOW)
-			probe_invlpg(probe, access.gva);
-		if (get_info().paging == VMM_PAGING_SHADOW)
-			w->stale[vcpu] = true;
-	} else if (w->stale[vcpu]) {
+	} else if (w->stale[vcpu] || w->stale_by_process[vcpu]) {
 		probe_invlpg(probe, access.gva);
 	}
 	return probe_check(probe, &access);
@@ -281,6 +312,7 @@ static void new_environment(struct world *w)
 	for (i = 0; i < VCPUS; i++) {
 		probe_enter(&w->probe[i], w->mode, env);
 		w->stale[i] = false;
+		w->stale_by_process[i] = false;
 	}
 }
 

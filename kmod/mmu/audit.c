@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The audit: what docs/mmu.md says of the nested table, or of all shadow pages, their
- * links and reverse maps, asserted over the whole while nothing moves (mmu.lock is held for writing). For tests, by parameter:
- * a walk of everything is much too slow for use. It reads and never repairs.
+ * links and reverse maps, asserted over the whole while nothing moves (mmu.lock is
+ * held for writing). For tests, by parameter: a walk of everything is much too slow
+ * for use. It reads and never repairs.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -497,15 +497,6 @@ void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
 
 /* ---- for mmu.c and the notifier ---- */
 
-static struct shadow_page *find_table(struct vmm_mmu *mmu, gfn_t gfn)
-{
-	struct shadow_page *sp;
-
-	for_each_shadow_of(sp, mmu, gfn)
-		return sp;
-	return NULL;
-}
-
 /*
  * A short range is looked up frame by frame, a long one page by page. A zap may take
  * other pages with it: what comes next is asked for anew each time.
@@ -519,7 +510,7 @@ static void zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 
 	if (last - first < shadow->count) {
 		for (gfn = first; gfn < last; gfn++)
-			while ((sp = find_table(mmu, gfn)))
+			while ((sp = shadow_next(mmu, gfn, NULL)))
 				shadow_zap(mmu, sp);
 		return;
 	}

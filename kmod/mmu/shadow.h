@@ -131,11 +131,8 @@ void shadow_recycle(struct vmm_vm *vm);
 void shadow_unlock(struct vmm_vm *vm);
 void shadow_free(struct list_head *doomed);	/* no lock; TLBs were flushed */
 
-#define for_each_shadow_of(sp, mmu, frame)				\
-	hlist_for_each_entry(sp, shadow_bucket(mmu, frame), hash)	\
-		if ((sp)->key.gfn == (frame) && !(sp)->key.role.direct)
-
-struct hlist_head *shadow_bucket(struct vmm_mmu *mmu, gfn_t gfn);
+/* The pages that shadow the table in frame @gfn, one by one; @after: NULL for the first. */
+struct shadow_page *shadow_next(struct vmm_mmu *mmu, gfn_t gfn, const struct shadow_page *after);
 
 /* ---- shadow_walk.c ---- */
 

@@ -73,9 +73,22 @@ void shadow_spare_drain(struct shadow_spare *spare)
 
 /* ---- look-up ---- */
 
-struct hlist_head *shadow_bucket(struct vmm_mmu *mmu, gfn_t gfn)
+static struct hlist_head *bucket(struct vmm_mmu *mmu, gfn_t gfn)
 {
 	return &mmu->shadow->hash[hash_64(gfn, SHADOW_HASH_BITS)];
+}
+
+struct shadow_page *shadow_next(struct vmm_mmu *mmu, gfn_t gfn, const struct shadow_page *after)
+{
+	struct hlist_node *node = after ? after->hash.next : bucket(mmu, gfn)->first;
+	struct shadow_page *sp;
+
+	for (; node; node = node->next) {
+		sp = hlist_entry(node, struct shadow_page, hash);
+		if (sp->key.gfn == gfn && !sp->key.role.direct)
+			return sp;
+	}
+	return NULL;
 }
 
 struct shadow_page *shadow_find(struct vmm_mmu *mmu, const struct shadow_key *key)
@@ -83,7 +96,7 @@ struct shadow_page *shadow_find(struct vmm_mmu *mmu, const struct shadow_key *ke
 	struct shadow_page *sp;
 
 	lockdep_assert_held_write(&mmu->lock);
-	hlist_for_each_entry(sp, shadow_bucket(mmu, key->gfn), hash)
+	hlist_for_each_entry(sp, bucket(mmu, key->gfn), hash)
 		if (sp->key.gfn == key->gfn && sp->key.role.word == key->role.word)
 			return sp;
 	return NULL;
@@ -101,7 +114,7 @@ static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *ke
 	if (lowest && !key->role.direct)
 		sp->gfns = spare->table[--spare->tables];
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
-	hlist_add_head(&sp->hash, shadow_bucket(mmu, key->gfn));
+	hlist_add_head(&sp->hash, bucket(mmu, key->gfn));
 	list_add(&sp->active, &shadow->active);
 	INIT_LIST_HEAD(&sp->written);
 	if (!key->role.direct) {

@@ -20,9 +20,9 @@
 
 bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn)
 {
-	struct shadow_page *sp;
+	const struct shadow_page *sp = NULL;
 
-	for_each_shadow_of(sp, mmu, gfn)
+	while ((sp = shadow_next(mmu, gfn, sp)))
 		if (!sp->unsync)
 			return true;
 	return false;
@@ -30,10 +30,10 @@ bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn)
 
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn)
 {
-	struct shadow_page *sp;
+	struct shadow_page *sp = NULL;
 
 	lockdep_assert_held_write(&mmu->lock);
-	for_each_shadow_of(sp, mmu, gfn) {
+	while ((sp = shadow_next(mmu, gfn, sp))) {
 		if (sp->unsync)
 			continue;
 		sp->unsync = true;

@@ -45,7 +45,7 @@ static int svm_probe(struct vmm_caps *caps)
 	if (!boot_cpu_has(X86_FEATURE_NPT))
 		caps->nested = false;
 	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX)) {
-		caps->why = "this CPU has neither nested paging nor no-execute pages: see the firmware's setup";
+		caps->why = "this CPU has neither nested paging nor no-execute pages";
 		return -EOPNOTSUPP;
 	}
 	caps->features = VMM_FEATURE_REAL_MODE;

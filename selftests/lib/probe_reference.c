@@ -203,8 +203,8 @@ static const char *check_used(struct probe *probe, const struct probe_access *ac
 				want |= PTE_D;
 		}
 		if ((now ^ want) & ~ignore)
-			return differs(probe, access, "entry %u at %#lx: expected %#lx, got %#lx", i,
-				       ref->step[i].gpa, want, now);
+			return differs(probe, access, "entry %u at %#lx: expected %#lx, got %#lx",
+				       i, ref->step[i].gpa, want, now);
 	}
 	return NULL;
 }
