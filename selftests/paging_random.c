@@ -9,9 +9,9 @@
  *
  * What the guest did not flush may be old, so an access after a change flushes first:
  * its address, or everything. On shadow paging CR3 does not see what the process wrote
- * (docs/mmu.md), which takes INVLPG or a change of CR4.PGE. Tables may be linked in circles, to data, and into the
- * part of the tables that the test needs itself: accesses that would write there, or
- * execute what is no code, are made reads.
+ * (docs/mmu.md), which takes INVLPG or a change of CR4.PGE. Tables may be linked in
+ * circles, to data, and into the part of the tables that the test needs itself: accesses
+ * that would write there, or execute what is no code, are made reads.
  */
 #include <stdlib.h>
 

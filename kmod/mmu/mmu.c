@@ -133,6 +133,7 @@ void vmm_mmu_flush(struct vmm_vm *vm)
 }
 
 void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
+	__releases(&vm->mmu.lock)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);

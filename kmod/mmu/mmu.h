@@ -21,7 +21,8 @@ void vmm_mmu_flush_locked(struct vmm_vm *vm);
 bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva);
 
 /* Drop what maps frames [@first, @last), then the lock, which is held for writing; flush. */
-void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep);
+void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
+	__releases(&vm->mmu.lock);
 /* Was one of these frames used since the last @clear? mmu.lock held. */
 bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
 

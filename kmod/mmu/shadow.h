@@ -128,7 +128,7 @@ void shadow_root_put(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* Zap the ones not used for longest until a fault has room. */
 void shadow_recycle(struct vmm_vm *vm);
 /* Drop the lock; then tell vCPUs of roots that are gone, flush, free what was doomed. */
-void shadow_unlock(struct vmm_vm *vm);
+void shadow_unlock(struct vmm_vm *vm) __releases(&vm->mmu.lock);
 void shadow_free(struct list_head *doomed);	/* no lock; TLBs were flushed */
 
 /* The pages that shadow the table in frame @gfn, one by one; @after: NULL for the first. */

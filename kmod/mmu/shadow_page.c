@@ -284,6 +284,7 @@ void shadow_free(struct list_head *doomed)
 }
 
 void shadow_unlock(struct vmm_vm *vm)
+	__releases(&vm->mmu.lock)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	const bool roots_gone = mmu->shadow->roots_gone;
