@@ -187,23 +187,24 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
  * whose interrupt does not: a tickless one, or an emulated CPU that holds
  * interrupts back from a guest that was entered with IF clear (Bochs does).
  */
-static u32 longest_turn(void)
+static u32 longest_turn(u64 misc)
 {
-	u64 misc;
-
-	rdmsrl(MSR_IA32_VMX_MISC, misc);
 	return max_t(u64, (tsc_khz * 1000ULL / HZ) >> vmx_misc_preemption_timer_rate(misc), 1);
 }
 
 static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 {
+	u64 misc;
+
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
 	if (!(c->primary & CPU_BASED_NMI_WINDOW_EXITING))
 		c->pin &= ~PIN_BASED_VIRTUAL_NMIS;
 	/* What the host does without, guests are not shown. */
 	if (!boot_cpu_has(X86_FEATURE_XSAVES))
 		c->secondary &= ~CONTROL_XSAVES;
 	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
-		c->turn = longest_turn();
+		c->turn = longest_turn(misc);
+	c->zero_length = misc & VMX_MISC_ZERO_LEN_INS;
 	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
 	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;

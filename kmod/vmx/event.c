@@ -59,6 +59,24 @@ static void clear_nmi_blocking(void)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info & ~GUEST_INTR_STATE_NMI);
 }
 
+/*
+ * Of an instruction of no length, which the process may ask for: not every CPU
+ * takes that. One byte from one byte before is the same return address.
+ */
+static void write_length(struct vmm_vcpu *vcpu, const struct vmm_event *event)
+{
+	u8 length = event->length;
+
+	if (unlikely(!length && !vmx_config.zero_length)) {
+		length = 1;
+		vcpu->regs.rip--;
+		vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
+		if (vmm_insn_mode(vcpu) != INSN_MODE_64)
+			vcpu->regs.rip = (u32)vcpu->regs.rip;
+	}
+	vmcs_write(VM_ENTRY_INSTRUCTION_LEN, length);
+}
+
 void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -71,7 +89,7 @@ void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 	switch (info & INTR_INFO_INTR_TYPE_MASK) {
 	case INTR_TYPE_SOFT_EXCEPTION:
 	case INTR_TYPE_SOFT_INTR:
-		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, event->length);
+		write_length(vcpu, event);
 		break;
 	default:
 		/* The return address of an instruction's own event is behind it. */

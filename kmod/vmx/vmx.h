@@ -101,6 +101,7 @@ struct vmx_config {
 	bool ept_ad;
 	bool unrestricted;
 	bool virtual_nmi;
+	bool zero_length;		/* of an injected software interrupt */
 	bool invept_context;
 	bool invvpid_address;
 };
