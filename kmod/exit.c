@@ -402,11 +402,16 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		return VMM_ENTER;
 	switch (insn.class) {
 	case INSN_MOV_TO_CR:
+		/* CR2 is not intercepted: the code is another one by now. */
+		if (insn.reg == 2)
+			return VMM_ENTER;
 		value = vcpu->regs.gpr[insn.rm];
 		if (mode != INSN_MODE_64)
 			value = (u32)value;
 		return finish_cr_write(vcpu, insn.reg, value, insn.length);
 	case INSN_MOV_FROM_CR:
+		if (insn.reg == 2)
+			return VMM_ENTER;
 		write_gpr(vcpu, insn.rm, read_cr(vcpu, insn.reg), mode == INSN_MODE_64 ? 8 : 4);
 		break;
 	case INSN_CLTS:

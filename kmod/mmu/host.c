@@ -10,17 +10,21 @@
  * enough to mark a page dirty when it is mapped writable: whoever cleans a page
  * (writeback, reclaim, MADV_FREE) has to write-protect or unmap it first, which
  * goes through the notifier; so the guest's next write faults, and marks it again.
+ * Marked it is under mmu.lock, when no such thing is under way: a page that was
+ * cleaned since it was found must not become dirty behind its file system's back.
  */
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 
 #include "mmu/host.h"
 
-static void mark_dirty(struct page *page)
+void host_mark_dirty(hpa_t hpa)
 {
+	struct page *page = pfn_to_page(PHYS_PFN(hpa));
+
 	/* A page that the process could write is dirty already in most cases. */
 	if (!PageDirty(page))
-		set_page_dirty_lock(page);
+		set_page_dirty(page);
 }
 
 static bool get_page_fast(hva_t hva, unsigned int flags, struct page **page)
@@ -46,7 +50,7 @@ int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, boo
 	/* A page that is writable anyway saves the fault of the first write. */
 	*writable = may_write && get_page_fast(hva, FOLL_WRITE, page);
 	if (*writable)
-		goto out;
+		return 0;
 	if (!write && get_page_fast(hva, 0, page))
 		return 0;
 	r = get_page_slow(hva, write ? FOLL_WRITE : 0, page);
@@ -58,9 +62,6 @@ int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, boo
 		*page = again;
 		*writable = true;
 	}
-out:
-	if (*writable)
-		mark_dirty(*page);
 	return 0;
 }
 

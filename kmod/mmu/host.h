@@ -19,10 +19,16 @@
 /*
  * Take a reference on the page at @hva, faulting it in; for reads never by
  * breaking copy-on-write. @may_write: the slot can be written; @write: it is
- * about to be. *@writable: the page may be mapped so, and is dirty. [sleep]
+ * about to be. *@writable: the page may be mapped so, after host_mark_dirty(). [sleep]
  * -EINTR, -EAGAIN: a signal, or try again; else why there is none.
  */
 int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable);
+
+/*
+ * The page at @hpa, referenced and found writable, is about to be mapped so.
+ * mmu.lock held, and what was found is not stale.
+ */
+void host_mark_dirty(hpa_t hpa);
 
 /* What maps an address in the process. */
 struct host_leaf {

@@ -232,6 +232,8 @@ static enum tdp_result fault_map(const struct fault *fault, struct tdp_spare *sp
 
 	host_lookup(fault->vm->mm, fault->memory.hva, fault->writable, &leaf);
 	map.level = fault_level(fault, &leaf);
+	if (fault->writable)
+		host_mark_dirty(fault->hpa);
 	result = tdp_map(&fault->vm->mmu, &map, spare);
 	if (result == TDP_MAPPED && leaf.level == VMM_LEVEL_4K)
 		fault_around(fault, &leaf);

@@ -34,12 +34,17 @@ static void invalidating_begin(struct vmm_mmu *mmu, hva_t start, hva_t end)
 	write_unlock(&mmu->lock);
 }
 
-static void invalidating_end(struct vmm_mmu *mmu)
+static void invalidating_end(struct vmm_vm *vm)
 {
+	struct vmm_mmu *mmu = &vm->mmu;
+	bool unbalanced;
+
 	write_lock(&mmu->lock);
 	mmu->seq++;
-	WARN_ON_ONCE(--mmu->invalidating < 0);
+	unbalanced = --mmu->invalidating < 0;
 	write_unlock(&mmu->lock);
+	if (WARN_ON_ONCE(unbalanced))
+		vmm_vm_kill(vm);
 }
 
 static void zap_hva(struct vmm_vm *vm, hva_t start, hva_t end, bool may_sleep)
@@ -67,7 +72,7 @@ static void invalidate_range_end(struct mmu_notifier *notifier,
 {
 	struct vmm_vm *vm = vm_of(notifier);
 
-	invalidating_end(&vm->mmu);
+	invalidating_end(vm);
 	vmm_mmu_audit(vm);
 }
 

@@ -258,8 +258,11 @@ static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
 	shadow_recycle(vm);
 	write_lock(&mmu->lock);
 	if (!mmu_is_stale(mmu, fault->seq, fault->memory.hva) && !root_is_gone(vcpu) &&
-	    shadow_walk_holds(&fault->walk))
+	    shadow_walk_holds(&fault->walk)) {
+		if (fault->writable)
+			host_mark_dirty(fault->hpa);
 		outcome = descend(vcpu, fault);
+	}
 	shadow_unlock(vm);
 	return outcome;
 }
