@@ -226,8 +226,8 @@ static bool event_valid(const struct vmm_event *event)
 /* The section EVENT */
 static bool delivery_valid(const struct vmm_events *events)
 {
-	if (events->shadow != 0 && events->shadow != VMM_SHADOW_STI &&
-	    events->shadow != VMM_SHADOW_MOV_SS)
+	if ((events->shadow != 0 && events->shadow != VMM_SHADOW_STI &&
+	     events->shadow != VMM_SHADOW_MOV_SS) || events->nmi_masked > 1)
 		return false;
 	return event_valid(&events->event);
 }
@@ -235,8 +235,7 @@ static bool delivery_valid(const struct vmm_events *events)
 static bool events_valid(const struct vmm_events *events)
 {
 	if (memchr_inv(events->pad, 0, sizeof(events->pad)) ||
-	    events->nmi_pending > 2 || events->nmi_masked > 1 ||
-	    events->mp_state > VMM_MP_WAIT_SIPI)
+	    events->nmi_pending > 2 || events->mp_state > VMM_MP_WAIT_SIPI)
 		return false;
 	return delivery_valid(events);
 }
@@ -292,6 +291,7 @@ static void set_event(struct vmm_vcpu *vcpu, const struct vmm_events *events)
 {
 	vcpu->event = events->event;
 	vcpu->shadow = events->shadow;
+	vcpu->nmi_masked = events->nmi_masked;
 	vcpu->triple_fault = false;
 }
 
@@ -299,7 +299,6 @@ static void set_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
 {
 	set_event(vcpu, events);
 	atomic_set(&vcpu->nmi_pending, events->nmi_pending);
-	vcpu->nmi_masked = events->nmi_masked;
 	WRITE_ONCE(vcpu->mp_state, events->mp_state);
 }
 

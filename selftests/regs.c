@@ -113,7 +113,7 @@ TEST(events_come_back)
 	expect_same(_metadata, "events", &set.events, &got.events, sizeof(set.events));
 }
 
-TEST(an_event_alone_leaves_nmis_and_the_mp_state_as_they_are)
+TEST(an_event_alone_leaves_waiting_nmis_and_the_mp_state_as_they_are)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
 	struct vmm_state state = { 0 };
@@ -131,7 +131,7 @@ TEST(an_event_alone_leaves_nmis_and_the_mp_state_as_they_are)
 	EXPECT_EQ(VMM_EVENT_EXCEPTION, state.events.event.type);
 	EXPECT_EQ(VEC_UD, state.events.event.vector);
 	EXPECT_EQ(1, state.events.nmi_pending);
-	EXPECT_EQ(1, state.events.nmi_masked);
+	EXPECT_EQ(0, state.events.nmi_masked);
 	EXPECT_EQ(VMM_MP_RUNNABLE, state.events.mp_state);
 }
 

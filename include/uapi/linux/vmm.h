@@ -396,8 +396,8 @@ struct vmm_lapic {
 #define VMM_STATE_EVENTS	(1ULL << 4)
 #define VMM_STATE_LAPIC		(1ULL << 5)
 /*
- * Of EVENTS only @event and @shadow: giving the guest an exception must not undo
- * an NMI or a start-up that comes meanwhile.
+ * Of EVENTS only @event, @shadow and @nmi_masked: giving the guest an exception must
+ * not undo an NMI or a start-up that comes meanwhile.
  */
 #define VMM_STATE_EVENT		(1ULL << 6)
 #define VMM_STATE_ALL		((1ULL << 7) - 1)
