@@ -699,13 +699,43 @@ static enum vmm_next exit_memory(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 
 /* ---- ends ---- */
 
+/*
+ * Instructions that need what only the kernel has, in a mode that the CPU cannot
+ * run: as if they had exited. The rest is the process's.
+ */
+static enum vmm_next (*const real_mode_handlers[INSN_NR_CLASS])(struct vmm_vcpu *,
+								 struct vmm_exit *) = {
+	[INSN_CPUID]		= exit_cpuid,
+	[INSN_HLT]		= exit_hlt,
+	[INSN_INVD]		= exit_wbinvd,
+	[INSN_MONITOR]		= exit_undefined,
+	[INSN_MOV_FROM_DR]	= exit_dr,
+	[INSN_MOV_TO_DR]	= exit_dr,
+	[INSN_MWAIT]		= exit_undefined,
+	[INSN_RDMSR]		= exit_msr_read,
+	[INSN_RDPMC]		= exit_rdpmc,
+	[INSN_RSM]		= exit_undefined,
+	[INSN_VIRT]		= exit_undefined,
+	[INSN_WBINVD]		= exit_wbinvd,
+	[INSN_WRMSR]		= exit_msr_write,
+	[INSN_XSETBV]		= exit_xsetbv,
+};
+
 static enum vmm_next exit_real_mode(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	u8 bytes[INSN_MAX_LENGTH];
 	enum insn_mode mode;
+	struct insn insn;
 	unsigned int n;
 
 	n = fetch(vcpu, bytes, &mode, false);
+	/* An event comes before the instruction; who may not execute it gets a #GP. */
+	if (vcpu->event.type == VMM_EVENT_NONE && !insn_decode(bytes, n, mode, &insn) &&
+	    real_mode_handlers[insn.class] && !(insn.prefixes & INSN_LOCK) &&
+	    (!vmm_cpl(vcpu) || insn.class == INSN_CPUID)) {
+		exit->length = insn.length;
+		return real_mode_handlers[insn.class](vcpu, exit);
+	}
 	return insn_to_user(vcpu, VMM_INSN_REAL_MODE, 0, 0, bytes, n);
 }
 

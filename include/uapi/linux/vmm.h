@@ -516,7 +516,14 @@ struct vmm_exit_mmio {
 /* vmm_exit_insn.cause */
 #define VMM_INSN_MMIO		1	/* an access to gpa, of a form the kernel does not decode */
 #define VMM_INSN_PIO		2	/* INS, OUTS */
-#define VMM_INSN_REAL_MODE	3	/* a mode that the CPU cannot run */
+/*
+ * A mode that the CPU cannot run: real mode, or protected mode with segments still
+ * those of real mode. The caller delivers vmm_events.event, if there is one, in
+ * place of the CPU, then carries out instructions, one or many. HLT, CPUID, RDMSR,
+ * WRMSR, WBINVD, INVD, XSETBV and MOV of debug registers it leaves where they are:
+ * VMM_RUN carries them out in any mode.
+ */
+#define VMM_INSN_REAL_MODE	3
 
 struct vmm_exit_insn {
 	__u32 cause;
