@@ -22,11 +22,11 @@ static const u32 inject_type[] = {
 #define ERROR_VECTORS	(BIT(X86_TRAP_DF) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | \
 			 BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | BIT(X86_TRAP_AC))
 
-/* Nothing is delivered to a mode that the CPU cannot run: the process does it. */
+/* In a mode that the CPU cannot run too: what is injected there the process delivers. */
 bool vmx_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 {
 	vmm_pull(vcpu, VMM_STATE_EVENTS);
-	if (vcpu->shadow || unlikely(to_vmx(vcpu)->unrunnable))
+	if (vcpu->shadow)
 		return false;
 	if (kind == VMM_KIND_NMI)
 		return !vcpu->nmi_masked;

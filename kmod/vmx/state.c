@@ -27,6 +27,10 @@
 
 #define CR0_RUNNABLE	(X86_CR0_PE | X86_CR0_PG)	/* without unrestricted guest */
 
+/* "Code- and Data-Segment Types": from here on code, and conforming code */
+#define SEG_TYPE_CODE		0x8
+#define SEG_TYPE_CONFORMING	0xc
+
 /* Access rights: as vmm_segment.attr, but for the mark of a null selector */
 #define AR_COMMON	(VMM_SEG_TYPE | VMM_SEG_S | VMM_SEG_DPL | VMM_SEG_P | VMM_SEG_AVL | \
 			 VMM_SEG_L | VMM_SEG_DB | VMM_SEG_G)
@@ -157,6 +161,50 @@ static void push_efer(struct vmx_vcpu *vmx, u64 efer)
 	vmcs_write(VM_ENTRY_CONTROLS, controls);
 }
 
+static unsigned int rpl(const struct vmm_segment *seg)
+{
+	return seg->selector & 3;
+}
+
+static unsigned int dpl(const struct vmm_segment *seg)
+{
+	return (seg->attr & VMM_SEG_DPL) >> VMM_SEG_DPL_SHIFT;
+}
+
+/*
+ * "Checks on Guest Segment Registers", those that a selector of real mode may fail
+ * until protected mode has loaded another.
+ */
+static bool segs_runnable(const struct vmm_segs *segs)
+{
+	const struct vmm_segment *cs = &segs->seg[VMM_CS], *ss = &segs->seg[VMM_SS], *seg;
+	int i;
+
+	if (!(cs->attr & SEG_TYPE_CODE))
+		return false;
+	if (!(ss->attr & VMM_SEG_UNUSABLE) && (rpl(ss) != rpl(cs) || dpl(ss) != rpl(ss)))
+		return false;
+	for (i = VMM_ES; i <= VMM_GS; i++) {
+		seg = &segs->seg[i];
+		if (i == VMM_CS || (seg->attr & VMM_SEG_UNUSABLE))
+			continue;
+		if ((seg->attr & VMM_SEG_TYPE) < SEG_TYPE_CONFORMING && dpl(seg) < rpl(seg))
+			return false;
+	}
+	return true;
+}
+
+/* Without unrestricted guest: can the CPU run what the vCPU's state is now? */
+static bool runnable(struct vmm_vcpu *vcpu)
+{
+	if ((vcpu->ctrl.cr0 & CR0_RUNNABLE) != CR0_RUNNABLE)
+		return false;
+	if (vcpu->regs.rflags & X86_EFLAGS_VM)
+		return true;
+	vmm_pull(vcpu, VMM_STATE_SEGS);
+	return segs_runnable(&vcpu->segs);
+}
+
 static void push_ctrl(struct vmm_vcpu *vcpu)
 {
 	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
@@ -170,8 +218,6 @@ static void push_ctrl(struct vmm_vcpu *vcpu)
 	if (vmm_pae_paging(ctrl))
 		for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
 			vmcs_write(GUEST_PDPTR0 + 2 * i, ctrl->pdpte[i]);
-	vmx->unrunnable = !vmx_config.unrestricted &&
-			  (ctrl->cr0 & CR0_RUNNABLE) != CR0_RUNNABLE;
 }
 
 static void push_events(struct vmm_vcpu *vcpu)
@@ -222,6 +268,8 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 		push_segs(vcpu);
 	if (mask & VMM_STATE_CTRL)
 		push_ctrl(vcpu);
+	if (!vmx_config.unrestricted && (mask & (VMM_STATE_SEGS | VMM_STATE_CTRL)))
+		to_vmx(vcpu)->unrunnable = !runnable(vcpu);
 	if (mask & VMM_STATE_DEBUG)
 		vmcs_write(GUEST_DR7, vcpu->debug.dr7);
 	if (mask & VMM_STATE_EVENTS)
