@@ -27,6 +27,7 @@
 #define EMUL_PAGE_SIZE		4096u
 #define EMUL_MAX_INSN		15	/* bytes of the longest instruction */
 #define EMUL_MAX_OPERAND	16	/* bytes of the widest memory operand */
+#define EMUL_MAX_FRAME		8	/* values that one instruction pushes or pops: PUSHA */
 
 /*
  * Elements of one REP run: a signal has to get through to the vCPU's thread, so
@@ -35,45 +36,82 @@
  */
 #define EMUL_MAX_REP		4096
 
+/*
+ * Instructions of one stretch, for the same reason: a few milliseconds. A boot
+ * loader's loop takes a thousandth of it to leave and enter again.
+ */
+#define EMUL_MAX_STRETCH	4096
+
 #define EMUL_CF		(1ull << 0)
 #define EMUL_PF		(1ull << 2)
 #define EMUL_AF		(1ull << 4)
 #define EMUL_ZF		(1ull << 6)
 #define EMUL_SF		(1ull << 7)
 #define EMUL_TF		(1ull << 8)
+#define EMUL_IF		(1ull << 9)
 #define EMUL_DF		(1ull << 10)
 #define EMUL_OF		(1ull << 11)
 #define EMUL_IOPL_SHIFT	12
+#define EMUL_IOPL	(3ull << EMUL_IOPL_SHIFT)
+#define EMUL_NT		(1ull << 14)
 #define EMUL_RF		(1ull << 16)
 #define EMUL_VM		(1ull << 17)
 #define EMUL_AC		(1ull << 18)
+#define EMUL_ID		(1ull << 21)
 #define EMUL_STATUS	(EMUL_CF | EMUL_PF | EMUL_AF | EMUL_ZF | EMUL_SF | EMUL_OF)
 
 #define EMUL_CR0_PE	(1ull << 0)
+#define EMUL_CR0_MP	(1ull << 1)
 #define EMUL_CR0_EM	(1ull << 2)
 #define EMUL_CR0_TS	(1ull << 3)
+#define EMUL_CR0_ET	(1ull << 4)
+#define EMUL_CR0_NE	(1ull << 5)
+#define EMUL_CR0_WP	(1ull << 16)
 #define EMUL_CR0_AM	(1ull << 18)
+#define EMUL_CR0_NW	(1ull << 29)
+#define EMUL_CR0_CD	(1ull << 30)
 #define EMUL_CR0_PG	(1ull << 31)
+#define EMUL_CR4_TSD	(1ull << 2)
 #define EMUL_CR4_PSE	(1ull << 4)
 #define EMUL_CR4_PAE	(1ull << 5)
 #define EMUL_CR4_OSFXSR	(1ull << 9)
+#define EMUL_CR4_UMIP	(1ull << 11)
 #define EMUL_CR4_LA57	(1ull << 12)
+#define EMUL_CR4_PCIDE	(1ull << 17)
+#define EMUL_EFER_LME	(1ull << 8)
 #define EMUL_EFER_LMA	(1ull << 10)
 
+#define EMUL_VECTOR_DE	0
 #define EMUL_VECTOR_DB	1
+#define EMUL_VECTOR_BP	3
+#define EMUL_VECTOR_OF	4
+#define EMUL_VECTOR_BR	5
 #define EMUL_VECTOR_UD	6
 #define EMUL_VECTOR_NM	7
+#define EMUL_VECTOR_DF	8
+#define EMUL_VECTOR_TS	10
+#define EMUL_VECTOR_NP	11
 #define EMUL_VECTOR_SS	12
 #define EMUL_VECTOR_GP	13
 #define EMUL_VECTOR_PF	14
+#define EMUL_VECTOR_MF	16
 #define EMUL_VECTOR_AC	17
-#define EMUL_VECTOR_DE	0
+
+/* Types of code and data segments: VMM_SEG_TYPE with VMM_SEG_S set. */
+#define EMUL_TYPE_ACCESSED	1
+#define EMUL_TYPE_WRITE		2	/* data: writable */
+#define EMUL_TYPE_READ		2	/* code: readable */
+#define EMUL_TYPE_DOWN		4	/* data: expands down */
+#define EMUL_TYPE_CONFORMING	4	/* code */
+#define EMUL_TYPE_CODE		8
 
 enum emul_status {
 	EMUL_OK,		/* go on; from emul_step(): the instruction is done */
 	EMUL_PARTIAL,		/* ctx->done holds; the instruction is to be entered again */
 	EMUL_FAULT,		/* ctx->done holds; ctx->event is to be delivered */
 	EMUL_UNSUPPORTED,	/* nothing happened */
+	EMUL_KERNEL,		/* nothing happened: the instruction is the kernel's */
+	EMUL_SHUTDOWN,		/* a fault that even the double fault's handler met */
 	EMUL_ERROR,		/* ctx->error says why; the VM cannot go on */
 };
 
@@ -97,6 +135,12 @@ struct emul_env {
 	/* 16 bytes of vector register @n; 0 or -errno. */
 	int (*xmm_get)(void *data, unsigned int n, void *val);
 	int (*xmm_set)(void *data, unsigned int n, const void *val);
+	/* Replace the control registers: 0, -EINVAL if no CPU could hold them, -errno. */
+	int (*set_ctrl)(void *data, const struct vmm_ctrl *ctrl);
+	/* The value that RDMSR would give; 0 or -errno. */
+	int (*get_msr)(void *data, uint32_t index, uint64_t *val);
+	/* Is the thread wanted elsewhere? A stretch ends then. */
+	bool (*interrupted)(void *data);
 };
 
 struct emul_page {
@@ -116,23 +160,35 @@ struct emul_ctx {
 	struct vmm_regs done;
 	struct vmm_segs segs;
 	struct vmm_ctrl ctrl;
+	uint8_t shadow;		/* VMM_SHADOW_* */
+	bool nmi_masked;
 
-	/* Out: with EMUL_FAULT, and with EMUL_OK when a single step traps. */
+	/*
+	 * Out: with EMUL_FAULT, and with EMUL_OK when a single step traps. A stretch
+	 * begins with delivering the one it is given.
+	 */
 	struct vmm_event event;
 	uint64_t cr2;
 	bool cr2_set;
 	bool single_step;	/* DR6.BS is to be set */
+	bool segs_changed;
 	int error;
 
 	/* In: bytes at RIP known already; the rest is fetched. */
 	unsigned int length;
 	uint8_t bytes[EMUL_MAX_INSN];
+	bool whole;		/* no CPU has looked at the instruction: unknown bytes are #UD */
 
 	/* Of the instruction under way. */
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	bool long64;
 	bool element_done;	/* TF is set and REP did one of several elements */
+	bool no_trap;		/* no single-step trap follows */
+	bool stop;		/* the CPU may be able to run what follows */
+	uint8_t new_shadow;	/* in force behind the instruction */
+	uint64_t next;		/* RIP behind the instruction */
+	uint32_t external;	/* EXT of error codes: 1 while an event is delivered */
 	unsigned int cpl;
 	struct emul_page pages[EMUL_NR_PAGES];
 	unsigned int next_page;
@@ -172,12 +228,18 @@ enum emul_status emul_step(struct emul_ctx *ctx);
 
 /*
  * Decode the instruction at regs.rip. @fetch: read what ctx->bytes lacks from guest
- * memory; without it, too few bytes are EMUL_UNSUPPORTED.
+ * memory; without it, too few bytes are EMUL_UNSUPPORTED. What is no instruction at
+ * all is EMUL_UNSUPPORTED, and ctx->insn.length is 0.
  */
 enum emul_status emul_decode(struct emul_ctx *ctx, bool fetch);
 
 unsigned int emul_cpl(const struct emul_ctx *ctx);
 bool emul_long64(const struct emul_ctx *ctx);
+/* Protected mode and not virtual-8086 mode: selectors name descriptors. */
+bool emul_protected(const struct emul_ctx *ctx);
+
+/* Before each instruction and each delivery: what is not kept from the last one. */
+void emul_begin(struct emul_ctx *ctx);
 
 /* Regard what was done so far as completed: a later fault does not undo it. */
 void emul_checkpoint(struct emul_ctx *ctx);
@@ -186,11 +248,71 @@ void emul_checkpoint(struct emul_ctx *ctx);
 enum emul_status emul_raise(struct emul_ctx *ctx, unsigned int vector);
 enum emul_status emul_raise_error(struct emul_ctx *ctx, unsigned int vector, uint32_t error);
 
+/* The instruction's row in the table of those that are known, or NULL. */
+const struct emul_insn *emul_lookup(ZydisMnemonic mnemonic);	/* emul_table.c */
+
+/* ---- emul_real.c ---- */
+
+/*
+ * Deliver ctx->event, then carry out instructions until the CPU might be able to go
+ * on by itself, @budget of them at most. EMUL_OK or EMUL_PARTIAL: something was
+ * done; ctx->event, if there is one, is still to be delivered.
+ */
+enum emul_status emul_stretch(struct emul_ctx *ctx, unsigned int budget);
+
+/* ---- emul_event.c ---- */
+
+/* Deliver ctx->event as the CPU does between two instructions. */
+enum emul_status emul_deliver(struct emul_ctx *ctx);
+
+/* INT n and its like: enter the handler, @rip being where it returns to. */
+enum emul_status emul_interrupt(struct emul_ctx *ctx, const struct vmm_event *event,
+				uint64_t rip);
+
+/* ---- emul_segment.c ---- */
+
+/* Load any segment register but CS. */
+enum emul_status emul_load_segment(struct emul_ctx *ctx, enum vmm_sreg sreg, uint16_t selector);
+
+enum emul_transfer { EMUL_JUMP, EMUL_CALL, EMUL_RETURN, EMUL_GATE };
+
+/*
+ * Check that @selector:@offset may be gone to and make the CS for it. The caller
+ * pushes what it has to, then takes it with emul_set_code().
+ */
+enum emul_status emul_open_code(struct emul_ctx *ctx, uint16_t selector, uint64_t offset,
+				enum emul_transfer how, struct vmm_segment *cs);
+void emul_set_code(struct emul_ctx *ctx, const struct vmm_segment *cs, uint64_t offset);
+
+/* ---- emul_stack.c ---- */
+
+/* Push @count values of @size bytes, the first one first: all or none. */
+enum emul_status emul_push_frame(struct emul_ctx *ctx, unsigned int size, const uint64_t *vals,
+				 unsigned int count);
+/* Read @count values from the stack's top down; it is emul_drop() that pops them. */
+enum emul_status emul_peek_frame(struct emul_ctx *ctx, unsigned int size, uint64_t *vals,
+				 unsigned int count);
+void emul_drop(struct emul_ctx *ctx, uint64_t bytes);
+
+/* POPF and IRET: @val of @size bytes into the flags that the CPL may change. */
+void emul_set_flags(struct emul_ctx *ctx, unsigned int size, uint64_t val, uint64_t also);
+
+/* ---- emul_system.c ---- */
+
+/* MOV to and from control registers. */
+enum emul_status emul_read_cr(const struct emul_ctx *ctx, unsigned int n, uint64_t *val);
+enum emul_status emul_write_cr(struct emul_ctx *ctx, unsigned int n, uint64_t val);
+
 /* ---- emul_mem.c ---- */
 
 /* Check and translate @size bytes at @seg:@offset for VMM_ACCESS_READ or WRITE. */
 enum emul_status emul_resolve(struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t offset,
 			      unsigned int size, uint32_t access, struct emul_span *span);
+/* The same for what the CPU reads and writes of its own accord, at CPL 0. */
+enum emul_status emul_resolve_system(struct emul_ctx *ctx, uint64_t linear, unsigned int size,
+				     uint32_t access, struct emul_span *span);
+enum emul_status emul_read_system(struct emul_ctx *ctx, uint64_t linear, void *buf,
+				  unsigned int size);
 enum emul_status emul_read(struct emul_ctx *ctx, const struct emul_span *span, void *buf);
 enum emul_status emul_write(struct emul_ctx *ctx, const struct emul_span *span, const void *buf);
 
@@ -200,6 +322,8 @@ enum emul_status emul_write(struct emul_ctx *ctx, const struct emul_span *span, 
  */
 enum emul_status emul_replace(struct emul_ctx *ctx, const struct emul_span *span,
 			      const void *old, const void *new);
+
+bool emul_canonical(const struct emul_ctx *ctx, uint64_t linear);
 
 /* Read code at regs.rip + @skip: at least one byte, at most *@len, which is set. */
 enum emul_status emul_fetch(struct emul_ctx *ctx, unsigned int skip, uint8_t *buf,
@@ -248,10 +372,42 @@ bool emul_condition(unsigned int cc, uint64_t flags);
 
 /* ---- instruction groups ---- */
 
+/* emul_insn.c */
 emul_handler emul_do_alu, emul_do_unary, emul_do_shift;
 emul_handler emul_do_mov, emul_do_movx, emul_do_movbe, emul_do_cmov, emul_do_setcc;
 emul_handler emul_do_xchg, emul_do_xadd, emul_do_cmpxchg, emul_do_cmpxchg_pair;
-emul_handler emul_do_bit, emul_do_push, emul_do_pop, emul_do_multiply;
+emul_handler emul_do_bit, emul_do_multiply;
+
+/* emul_arith.c */
+emul_handler emul_do_divide, emul_do_double_shift, emul_do_scan, emul_do_bswap;
+emul_handler emul_do_decimal, emul_do_aam, emul_do_aad, emul_do_widen, emul_do_lea;
+emul_handler emul_do_xlat, emul_do_lahf, emul_do_sahf;
+
+/* emul_flow.c */
+emul_handler emul_do_jcc, emul_do_jcxz, emul_do_loop, emul_do_jmp, emul_do_call, emul_do_ret;
+emul_handler emul_do_int, emul_do_into, emul_do_iret, emul_do_bound;
+
+/* emul_segment.c */
+emul_handler emul_do_load_far, emul_do_system_segment;
+
+/* emul_stack.c */
+emul_handler emul_do_push, emul_do_pop, emul_do_pusha, emul_do_popa, emul_do_pushf;
+emul_handler emul_do_popf, emul_do_enter, emul_do_leave;
+
+/* emul_system.c */
+emul_handler emul_do_nothing, emul_do_kernel, emul_do_flag, emul_do_cli, emul_do_sti;
+emul_handler emul_do_load_table, emul_do_store_table, emul_do_smsw, emul_do_lmsw;
+emul_handler emul_do_clts, emul_do_rdtsc, emul_do_in, emul_do_out, emul_do_invlpg;
+emul_handler emul_do_undefined;
+
+enum emul_decimal { EMUL_AAA, EMUL_AAS, EMUL_DAA, EMUL_DAS };
+enum emul_scan { EMUL_BSF, EMUL_BSR, EMUL_TZCNT, EMUL_LZCNT };
+enum emul_loop { EMUL_LOOP, EMUL_LOOPE, EMUL_LOOPNE };
+enum emul_table { EMUL_GDT, EMUL_IDT };
+enum emul_system_segment { EMUL_LLDT, EMUL_LTR, EMUL_SLDT, EMUL_STR };
+/* emul_do_flag: the flag's bit number above what becomes of it */
+enum emul_flag_op { EMUL_CLEAR, EMUL_SET, EMUL_COMPLEMENT };
+#define EMUL_FLAG(number, op)	((number) << 2 | (op))
 
 enum emul_bit_op { EMUL_BT, EMUL_BTS, EMUL_BTR, EMUL_BTC };
 enum emul_extend { EMUL_ZERO_EXTEND, EMUL_SIGN_EXTEND };

@@ -2,114 +2,23 @@
 /*
  * One instruction at a time: fetch, decode, look up, carry out, retire.
  *
- * The table of instructions is here and is the list of what is emulated. To run
- * many instructions in a stretch, call emul_step() again while it says EMUL_OK and
- * no event is pending: nothing is kept between two steps but the registers.
+ * What is emulated is the table in emul_table.c. Nothing is kept between two steps
+ * but the registers: emul_real.c makes a stretch of them.
  */
 #include <string.h>
 
 #include "emul.h"
-
-#define CC(suffix, cc)								\
-	[ZYDIS_MNEMONIC_SET##suffix] = { emul_do_setcc, cc },			\
-	[ZYDIS_MNEMONIC_CMOV##suffix] = { emul_do_cmov, cc }
-
-static const struct emul_insn instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
-	[ZYDIS_MNEMONIC_ADD] = { emul_do_alu, EMUL_ADD },
-	[ZYDIS_MNEMONIC_OR] = { emul_do_alu, EMUL_OR },
-	[ZYDIS_MNEMONIC_ADC] = { emul_do_alu, EMUL_ADC },
-	[ZYDIS_MNEMONIC_SBB] = { emul_do_alu, EMUL_SBB },
-	[ZYDIS_MNEMONIC_AND] = { emul_do_alu, EMUL_AND },
-	[ZYDIS_MNEMONIC_SUB] = { emul_do_alu, EMUL_SUB },
-	[ZYDIS_MNEMONIC_XOR] = { emul_do_alu, EMUL_XOR },
-	[ZYDIS_MNEMONIC_CMP] = { emul_do_alu, EMUL_CMP },
-	[ZYDIS_MNEMONIC_TEST] = { emul_do_alu, EMUL_TEST },
-	[ZYDIS_MNEMONIC_INC] = { emul_do_unary, EMUL_INC },
-	[ZYDIS_MNEMONIC_DEC] = { emul_do_unary, EMUL_DEC },
-	[ZYDIS_MNEMONIC_NEG] = { emul_do_unary, EMUL_NEG },
-	[ZYDIS_MNEMONIC_NOT] = { emul_do_unary, EMUL_NOT },
-	[ZYDIS_MNEMONIC_ROL] = { emul_do_shift, EMUL_ROL },
-	[ZYDIS_MNEMONIC_ROR] = { emul_do_shift, EMUL_ROR },
-	[ZYDIS_MNEMONIC_RCL] = { emul_do_shift, EMUL_RCL },
-	[ZYDIS_MNEMONIC_RCR] = { emul_do_shift, EMUL_RCR },
-	[ZYDIS_MNEMONIC_SHL] = { emul_do_shift, EMUL_SHL },
-	[ZYDIS_MNEMONIC_SHR] = { emul_do_shift, EMUL_SHR },
-	[ZYDIS_MNEMONIC_SAR] = { emul_do_shift, EMUL_SAR },
-	[ZYDIS_MNEMONIC_IMUL] = { emul_do_multiply, EMUL_SIGN_EXTEND },
-	[ZYDIS_MNEMONIC_MUL] = { emul_do_multiply, EMUL_ZERO_EXTEND },
-
-	[ZYDIS_MNEMONIC_MOV] = { emul_do_mov, 0 },
-	[ZYDIS_MNEMONIC_MOVNTI] = { emul_do_mov, 0 },
-	[ZYDIS_MNEMONIC_MOVZX] = { emul_do_movx, EMUL_ZERO_EXTEND },
-	[ZYDIS_MNEMONIC_MOVSX] = { emul_do_movx, EMUL_SIGN_EXTEND },
-	[ZYDIS_MNEMONIC_MOVSXD] = { emul_do_movx, EMUL_SIGN_EXTEND },
-	[ZYDIS_MNEMONIC_MOVBE] = { emul_do_movbe, 0 },
-	[ZYDIS_MNEMONIC_XCHG] = { emul_do_xchg, 0 },
-	[ZYDIS_MNEMONIC_XADD] = { emul_do_xadd, 0 },
-	[ZYDIS_MNEMONIC_CMPXCHG] = { emul_do_cmpxchg, 0 },
-	[ZYDIS_MNEMONIC_CMPXCHG8B] = { emul_do_cmpxchg_pair, 4 },
-	[ZYDIS_MNEMONIC_CMPXCHG16B] = { emul_do_cmpxchg_pair, 8 },
-	[ZYDIS_MNEMONIC_BT] = { emul_do_bit, EMUL_BT },
-	[ZYDIS_MNEMONIC_BTS] = { emul_do_bit, EMUL_BTS },
-	[ZYDIS_MNEMONIC_BTR] = { emul_do_bit, EMUL_BTR },
-	[ZYDIS_MNEMONIC_BTC] = { emul_do_bit, EMUL_BTC },
-	[ZYDIS_MNEMONIC_PUSH] = { emul_do_push, 0 },
-	[ZYDIS_MNEMONIC_POP] = { emul_do_pop, 0 },
-
-	CC(O, 0), CC(NO, 1), CC(B, 2), CC(NB, 3), CC(Z, 4), CC(NZ, 5), CC(BE, 6), CC(NBE, 7),
-	CC(S, 8), CC(NS, 9), CC(P, 10), CC(NP, 11), CC(L, 12), CC(NL, 13), CC(LE, 14),
-	CC(NLE, 15),
-
-	[ZYDIS_MNEMONIC_MOVSB] = { emul_do_string, EMUL_MOVS },
-	[ZYDIS_MNEMONIC_MOVSW] = { emul_do_string, EMUL_MOVS },
-	[ZYDIS_MNEMONIC_MOVSD] = { emul_do_string, EMUL_MOVS },
-	[ZYDIS_MNEMONIC_MOVSQ] = { emul_do_string, EMUL_MOVS },
-	[ZYDIS_MNEMONIC_CMPSB] = { emul_do_string, EMUL_CMPS },
-	[ZYDIS_MNEMONIC_CMPSW] = { emul_do_string, EMUL_CMPS },
-	[ZYDIS_MNEMONIC_CMPSD] = { emul_do_string, EMUL_CMPS },
-	[ZYDIS_MNEMONIC_CMPSQ] = { emul_do_string, EMUL_CMPS },
-	[ZYDIS_MNEMONIC_STOSB] = { emul_do_string, EMUL_STOS },
-	[ZYDIS_MNEMONIC_STOSW] = { emul_do_string, EMUL_STOS },
-	[ZYDIS_MNEMONIC_STOSD] = { emul_do_string, EMUL_STOS },
-	[ZYDIS_MNEMONIC_STOSQ] = { emul_do_string, EMUL_STOS },
-	[ZYDIS_MNEMONIC_LODSB] = { emul_do_string, EMUL_LODS },
-	[ZYDIS_MNEMONIC_LODSW] = { emul_do_string, EMUL_LODS },
-	[ZYDIS_MNEMONIC_LODSD] = { emul_do_string, EMUL_LODS },
-	[ZYDIS_MNEMONIC_LODSQ] = { emul_do_string, EMUL_LODS },
-	[ZYDIS_MNEMONIC_SCASB] = { emul_do_string, EMUL_SCAS },
-	[ZYDIS_MNEMONIC_SCASW] = { emul_do_string, EMUL_SCAS },
-	[ZYDIS_MNEMONIC_SCASD] = { emul_do_string, EMUL_SCAS },
-	[ZYDIS_MNEMONIC_SCASQ] = { emul_do_string, EMUL_SCAS },
-	[ZYDIS_MNEMONIC_INSB] = { emul_do_string, EMUL_INS },
-	[ZYDIS_MNEMONIC_INSW] = { emul_do_string, EMUL_INS },
-	[ZYDIS_MNEMONIC_INSD] = { emul_do_string, EMUL_INS },
-	[ZYDIS_MNEMONIC_OUTSB] = { emul_do_string, EMUL_OUTS },
-	[ZYDIS_MNEMONIC_OUTSW] = { emul_do_string, EMUL_OUTS },
-	[ZYDIS_MNEMONIC_OUTSD] = { emul_do_string, EMUL_OUTS },
-
-	[ZYDIS_MNEMONIC_MOVUPS] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_MOVUPD] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_MOVDQU] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_LDDQU] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_MOVAPS] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVAPD] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVDQA] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVNTPS] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVNTPD] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVNTDQ] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVNTDQA] = { emul_do_sse, EMUL_SSE_ALIGNED },
-	[ZYDIS_MNEMONIC_MOVD] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_MOVQ] = { emul_do_sse, EMUL_SSE_ANY },
-	[ZYDIS_MNEMONIC_MOVSS] = { emul_do_sse, EMUL_SSE_ANY },
-};
-
-#undef CC
 
 /* ---- modes ---- */
 
 static bool protected_mode(const struct emul_ctx *ctx)
 {
 	return ctx->ctrl.cr0 & EMUL_CR0_PE;
+}
+
+bool emul_protected(const struct emul_ctx *ctx)
+{
+	return protected_mode(ctx) && !(ctx->regs.rflags & EMUL_VM);
 }
 
 unsigned int emul_cpl(const struct emul_ctx *ctx)
@@ -167,6 +76,17 @@ enum emul_status emul_raise_error(struct emul_ctx *ctx, unsigned int vector, uin
 
 /* ---- one step ---- */
 
+/*
+ * Three encodings mean another instruction on CPUs that lack it, prefixes ignored.
+ * The CPU at hand is the one that runs the guest, whatever the guest's CPUID says.
+ */
+static void match_cpu(ZydisDecoder *decoder)
+{
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_TZCNT, !!__builtin_cpu_supports("bmi"));
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_LZCNT,
+			       !!__builtin_cpu_supports("lzcnt"));
+}
+
 enum emul_status emul_decode(struct emul_ctx *ctx, bool fetch)
 {
 	ZydisDecoder decoder;
@@ -176,13 +96,16 @@ enum emul_status emul_decode(struct emul_ctx *ctx, bool fetch)
 
 	ctx->long64 = emul_long64(ctx);
 	ctx->cpl = emul_cpl(ctx);
+	ctx->insn.length = 0;
 	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine_mode(ctx), stack_width(ctx))))
 		return EMUL_UNSUPPORTED;
+	match_cpu(&decoder);
 	for (;;) {
 		zyan = ZydisDecoderDecodeFull(&decoder, ctx->bytes, ctx->length, &ctx->insn,
 					      ctx->operands);
 		if (ZYAN_SUCCESS(zyan))
 			return EMUL_OK;
+		ctx->insn.length = 0;
 		if (!fetch || ctx->length == EMUL_MAX_INSN ||
 		    (ctx->length && zyan != ZYDIS_STATUS_NO_MORE_DATA))
 			return EMUL_UNSUPPORTED;
@@ -200,12 +123,35 @@ void emul_checkpoint(struct emul_ctx *ctx)
 	ctx->done = ctx->regs;
 }
 
+void emul_begin(struct emul_ctx *ctx)
+{
+	emul_checkpoint(ctx);
+	ctx->event = (struct vmm_event) {};
+	ctx->long64 = emul_long64(ctx);
+	ctx->cpl = emul_cpl(ctx);
+	ctx->element_done = false;
+	ctx->no_trap = false;
+	ctx->stop = false;
+	ctx->new_shadow = 0;
+	ctx->external = 0;
+	memset(ctx->pages, 0, sizeof(ctx->pages));
+}
+
+/* RIP is as wide as the code segment that it is in says. */
+static uint64_t next_rip(const struct emul_ctx *ctx)
+{
+	uint64_t next = ctx->regs.rip + ctx->insn.length;
+
+	return ctx->long64 ? next : (uint32_t)next;
+}
+
 static void retire(struct emul_ctx *ctx)
 {
-	ctx->regs.rip += ctx->insn.length;
-	if (!ctx->long64)
-		ctx->regs.rip = (uint32_t)ctx->regs.rip;
-	ctx->regs.rflags &= ~EMUL_RF;
+	ctx->regs.rip = ctx->next;
+	/* An IRET may have set it, for the instruction that it returns to. */
+	if (ctx->insn.meta.category != ZYDIS_CATEGORY_RET)
+		ctx->regs.rflags &= ~EMUL_RF;
+	ctx->shadow = ctx->new_shadow;
 	emul_checkpoint(ctx);
 }
 
@@ -216,7 +162,10 @@ static enum emul_status finish(struct emul_ctx *ctx, enum emul_status status, bo
 		retire(ctx);
 	if (status == EMUL_FAULT)
 		ctx->done.rflags |= EMUL_RF;
-	if (traced && (status == EMUL_OK || ctx->element_done)) {
+	if (status == EMUL_FAULT || ctx->element_done)
+		ctx->shadow = 0;
+	if (traced && !ctx->no_trap && ctx->new_shadow != VMM_SHADOW_MOV_SS &&
+	    (status == EMUL_OK || ctx->element_done)) {
 		emul_raise(ctx, EMUL_VECTOR_DB);
 		ctx->single_step = true;
 	}
@@ -225,19 +174,26 @@ static enum emul_status finish(struct emul_ctx *ctx, enum emul_status status, bo
 	return status;
 }
 
+/* In a mode that the CPU runs, it has seen to that itself before the exit. */
+static bool undefined(const struct emul_ctx *ctx)
+{
+	return ctx->whole && !ctx->insn.length && ctx->length;
+}
+
 enum emul_status emul_step(struct emul_ctx *ctx)
 {
 	const struct emul_insn *insn;
 	bool traced = ctx->regs.rflags & EMUL_TF;
 	enum emul_status status;
 
-	emul_checkpoint(ctx);
-	ctx->element_done = false;
-	memset(ctx->pages, 0, sizeof(ctx->pages));
+	emul_begin(ctx);
 	status = emul_decode(ctx, true);
+	if (status == EMUL_UNSUPPORTED && undefined(ctx))
+		status = emul_raise(ctx, EMUL_VECTOR_UD);
 	if (status)
 		return finish(ctx, status, traced);
-	insn = &instructions[ctx->insn.mnemonic];
-	status = insn->handle ? insn->handle(ctx, insn->arg) : EMUL_UNSUPPORTED;
+	ctx->next = next_rip(ctx);
+	insn = emul_lookup(ctx->insn.mnemonic);
+	status = insn ? insn->handle(ctx, insn->arg) : EMUL_UNSUPPORTED;
 	return finish(ctx, status, traced);
 }

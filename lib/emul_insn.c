@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Moves, arithmetic, bits, exchanges and the stack: one function a group of
- * instructions, the operand size being the decoder's business.
+ * Moves, arithmetic, bits and exchanges: one function a group of instructions, the operand size being the decoder's business.
  *
  * A read-modify-write resolves its operand for writing before it reads, as the CPU
  * does, and stores through emul_update(), which is atomic on RAM with or without
@@ -374,51 +373,4 @@ enum emul_status emul_do_bit(struct emul_ctx *ctx, unsigned int op)
 	if (val & bit)
 		ctx->regs.rflags |= EMUL_CF;
 	return op == EMUL_BT ? EMUL_OK : emul_update(ctx, &dst, val, change_bit(op, val, bit));
-}
-
-/* ---- stack ---- */
-
-/* Bytes of the stack pointer that count. */
-static unsigned int stack_size(const struct emul_ctx *ctx)
-{
-	return ctx->insn.stack_width / 8;
-}
-
-enum emul_status emul_do_push(struct emul_ctx *ctx, unsigned int arg)
-{
-	unsigned int wide = stack_size(ctx), size = ctx->insn.operand_width / 8;
-	uint64_t val, sp = (emul_gpr_read(ctx, VMM_RSP, wide) - size) & emul_mask(wide);
-	enum emul_status status;
-	struct emul_span span;
-
-	(void)arg;
-	status = emul_load(ctx, 0, &val);
-	if (!status)
-		status = emul_resolve(ctx, VMM_SS, sp, size, VMM_ACCESS_WRITE, &span);
-	if (status)
-		return status;
-	emul_write(ctx, &span, &val);
-	emul_gpr_write(ctx, VMM_RSP, wide, sp);
-	return EMUL_OK;
-}
-
-/* An address that uses the stack pointer is formed after the pop. */
-enum emul_status emul_do_pop(struct emul_ctx *ctx, unsigned int arg)
-{
-	unsigned int wide = stack_size(ctx), size = ctx->insn.operand_width / 8;
-	uint64_t val = 0, sp = emul_gpr_read(ctx, VMM_RSP, wide);
-	enum emul_status status;
-	struct emul_span span;
-	struct emul_ref dst;
-
-	(void)arg;
-	status = emul_resolve(ctx, VMM_SS, sp, size, VMM_ACCESS_READ, &span);
-	if (status)
-		return status;
-	emul_gpr_write(ctx, VMM_RSP, wide, sp + size);
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (status)
-		return status;
-	emul_read(ctx, &span, &val);
-	return emul_put(ctx, &dst, val);
 }

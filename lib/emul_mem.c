@@ -12,12 +12,6 @@
 
 #include "emul.h"
 
-/* Types of code and data segments: VMM_SEG_TYPE with VMM_SEG_S set. */
-#define TYPE_CODE	8
-#define TYPE_DOWN	4	/* data: expands down */
-#define TYPE_WRITE	2	/* data: writable */
-#define TYPE_READ	2	/* code: readable */
-
 /* Of a task-state segment, for the I/O permission bitmap. */
 #define TSS_MAP_BASE	102
 #define TSS_TYPE_MASK	0xd	/* the busy bit left out */
@@ -28,25 +22,20 @@ static enum emul_status segment_fault(struct emul_ctx *ctx, enum vmm_sreg seg)
 	return emul_raise_error(ctx, seg == VMM_SS ? EMUL_VECTOR_SS : EMUL_VECTOR_GP, 0);
 }
 
-static bool canonical(const struct emul_ctx *ctx, uint64_t linear)
+bool emul_canonical(const struct emul_ctx *ctx, uint64_t linear)
 {
 	unsigned int unused = ctx->ctrl.cr4 & EMUL_CR4_LA57 ? 64 - 57 : 64 - 48;
 
 	return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
-static bool protected_mode(const struct emul_ctx *ctx)
-{
-	return (ctx->ctrl.cr0 & EMUL_CR0_PE) && !(ctx->regs.rflags & EMUL_VM);
-}
-
 static bool segment_type_allows(const struct vmm_segment *seg, uint32_t access)
 {
 	if ((seg->attr & VMM_SEG_UNUSABLE) || !(seg->attr & VMM_SEG_P))
 		return false;
-	if (seg->attr & TYPE_CODE)
-		return !(access & VMM_ACCESS_WRITE) && (seg->attr & TYPE_READ);
-	return !(access & VMM_ACCESS_WRITE) || (seg->attr & TYPE_WRITE);
+	if (seg->attr & EMUL_TYPE_CODE)
+		return !(access & VMM_ACCESS_WRITE) && (seg->attr & EMUL_TYPE_READ);
+	return !(access & VMM_ACCESS_WRITE) || (seg->attr & EMUL_TYPE_WRITE);
 }
 
 static bool segment_limit_allows(const struct emul_ctx *ctx, const struct vmm_segment *seg,
@@ -54,7 +43,7 @@ static bool segment_limit_allows(const struct emul_ctx *ctx, const struct vmm_se
 {
 	uint64_t last = offset + size - 1;
 
-	if (protected_mode(ctx) && (seg->attr & (TYPE_CODE | TYPE_DOWN)) == TYPE_DOWN)
+	if (emul_protected(ctx) && (seg->attr & (EMUL_TYPE_CODE | EMUL_TYPE_DOWN)) == EMUL_TYPE_DOWN)
 		return offset > seg->limit &&
 		       last <= (seg->attr & VMM_SEG_DB ? UINT32_MAX : UINT16_MAX);
 	return last <= seg->limit;
@@ -66,7 +55,7 @@ static enum emul_status linear_long(struct emul_ctx *ctx, enum vmm_sreg seg, uin
 	uint64_t base = seg == VMM_FS || seg == VMM_GS ? ctx->segs.seg[seg].base : 0;
 
 	*linear = base + offset;
-	if (!canonical(ctx, *linear) || !canonical(ctx, *linear + size - 1))
+	if (!emul_canonical(ctx, *linear) || !emul_canonical(ctx, *linear + size - 1))
 		return segment_fault(ctx, seg);
 	return EMUL_OK;
 }
@@ -76,7 +65,7 @@ static enum emul_status linear_legacy(struct emul_ctx *ctx, enum vmm_sreg seg, u
 {
 	const struct vmm_segment *s = &ctx->segs.seg[seg];
 
-	if (protected_mode(ctx) && !segment_type_allows(s, access))
+	if (emul_protected(ctx) && !segment_type_allows(s, access))
 		return segment_fault(ctx, seg);
 	if (!segment_limit_allows(ctx, s, offset, size))
 		return segment_fault(ctx, seg);
@@ -184,6 +173,14 @@ enum emul_status emul_resolve(struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t 
 	return resolve_linear(ctx, linear, size, access, span);
 }
 
+enum emul_status emul_resolve_system(struct emul_ctx *ctx, uint64_t linear, unsigned int size,
+				     uint32_t access, struct emul_span *span)
+{
+	if (!(ctx->ctrl.efer & EMUL_EFER_LMA))
+		linear = (uint32_t)linear;
+	return resolve_linear(ctx, linear, size, access, span);
+}
+
 /* ---- bytes ---- */
 
 /* The widest naturally aligned access that starts at @gpa and stays in @len. */
@@ -241,6 +238,15 @@ enum emul_status emul_read(struct emul_ctx *ctx, const struct emul_span *span, v
 	return EMUL_OK;
 }
 
+enum emul_status emul_read_system(struct emul_ctx *ctx, uint64_t linear, void *buf,
+				  unsigned int size)
+{
+	struct emul_span span;
+	enum emul_status status = emul_resolve_system(ctx, linear, size, VMM_ACCESS_READ, &span);
+
+	return status ? status : emul_read(ctx, &span, buf);
+}
+
 enum emul_status emul_write(struct emul_ctx *ctx, const struct emul_span *span, const void *buf)
 {
 	const uint8_t *from = buf;
@@ -282,7 +288,7 @@ enum emul_status emul_fetch(struct emul_ctx *ctx, unsigned int skip, uint8_t *bu
 
 	if (ctx->long64) {
 		linear = offset;
-		if (!canonical(ctx, linear))
+		if (!emul_canonical(ctx, linear))
 			return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
 	} else {
 		offset = (uint32_t)offset;
@@ -306,14 +312,10 @@ enum emul_status emul_fetch(struct emul_ctx *ctx, unsigned int skip, uint8_t *bu
 static enum emul_status tss_word(struct emul_ctx *ctx, uint32_t offset, uint16_t *val)
 {
 	const struct vmm_segment *tr = &ctx->segs.seg[VMM_TR];
-	struct emul_span span;
-	enum emul_status status;
-	uint64_t linear = tr->base + offset;
 
 	if (offset >= tr->limit)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
-	status = resolve_linear(ctx, linear, sizeof(*val), VMM_ACCESS_READ, &span);
-	return status ? status : emul_read(ctx, &span, val);
+	return emul_read_system(ctx, tr->base + offset, val, sizeof(*val));
 }
 
 enum emul_status emul_check_port(struct emul_ctx *ctx, uint16_t port, unsigned int size)

@@ -73,6 +73,16 @@ static bool is_selector(ZydisRegister reg)
 	return reg >= ZYDIS_REGISTER_ES && reg <= ZYDIS_REGISTER_GS;
 }
 
+static bool is_control(ZydisRegister reg)
+{
+	return reg >= ZYDIS_REGISTER_CR0 && reg <= ZYDIS_REGISTER_CR15;
+}
+
+static bool is_debug(ZydisRegister reg)
+{
+	return reg >= ZYDIS_REGISTER_DR0 && reg <= ZYDIS_REGISTER_DR15;
+}
+
 static enum emul_status reg_read(const struct emul_ctx *ctx, ZydisRegister reg, uint64_t *val)
 {
 	struct gpr_place place;
@@ -85,6 +95,17 @@ static enum emul_status reg_read(const struct emul_ctx *ctx, ZydisRegister reg, 
 		*val = ctx->segs.seg[reg - ZYDIS_REGISTER_ES].selector;
 		return EMUL_OK;
 	}
+	if (is_control(reg))
+		return emul_read_cr(ctx, reg - ZYDIS_REGISTER_CR0, val);
+	return EMUL_UNSUPPORTED;
+}
+
+static enum emul_status special_write(struct emul_ctx *ctx, ZydisRegister reg, uint64_t val)
+{
+	if (is_selector(reg))
+		return emul_load_segment(ctx, reg - ZYDIS_REGISTER_ES, val);
+	if (is_control(reg))
+		return emul_write_cr(ctx, reg - ZYDIS_REGISTER_CR0, val);
 	return EMUL_UNSUPPORTED;
 }
 
@@ -94,7 +115,7 @@ static enum emul_status reg_write(struct emul_ctx *ctx, ZydisRegister reg, uint6
 	uint64_t mask;
 
 	if (!gpr_place(reg, &place))
-		return EMUL_UNSUPPORTED;
+		return special_write(ctx, reg, val);
 	if (!place.shift) {
 		emul_gpr_write(ctx, place.n, place.size, val);
 		return EMUL_OK;
@@ -116,7 +137,7 @@ static uint64_t address_part(const struct emul_ctx *ctx, ZydisRegister reg)
 	struct gpr_place place;
 
 	if (reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP)
-		return ctx->regs.rip + ctx->insn.length;
+		return ctx->next;
 	if (!gpr_place(reg, &place))
 		return 0;
 	return ctx->regs.gpr[place.n] & emul_mask(place.size);
@@ -143,6 +164,16 @@ static enum emul_status open_mem(struct emul_ctx *ctx, const ZydisDecodedOperand
 			    &ref->span);
 }
 
+/* Control and debug registers are for CPL 0; the kernel has the latter. */
+static enum emul_status open_reg(struct emul_ctx *ctx, ZydisRegister reg)
+{
+	if (!is_control(reg) && !is_debug(reg))
+		return EMUL_OK;
+	if (ctx->cpl)
+		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
+	return is_debug(reg) ? EMUL_KERNEL : EMUL_OK;
+}
+
 enum emul_status emul_open(struct emul_ctx *ctx, unsigned int i, uint32_t access,
 			   struct emul_ref *ref)
 {
@@ -155,7 +186,7 @@ enum emul_status emul_open(struct emul_ctx *ctx, unsigned int i, uint32_t access
 	case ZYDIS_OPERAND_TYPE_REGISTER:
 		ref->kind = EMUL_REG;
 		ref->reg = op->reg.value;
-		return EMUL_OK;
+		return open_reg(ctx, ref->reg);
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 		ref->kind = EMUL_IMM;
 		ref->imm = op->imm.value.u;

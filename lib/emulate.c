@@ -3,7 +3,9 @@
  * vmm_emulate(): the emulator's core between a run page and a VM's memory.
  *
  * State comes from the run page or VMM_GET_STATE and goes back through sync_in, so
- * an emulated instruction costs the ioctls of its translations and one more.
+ * an emulated instruction costs the ioctls of its translations and one more. Control
+ * registers go to the vCPU at once: its answer is part of the instruction, and
+ * translations that follow depend on them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +32,7 @@ struct session {
 	const struct vmm_emul_ops *ops;
 	void *opaque;
 	bool mark;		/* set accessed and dirty bits */
-	struct vmm_state state;
+	struct vmm_state state;	/* as it was; ctrl and debug as the vCPU has them now */
 	struct emul_ctx ctx;
 };
 
@@ -114,6 +116,39 @@ static int env_xmm_set(void *data, unsigned int n, const void *val)
 	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
 }
 
+static int env_set_ctrl(void *data, const struct vmm_ctrl *ctrl)
+{
+	struct session *s = data;
+	struct vmm_run *run = s->vcpu->run;
+	struct vmm_state state = { .mask = VMM_STATE_CTRL, .ctrl = *ctrl };
+	int ret = vmm_vcpu_set_state(s->vcpu, &state);
+
+	if (ret < 0)
+		return ret;
+	s->state.ctrl = *ctrl;
+	/* Or the next VMM_RUN would take back the old ones. */
+	if (run->sync_in & VMM_STATE_CTRL)
+		run->state.ctrl = *ctrl;
+	return 0;
+}
+
+static int env_get_msr(void *data, uint32_t index, uint64_t *val)
+{
+	struct session *s = data;
+	struct vmm_msr msr = { .index = index };
+	int ret = vmm_vcpu_get_msrs(s->vcpu, &msr, 1, NULL);
+
+	*val = msr.value;
+	return ret;
+}
+
+static bool env_interrupted(void *data)
+{
+	const volatile struct vmm_run *run = ((struct session *)data)->vcpu->run;
+
+	return run->immediate_exit;
+}
+
 static const struct emul_env env = {
 	.translate = env_translate,
 	.ram_read = env_ram_read,
@@ -123,6 +158,9 @@ static const struct emul_env env = {
 	.mmio = env_mmio,
 	.xmm_get = env_xmm_get,
 	.xmm_set = env_xmm_set,
+	.set_ctrl = env_set_ctrl,
+	.get_msr = env_get_msr,
+	.interrupted = env_interrupted,
 };
 
 static int env_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
@@ -132,6 +170,11 @@ static int env_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gp
 	struct vmm_translate tr = { .gva = gva, .access = access };
 	int ret;
 
+	/* Most of what is emulated in a stretch: not worth a call. */
+	if (s->ctx.whole && !(s->state.ctrl.cr0 & EMUL_CR0_PG)) {
+		*gpa = gva;
+		return 0;
+	}
 	/* A signal's handler has run when the call is made again. */
 	do
 		ret = vmm_vcpu_translate(s->vcpu, &tr);
@@ -176,6 +219,8 @@ static int session_begin(struct session *s)
 	s->ctx.regs = s->state.regs;
 	s->ctx.segs = s->state.segs;
 	s->ctx.ctrl = s->state.ctrl;
+	s->ctx.shadow = s->state.events.shadow;
+	s->ctx.nmi_masked = s->state.events.nmi_masked;
 	if (run->exit_reason == VMM_EXIT_INSN && run->insn.length <= EMUL_MAX_INSN) {
 		s->ctx.length = run->insn.length;
 		memcpy(s->ctx.bytes, run->insn.bytes, s->ctx.length);
@@ -213,9 +258,24 @@ static int give_single_step(struct session *s)
 	return 0;
 }
 
-static int session_end(struct session *s, enum emul_status status)
+/* Only what changed: an event that the kernel has is not to be given it again. */
+static void give_changed_events(struct session *s)
 {
 	const struct emul_ctx *ctx = &s->ctx;
+	struct vmm_events *events = &s->state.events;
+
+	if (!memcmp(&events->event, &ctx->event, sizeof(ctx->event)) &&
+	    events->shadow == ctx->shadow && events->nmi_masked == ctx->nmi_masked)
+		return;
+	events->event = ctx->event;
+	events->shadow = ctx->shadow;
+	events->nmi_masked = ctx->nmi_masked;
+	give_events(s);
+}
+
+static int session_end(struct session *s)
+{
+	struct emul_ctx *ctx = &s->ctx;
 	struct vmm_run *run = s->vcpu->run;
 
 	if (ctx->single_step) {
@@ -226,17 +286,15 @@ static int session_end(struct session *s, enum emul_status status)
 	}
 	run->state.regs = ctx->regs;
 	run->sync_in |= VMM_STATE_REGS;
+	if (ctx->segs_changed) {
+		run->state.segs = ctx->segs;
+		run->sync_in |= VMM_STATE_SEGS;
+	}
 	if (ctx->cr2_set) {
 		s->state.ctrl.cr2 = ctx->cr2;
 		give_ctrl(s);
 	}
-	if (ctx->event.type != VMM_EVENT_NONE)
-		s->state.events.event = ctx->event;
-	/* The instruction is over, and with it what STI or MOV SS held back. */
-	if (ctx->event.type != VMM_EVENT_NONE || (status == EMUL_OK && s->state.events.shadow)) {
-		s->state.events.shadow = 0;
-		give_events(s);
-	}
+	give_changed_events(s);
 	return 0;
 }
 
@@ -246,22 +304,51 @@ static enum vmm_emul_result fail(struct vmm_vcpu *vcpu, int error)
 	return VMM_EMUL_ERROR;
 }
 
+/* One instruction that the CPU left to the process. */
+static enum emul_status emulate_one(struct session *s)
+{
+	struct emul_ctx *ctx = &s->ctx;
+	struct vmm_event event = s->state.events.event;
+	enum emul_status status = emul_step(ctx);
+
+	/* An event that waits is not this instruction's: it still does. */
+	if (ctx->event.type == VMM_EVENT_NONE)
+		ctx->event = event;
+	return status == EMUL_KERNEL ? EMUL_UNSUPPORTED : status;
+}
+
+static enum emul_status emulate_stretch(struct session *s)
+{
+	s->ctx.whole = true;
+	s->ctx.event = s->state.events.event;
+	return emul_stretch(&s->ctx, EMUL_MAX_STRETCH);
+}
+
 enum vmm_emul_result vmm_emulate(struct vmm_vcpu *vcpu, const struct vmm_emul_ops *ops,
 				 void *opaque)
 {
 	struct session s = { .vcpu = vcpu, .ops = ops, .opaque = opaque, .mark = true };
+	const struct vmm_run *run = vcpu->run;
 	enum emul_status status;
 	int ret = session_begin(&s);
 
 	if (ret < 0)
 		return fail(vcpu, ret);
-	status = emul_step(&s.ctx);
-	if (status == EMUL_UNSUPPORTED)
+	if (run->exit_reason == VMM_EXIT_INSN && run->insn.cause == VMM_INSN_REAL_MODE)
+		status = emulate_stretch(&s);
+	else
+		status = emulate_one(&s);
+	switch (status) {
+	case EMUL_UNSUPPORTED:
 		return VMM_EMUL_UNSUPPORTED;
-	if (status == EMUL_ERROR)
+	case EMUL_SHUTDOWN:
+		return VMM_EMUL_SHUTDOWN;
+	case EMUL_ERROR:
 		return fail(vcpu, s.ctx.error);
-	ret = session_end(&s, status);
-	return ret < 0 ? fail(vcpu, ret) : VMM_EMUL_OK;
+	default:
+		ret = session_end(&s);
+		return ret < 0 ? fail(vcpu, ret) : VMM_EMUL_OK;
+	}
 }
 
 int vmm_emul_error(const struct vmm_vcpu *vcpu)

@@ -212,12 +212,15 @@ enum vmm_emul_result {
 	/*
 	 * Go on with vmm_vcpu_run(): the instruction is done, or a bounded part of
 	 * a repeated one is and RIP is still there, or the guest gets an exception.
+	 * For VMM_INSN_REAL_MODE: a run of instructions is done.
 	 */
 	VMM_EMUL_OK,
 	/* Not an instruction known here; nothing changed. See vmm_emul_describe(). */
 	VMM_EMUL_UNSUPPORTED,
-	/* An ioctl failed; nothing changed in the vCPU. See vmm_emul_error(). */
+	/* An ioctl failed; the vCPU cannot go on. See vmm_emul_error(). */
 	VMM_EMUL_ERROR,
+	/* A triple fault, as VMM_EXIT_SHUTDOWN. */
+	VMM_EMUL_SHUTDOWN,
 };
 
 /*
@@ -229,6 +232,11 @@ enum vmm_emul_result {
  * rest from VMM_GET_STATE. What changed is left in run->state with its bits set in
  * run->sync_in: the next vmm_vcpu_run() takes it, and only then VMM_GET_STATE shows
  * it. Not emulated: data and I/O breakpoints of DR7.
+ *
+ * For VMM_INSN_REAL_MODE it first delivers the event that VMM_STATE_EVENT shows, then
+ * carries out instructions until the CPU may be able to go on, the kernel has to do
+ * something (CPUID, HLT, MSRs), an interrupt might be taken, or a few thousand are
+ * done; immediate_exit of the run page ends it early.
  */
 enum vmm_emul_result vmm_emulate(struct vmm_vcpu *vcpu, const struct vmm_emul_ops *ops,
 				 void *opaque);

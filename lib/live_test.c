@@ -111,6 +111,9 @@ static void emulate(void)
 	case VMM_EMUL_ERROR:
 		must(vmm_emul_error(vcpu), "vmm_emulate");
 		return;
+	case VMM_EMUL_SHUTDOWN:
+		printf("Bail out! a triple fault\n");
+		exit(1);
 	case VMM_EMUL_UNSUPPORTED:
 		vmm_emul_describe(vcpu, line, sizeof(line));
 		printf("Bail out! cannot emulate: %s\n", line);

@@ -142,13 +142,18 @@ static void emulated_mmio(void *opaque, uint64_t gpa, unsigned int size, bool wr
 	emulated(&machine->mmio, gpa, size, write, data);
 }
 
+static enum next serve_shutdown(struct vcpu *vcpu, struct vmm_run *run)
+{
+	(void)run;
+	return fail(vcpu, STATUS_TRIPLE_FAULT, "the guest died of a triple fault");
+}
+
 static const struct vmm_emul_ops emul_ops = { emulated_pio, emulated_mmio };
 
 static enum next serve_insn(struct vcpu *vcpu, struct vmm_run *run)
 {
 	char insn[128], what[192];
 
-	(void)run;
 	switch (vmm_emulate(vcpu->handle, &emul_ops, vcpu->machine)) {
 	case VMM_EMUL_OK:
 		return GO_ON;
@@ -156,6 +161,8 @@ static enum next serve_insn(struct vcpu *vcpu, struct vmm_run *run)
 		snprintf(what, sizeof(what), "emulating an instruction failed: %s",
 			 strerror(-vmm_emul_error(vcpu->handle)));
 		return fail(vcpu, STATUS_INTERNAL, what);
+	case VMM_EMUL_SHUTDOWN:
+		return serve_shutdown(vcpu, run);
 	case VMM_EMUL_UNSUPPORTED:
 		break;
 	}
@@ -178,12 +185,6 @@ static enum next serve_intr(struct vcpu *vcpu, struct vmm_run *run)
 	(void)vcpu;
 	(void)run;
 	return GO_ON;
-}
-
-static enum next serve_shutdown(struct vcpu *vcpu, struct vmm_run *run)
-{
-	(void)run;
-	return fail(vcpu, STATUS_TRIPLE_FAULT, "the guest died of a triple fault");
 }
 
 static enum next serve_fail_entry(struct vcpu *vcpu, struct vmm_run *run)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* unit-sources: ../lib/emul_core.c ../lib/emul_mem.c ../lib/emul_operand.c ../lib/emul_alu.c */
-/* unit-sources: ../lib/emul_insn.c ../lib/emul_string.c ../lib/emul_sse.c */
+/* unit-sources: ../lib/emul_*.c */
 /* unit-flags: -fno-strict-aliasing */
 /* unit-libs: -lZydis */
 /*
@@ -303,9 +302,10 @@ static void unknown(void)
 	world_reset(LONG64);
 	world.ctx.regs.rbx = PAGE_AT(1);
 	before = world.ctx.regs;
-	is(step(0x0f, 0xa2), EMUL_UNSUPPORTED, "cpuid is not emulated");
-	is(step(0x0f, 0x01, 0x13), EMUL_UNSUPPORTED, "lgdt is not");
-	is(step(0x8e, 0x03), EMUL_UNSUPPORTED, "mov es, [m] is not");
+	is(step(0x0f, 0xa2), EMUL_KERNEL, "cpuid is the kernel's");
+	is(step(0x0f, 0x21, 0xc0), EMUL_KERNEL, "so is mov rax, dr0");
+	is(step(0x0f, 0xae, 0x13), EMUL_UNSUPPORTED, "ldmxcsr is not emulated");
+	is(step(0x48, 0xcf), EMUL_UNSUPPORTED, "iretq is not");
 	is(step(0xc5, 0xfa, 0x6f, 0x03), EMUL_UNSUPPORTED, "vmovdqu is not");
 	is(step(0x0f, 0x6f, 0x03), EMUL_UNSUPPORTED, "movq mm0, [m] is not");
 	is(step(0xf2, 0x0f, 0xc2, 0x03, 0x01), EMUL_UNSUPPORTED, "cmpsd of doubles is not");

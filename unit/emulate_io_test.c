@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* unit-sources: ../lib/emul_core.c ../lib/emul_mem.c ../lib/emul_operand.c ../lib/emul_alu.c */
-/* unit-sources: ../lib/emul_insn.c ../lib/emul_string.c ../lib/emul_sse.c */
+/* unit-sources: ../lib/emul_*.c */
 /* unit-flags: -fno-strict-aliasing */
 /* unit-libs: -lZydis */
 /*

@@ -13,6 +13,7 @@
 
 #define RANDOM_STATE	24	/* bytes before the instruction */
 #define RANDOM_BYTES	(RANDOM_STATE + EMUL_MAX_INSN)
+#define RANDOM_STRETCH	64	/* instructions */
 
 /* Registers mostly point into the pages, else anywhere. */
 static uint64_t random_register(uint8_t a, uint8_t b, bool wild)
@@ -52,7 +53,7 @@ static bool device_accesses_sane(void)
 {
 	unsigned int i;
 
-	if (world.logged > 2 * 4 * EMUL_MAX_REP)
+	if (world.logged > 2 * 4 * EMUL_MAX_REP * RANDOM_STRETCH)
 		return false;
 	for (i = 0; i < world.logged && i < MAX_LOG; i++) {
 		const struct access *a = &world.log[i];
@@ -65,7 +66,30 @@ static bool device_accesses_sane(void)
 	return true;
 }
 
-static const char *random_verdict(enum emul_status status, const struct vmm_regs *before)
+/* A jump goes anywhere; everything else to the next instruction. */
+static bool moved_well(uint64_t moved)
+{
+	switch (world.ctx.insn.meta.category) {
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_INTERRUPT:
+		return true;
+	default:
+		return !world.ctx.long64 || moved == world.ctx.insn.length;
+	}
+}
+
+/* What a trap waits for, or what takes its place. */
+static bool trap_due(const struct vmm_regs *before)
+{
+	return (before->rflags & EMUL_TF) && !world.ctx.no_trap &&
+	       world.ctx.shadow != VMM_SHADOW_MOV_SS;
+}
+
+static const char *random_verdict(enum emul_status status, const struct vmm_regs *before,
+				  const struct vmm_segs *segs)
 {
 	const struct vmm_regs *now = &world.ctx.regs;
 	uint64_t moved = now->rip - before->rip;
@@ -76,19 +100,45 @@ static const char *random_verdict(enum emul_status status, const struct vmm_regs
 		return "registers that do not hold are shown";
 	if (!device_accesses_sane())
 		return "a device saw an access that no CPU makes";
+	if (status != EMUL_OK && memcmp(segs, &world.ctx.segs, sizeof(*segs)))
+		return "a segment that does not hold is shown";
 	switch (status) {
 	case EMUL_OK:
-		if (world.ctx.long64 && moved != world.ctx.insn.length)
+		if (!moved_well(moved))
 			return "RIP is not past the instruction";
-		return event == !!(before->rflags & EMUL_TF) ? NULL : "TF and the trap disagree";
+		return event == trap_due(before) ? NULL : "TF and the trap disagree";
 	case EMUL_PARTIAL:
 		return moved ? "RIP moved in the middle" : NULL;
 	case EMUL_FAULT:
 		return moved || !event ? "a fault without an event, or with a moved RIP" : NULL;
 	case EMUL_UNSUPPORTED:
+	case EMUL_KERNEL:
 		return still && !event ? NULL : "an unknown instruction changed something";
 	default:
 		return "an error that nobody made";
+	}
+}
+
+/* Of a stretch, the same and what its callers build on. */
+static const char *stretch_verdict(enum emul_status status, const struct vmm_regs *before)
+{
+	const struct vmm_regs *now = &world.ctx.regs;
+
+	if (memcmp(now, &world.ctx.done, sizeof(*now)))
+		return "registers that do not hold are shown";
+	if (!device_accesses_sane())
+		return "a device saw an access that no CPU makes";
+	if (!(now->rflags & 2))
+		return "a flag that is always set is clear";
+	switch (status) {
+	case EMUL_OK:
+	case EMUL_PARTIAL:
+	case EMUL_SHUTDOWN:
+		return NULL;
+	case EMUL_UNSUPPORTED:
+		return memcmp(now, before, sizeof(*now)) ? "an end that did something" : NULL;
+	default:
+		return "an end that no caller expects";
 	}
 }
 
@@ -96,6 +146,7 @@ static const char *random_verdict(enum emul_status status, const struct vmm_regs
 static const char *random_round(const uint8_t *bytes, size_t size, enum emul_status *status)
 {
 	struct vmm_regs before;
+	struct vmm_segs segs;
 	size_t len = size - RANDOM_STATE;
 	uint64_t at;
 
@@ -111,8 +162,14 @@ static const char *random_round(const uint8_t *bytes, size_t size, enum emul_sta
 		memcpy(world.memory + at, bytes + RANDOM_STATE, len);
 	}
 	before = world.ctx.regs;
+	segs = world.ctx.segs;
+	if (bytes[1] & 0x80) {
+		world.ctx.whole = true;
+		*status = emul_stretch(&world.ctx, RANDOM_STRETCH);
+		return stretch_verdict(*status, &before);
+	}
 	*status = emul_step(&world.ctx);
-	return random_verdict(*status, &before);
+	return random_verdict(*status, &before, &segs);
 }
 
 #endif /* UNIT_EMULATE_RANDOM_H */

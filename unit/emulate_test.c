@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* unit-sources: ../lib/emul_core.c ../lib/emul_mem.c ../lib/emul_operand.c ../lib/emul_alu.c */
-/* unit-sources: ../lib/emul_insn.c ../lib/emul_string.c ../lib/emul_sse.c */
+/* unit-sources: ../lib/emul_*.c */
 /* unit-sources: emulate_native.S */
 /* unit-flags: -fno-strict-aliasing */
 /* unit-libs: -lZydis */
@@ -158,10 +157,32 @@ static int xmm_set(void *data, unsigned int n, const void *val)
 	return 0;
 }
 
+static int set_ctrl(void *data, const struct vmm_ctrl *ctrl)
+{
+	(void)data;
+	(void)ctrl;
+	return -EINVAL;
+}
+
+static int get_msr(void *data, uint32_t index, uint64_t *val)
+{
+	(void)data;
+	(void)index;
+	*val = 0;
+	return 0;
+}
+
+static bool interrupted(void *data)
+{
+	(void)data;
+	return false;
+}
+
 static const struct emul_env env = {
 	.translate = translate, .ram_read = ram_read, .ram_write = ram_write,
 	.ram_replace = ram_replace, .pio = pio, .mmio = mmio,
 	.xmm_get = xmm_get, .xmm_set = xmm_set,
+	.set_ctrl = set_ctrl, .get_msr = get_msr, .interrupted = interrupted,
 };
 
 /* ---- making instructions ---- */

@@ -8,6 +8,7 @@
 #define UNIT_EMULATE_WORLD_H
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "../lib/emul.h"
@@ -24,6 +25,7 @@
 #define SHIFTING	16u		/* the tables change under each walk */
 #define ERROR_BASE	0x40u		/* the access asked for is added to it */
 #define MAX_LOG		16384
+#define WORLD_CR4_REFUSED (1ull << 13)
 
 struct access {
 	bool port, write;
@@ -40,6 +42,8 @@ static struct world {
 	unsigned int logged;
 	uint64_t answer;		/* what devices and ports read, one more each time */
 	uint8_t xmm[16][16];
+	struct vmm_ctrl ctrl;		/* as set last */
+	bool interrupted;
 } world;
 
 static int world_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
@@ -146,11 +150,35 @@ static int world_xmm_set(void *data, unsigned int n, const void *val)
 	return 0;
 }
 
+/* CR4.VMXE stands for all bits that the vCPU does not have. */
+static int world_set_ctrl(void *data, const struct vmm_ctrl *ctrl)
+{
+	(void)data;
+	if (ctrl->cr4 & WORLD_CR4_REFUSED)
+		return -EINVAL;
+	world.ctrl = *ctrl;
+	return 0;
+}
+
+static int world_get_msr(void *data, uint32_t index, uint64_t *val)
+{
+	(void)data;
+	*val = 0x1000000000ull * index;
+	return 0;
+}
+
+static bool world_interrupted(void *data)
+{
+	(void)data;
+	return world.interrupted;
+}
+
 static const struct emul_env world_env = {
 	.translate = world_translate, .ram_read = world_ram_read,
 	.ram_write = world_ram_write, .ram_replace = world_ram_replace,
 	.pio = world_pio, .mmio = world_mmio,
 	.xmm_get = world_xmm_get, .xmm_set = world_xmm_set,
+	.set_ctrl = world_set_ctrl, .get_msr = world_get_msr, .interrupted = world_interrupted,
 };
 
 enum world_mode { LONG64, PROTECTED32, PROTECTED16, REAL16 };
