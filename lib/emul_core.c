@@ -5,6 +5,8 @@
  * What is emulated is the table in emul_table.c. Nothing is kept between two steps
  * but the registers: emul_real.c makes a stretch of them.
  */
+#include <cpuid.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "emul.h"
@@ -76,15 +78,26 @@ enum emul_status emul_raise_error(struct emul_ctx *ctx, unsigned int vector, uin
 
 /* ---- one step ---- */
 
+/* CPUID may be an exit of a hypervisor above: once is enough. */
+static bool has_lzcnt(void)
+{
+	static atomic_int known;	/* 0: not asked yet; 1: no; 2: yes */
+	unsigned int eax, ebx, ecx, edx;
+
+	if (!known)
+		known = __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) &&
+			(ecx & bit_LZCNT) ? 2 : 1;
+	return known == 2;
+}
+
 /*
- * Three encodings mean another instruction on CPUs that lack it, prefixes ignored.
- * The CPU at hand is the one that runs the guest, whatever the guest's CPUID says.
+ * TZCNT and LZCNT are BSF and BSR on CPUs that lack them, their prefix ignored. The
+ * CPU at hand is the one that runs the guest, whatever the guest's CPUID says.
  */
 static void match_cpu(ZydisDecoder *decoder)
 {
 	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_TZCNT, !!__builtin_cpu_supports("bmi"));
-	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_LZCNT,
-			       !!__builtin_cpu_supports("lzcnt"));
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_LZCNT, has_lzcnt());
 }
 
 enum emul_status emul_decode(struct emul_ctx *ctx, bool fetch)

@@ -210,9 +210,11 @@ enum emul_status emul_do_enter(struct emul_ctx *ctx, unsigned int arg)
 		status = emul_load(ctx, 1, &level);
 	if (!status)
 		status = emul_push_frame(ctx, size, &old, 1);
+	if (status)
+		return status;
 	frame = ctx->regs.rsp;
 	level %= ENTER_LEVELS;
-	if (!status && level)
+	if (level)
 		status = push_levels(ctx, size, level, frame);
 	if (status)
 		return status;
