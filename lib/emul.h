@@ -26,7 +26,8 @@
 
 #define EMUL_PAGE_SIZE		4096u
 #define EMUL_MAX_INSN		15	/* bytes of the longest instruction */
-#define EMUL_MAX_OPERAND	16	/* bytes of the widest memory operand */
+#define EMUL_MAX_OPERAND	16	/* bytes of the widest memory operand but a vector's */
+#define EMUL_VECTOR_SIZE	32	/* bytes of a vector register */
 #define EMUL_MAX_FRAME		8	/* values that one instruction pushes or pops: PUSHA */
 
 /*
@@ -78,6 +79,8 @@
 #define EMUL_CR4_UMIP	(1ull << 11)
 #define EMUL_CR4_LA57	(1ull << 12)
 #define EMUL_CR4_PCIDE	(1ull << 17)
+#define EMUL_CR4_OSXSAVE	(1ull << 18)
+#define EMUL_XCR0_AVX	6	/* the state of SSE and of AVX */
 #define EMUL_EFER_LME	(1ull << 8)
 #define EMUL_EFER_LMA	(1ull << 10)
 
@@ -132,9 +135,9 @@ struct emul_env {
 	/* As struct vmm_emul_ops. */
 	void (*pio)(void *data, uint16_t port, unsigned int size, bool write, void *val);
 	void (*mmio)(void *data, uint64_t gpa, unsigned int size, bool write, void *val);
-	/* 16 bytes of vector register @n; 0 or -errno. */
-	int (*xmm_get)(void *data, unsigned int n, void *val);
-	int (*xmm_set)(void *data, unsigned int n, const void *val);
+	/* The first @size bytes, 16 or 32, of vector register @n; 0 or -errno. */
+	int (*vector_get)(void *data, unsigned int n, unsigned int size, void *val);
+	int (*vector_set)(void *data, unsigned int n, unsigned int size, const void *val);
 	/* Replace the control registers: 0, -EINVAL if no CPU could hold them, -errno. */
 	int (*set_ctrl)(void *data, const struct vmm_ctrl *ctrl);
 	/* The value that RDMSR would give; 0 or -errno. */
@@ -420,7 +423,7 @@ emul_handler emul_do_string;
 
 /* emul_sse.c; arg: enum emul_sse_op */
 enum emul_sse_op { EMUL_SSE_ANY, EMUL_SSE_ALIGNED };
-emul_handler emul_do_sse;
+emul_handler emul_do_sse, emul_do_avx;
 
 /*
  * emul_walk.c: set the accessed bits, and for @write the dirty bit, of the guest's

@@ -202,6 +202,22 @@ static const struct emul_insn instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_MOVD] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVQ] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVSS] = { emul_do_sse, EMUL_SSE_ANY },
+
+	[ZYDIS_MNEMONIC_VMOVUPS] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVUPD] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVDQU] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VLDDQU] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVD] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVQ] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVSS] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVSD] = { emul_do_avx, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_VMOVAPS] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVAPD] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVDQA] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVNTPS] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVNTPD] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVNTDQ] = { emul_do_avx, EMUL_SSE_ALIGNED },
+	[ZYDIS_MNEMONIC_VMOVNTDQA] = { emul_do_avx, EMUL_SSE_ALIGNED },
 };
 
 #undef CC

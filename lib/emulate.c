@@ -20,12 +20,18 @@
 
 #define DR6_BS	(1ull << 14)
 
-/* XSAVE area, standard form: the legacy region and the header's XSTATE_BV. */
+/*
+ * XSAVE area, standard form: the legacy region, the header's XSTATE_BV, and the upper
+ * halves of YMM registers, which are the first behind the header on every CPU.
+ */
 #define XSAVE_XMM	160
-#define XSAVE_XMM_SIZE	256
 #define XSAVE_BV	512
 #define XSAVE_HEADER	64
+#define XSAVE_YMM	(XSAVE_BV + XSAVE_HEADER)
+#define XSAVE_HALF	16
+#define XSAVE_HALVES	(16 * XSAVE_HALF)
 #define XSAVE_BV_SSE	2
+#define XSAVE_BV_AVX	4
 
 struct session {
 	struct vmm_vcpu *vcpu;
@@ -71,48 +77,65 @@ static void env_mmio(void *data, uint64_t gpa, unsigned int size, bool write, vo
 static int env_translate(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
 			 uint32_t *error);
 
-static int xsave_read(struct vmm_vcpu *vcpu)
+/* A component that is in its initial state may have anything in its place. */
+static void validate(unsigned char *area, uint64_t component, unsigned int place)
 {
-	unsigned int size = vcpu->vm->xsave_size;
 	uint64_t bv;
+
+	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
+	if (!(bv & component))
+		memset(area + place, 0, XSAVE_HALVES);
+	bv |= component;
+	memcpy(area + XSAVE_BV, &bv, sizeof(bv));
+}
+
+/* @size: of the registers that are asked for */
+static int xsave_read(struct vmm_vcpu *vcpu, unsigned int size)
+{
+	unsigned int have = vcpu->vm->xsave_size;
+	bool upper = size > XSAVE_HALF;
 	int ret;
 
-	if (size < XSAVE_BV + XSAVE_HEADER)
+	if (have < XSAVE_YMM + (upper ? XSAVE_HALVES : 0))
 		return -ENOSPC;
 	if (!vcpu->xsave)
-		vcpu->xsave = malloc(size);
+		vcpu->xsave = malloc(have);
 	if (!vcpu->xsave)
 		return -ENOMEM;
-	ret = vmm_vcpu_get_xsave(vcpu, vcpu->xsave, size);
+	ret = vmm_vcpu_get_xsave(vcpu, vcpu->xsave, have);
 	if (ret < 0)
 		return ret;
-	/* A component that is in its initial state may have anything in its place. */
-	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
-	if (!(bv & XSAVE_BV_SSE))
-		memset(vcpu->xsave + XSAVE_XMM, 0, XSAVE_XMM_SIZE);
-	bv |= XSAVE_BV_SSE;
-	memcpy(vcpu->xsave + XSAVE_BV, &bv, sizeof(bv));
+	validate(vcpu->xsave, XSAVE_BV_SSE, XSAVE_XMM);
+	if (upper)
+		validate(vcpu->xsave, XSAVE_BV_AVX, XSAVE_YMM);
 	return 0;
 }
 
-static int env_xmm_get(void *data, unsigned int n, void *val)
+static int env_vector_get(void *data, unsigned int n, unsigned int size, void *val)
 {
 	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
-	int ret = xsave_read(vcpu);
-
-	if (!ret)
-		memcpy(val, vcpu->xsave + XSAVE_XMM + n * 16, 16);
-	return ret;
-}
-
-static int env_xmm_set(void *data, unsigned int n, const void *val)
-{
-	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
-	int ret = xsave_read(vcpu);
+	int ret = xsave_read(vcpu, size);
 
 	if (ret)
 		return ret;
-	memcpy(vcpu->xsave + XSAVE_XMM + n * 16, val, 16);
+	memcpy(val, vcpu->xsave + XSAVE_XMM + n * XSAVE_HALF, XSAVE_HALF);
+	if (size > XSAVE_HALF)
+		memcpy((unsigned char *)val + XSAVE_HALF,
+		       vcpu->xsave + XSAVE_YMM + n * XSAVE_HALF, XSAVE_HALF);
+	return 0;
+}
+
+static int env_vector_set(void *data, unsigned int n, unsigned int size, const void *val)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	int ret = xsave_read(vcpu, size);
+
+	if (ret)
+		return ret;
+	memcpy(vcpu->xsave + XSAVE_XMM + n * XSAVE_HALF, val, XSAVE_HALF);
+	if (size > XSAVE_HALF)
+		memcpy(vcpu->xsave + XSAVE_YMM + n * XSAVE_HALF,
+		       (const unsigned char *)val + XSAVE_HALF, XSAVE_HALF);
 	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
 }
 
@@ -156,8 +179,8 @@ static const struct emul_env env = {
 	.ram_replace = env_ram_replace,
 	.pio = env_pio,
 	.mmio = env_mmio,
-	.xmm_get = env_xmm_get,
-	.xmm_set = env_xmm_set,
+	.vector_get = env_vector_get,
+	.vector_set = env_vector_set,
 	.set_ctrl = env_set_ctrl,
 	.get_msr = env_get_msr,
 	.interrupted = env_interrupted,

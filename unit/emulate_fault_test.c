@@ -306,7 +306,7 @@ static void unknown(void)
 	is(step(0x0f, 0x21, 0xc0), EMUL_KERNEL, "so is mov rax, dr0");
 	is(step(0x0f, 0xae, 0x13), EMUL_UNSUPPORTED, "ldmxcsr is not emulated");
 	is(step(0x48, 0xcf), EMUL_UNSUPPORTED, "iretq is not");
-	is(step(0xc5, 0xfa, 0x6f, 0x03), EMUL_UNSUPPORTED, "vmovdqu is not");
+	is(step(0x62, 0xf1, 0x7f, 0x08, 0x6f, 0x03), EMUL_UNSUPPORTED, "vmovdqu8 is not");
 	is(step(0x0f, 0x6f, 0x03), EMUL_UNSUPPORTED, "movq mm0, [m] is not");
 	is(step(0xf2, 0x0f, 0xc2, 0x03, 0x01), EMUL_UNSUPPORTED, "cmpsd of doubles is not");
 	is(step(0xf0, 0x8b, 0x03), EMUL_UNSUPPORTED, "lock mov is no instruction");

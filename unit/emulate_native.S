@@ -13,7 +13,9 @@
 	.bss
 	.balign	16
 	.globl	native
-native:	.skip	160 + 16 * 16
+native:	.skip	160 + 16 * 32
+	.globl	native_avx
+native_avx: .long	0
 
 	.text
 	.globl	native_enter
@@ -27,8 +29,14 @@ native_enter:
 	mov	%rsp, STACK
 	lea	VECTORS, %rax
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	movups	\n * 16(%rax), %xmm\n
+	movups	\n * 32(%rax), %xmm\n
 	.endr
+	cmpl	$0, native_avx(%rip)
+	je	1f
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vmovups	\n * 32(%rax), %ymm\n
+	.endr
+1:
 	push	FLAGS
 	popf
 	mov	GPR(0), %rax
@@ -63,8 +71,15 @@ native_leave:
 	cld
 	lea	VECTORS, %rax
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	movups	%xmm\n, \n * 16(%rax)
+	movups	%xmm\n, \n * 32(%rax)
 	.endr
+	cmpl	$0, native_avx(%rip)
+	je	1f
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	vmovups	%ymm\n, \n * 32(%rax)
+	.endr
+	vzeroupper
+1:
 	pop	%r15
 	pop	%r14
 	pop	%r13

@@ -26,10 +26,11 @@ struct native {
 	uint64_t host_rsp;
 	uint64_t code;
 	uint64_t pad;
-	uint8_t xmm[16][16];
+	uint8_t vector[16][32];
 };
 
 extern struct native native;
+extern uint32_t native_avx;		/* set by the test if the CPU has it */
 
 /* emulate_native.S: load all from native, jump to its code; it comes back to leave. */
 void native_enter(void);

@@ -27,7 +27,7 @@ static uint8_t *data_pages;		/* native data */
 static uint8_t memory[DATA_SIZE];	/* the emulated data, by guest-physical address */
 static uint8_t initial[DATA_SIZE];
 static bool is_device[DATA_PAGES];
-static uint8_t vectors[16][16];
+static uint8_t vectors[16][EMUL_VECTOR_SIZE];
 static bool bad_device_access;
 
 static uint64_t random64(void)
@@ -143,17 +143,17 @@ static void pio(void *data, uint16_t port, unsigned int size, bool write, void *
 	bad_device_access = true;
 }
 
-static int xmm_get(void *data, unsigned int n, void *val)
+static int vector_get(void *data, unsigned int n, unsigned int size, void *val)
 {
 	(void)data;
-	memcpy(val, vectors[n], 16);
+	memcpy(val, vectors[n], size);
 	return 0;
 }
 
-static int xmm_set(void *data, unsigned int n, const void *val)
+static int vector_set(void *data, unsigned int n, unsigned int size, const void *val)
 {
 	(void)data;
-	memcpy(vectors[n], val, 16);
+	memcpy(vectors[n], val, size);
 	return 0;
 }
 
@@ -181,7 +181,7 @@ static bool interrupted(void *data)
 static const struct emul_env env = {
 	.translate = translate, .ram_read = ram_read, .ram_write = ram_write,
 	.ram_replace = ram_replace, .pio = pio, .mmio = mmio,
-	.xmm_get = xmm_get, .xmm_set = xmm_set,
+	.vector_get = vector_get, .vector_set = vector_set,
 	.set_ctrl = set_ctrl, .get_msr = get_msr, .interrupted = interrupted,
 };
 
@@ -203,6 +203,8 @@ static const struct emul_env env = {
 #define REPNE	(1u << 13)
 #define ACC	(1u << 14)	/* make the accumulator equal to memory half the time */
 #define MANDATORY (1u << 15)	/* op[0] is a prefix that goes before REX */
+#define VEX	(1u << 16)	/* op[0] is what VEX says of the prefix: 0 to 3 */
+#define YMM	(1u << 17)	/* 32 bytes */
 
 struct form {
 	const char *name;
@@ -247,6 +249,11 @@ struct form {
 
 #define SSE(name, prefix, op, flags)						\
 	{ name, { prefix, 0x0f, op }, 3, -1, MANDATORY | NO16 | NO64 | (flags) }
+
+/* Both widths; bytes move as they are. */
+#define AVX(name, pp, op, flags)						\
+	{ name " x", { pp, op }, 2, -1, VEX | NO16 | NO64 | (flags) },		\
+	{ name " y", { pp, op }, 2, -1, VEX | YMM | NO16 | NO64 | (flags) }
 
 static const struct form forms[] = {
 	ALU("add", 0x00, 0), ALU("or", 0x08, 1), ALU("adc", 0x10, 2), ALU("sbb", 0x18, 3),
@@ -305,6 +312,20 @@ static const struct form forms[] = {
 	SSE("movq x, m64", 0xf3, 0x7e, 0), SSE("movq m64, x", 0x66, 0xd6, 0),
 	SSE("movss x, m32", 0xf3, 0x10, 0), SSE("movss m32, x", 0xf3, 0x11, 0),
 	SSE("movsd x, m64", 0xf2, 0x10, 0), SSE("movsd m64, x", 0xf2, 0x11, 0),
+
+	AVX("vmovups v, m", 0, 0x10, WIDE), AVX("vmovups m, v", 0, 0x11, WIDE),
+	AVX("vmovupd v, m", 1, 0x10, WIDE), AVX("vmovapd m, v", 1, 0x29, ALIGN),
+	AVX("vmovaps v, m", 0, 0x28, ALIGN), AVX("vmovaps m, v", 0, 0x29, ALIGN),
+	AVX("vmovdqu v, m", 2, 0x6f, WIDE), AVX("vmovdqu m, v", 2, 0x7f, WIDE),
+	AVX("vmovdqa v, m", 1, 0x6f, ALIGN), AVX("vmovdqa m, v", 1, 0x7f, ALIGN),
+	AVX("vmovntdq m, v", 1, 0xe7, ALIGN), AVX("vmovntps m, v", 0, 0x2b, ALIGN),
+	AVX("vlddqu v, m", 3, 0xf0, WIDE),
+	{ "vmovd x, m32", { 1, 0x6e }, 2, -1, VEX | NO16 | NO64 },
+	{ "vmovd m32, x", { 1, 0x7e }, 2, -1, VEX | NO16 | NO64 },
+	{ "vmovq x, m64", { 2, 0x7e }, 2, -1, VEX | NO16 | NO64 },
+	{ "vmovq m64, x", { 1, 0xd6 }, 2, -1, VEX | NO16 | NO64 },
+	{ "vmovss x, m32", { 2, 0x10 }, 2, -1, VEX | NO16 | NO64 },
+	{ "vmovsd m64, x", { 3, 0x11 }, 2, -1, VEX | NO16 | NO64 },
 };
 
 struct trial {
@@ -359,7 +380,7 @@ static uint64_t pick_address(const struct trial *t)
 	uint64_t offset = below(2) ? 2 * PAGE - below(20) : PAGE + below(PAGE);
 
 	if (t->form->flags & ALIGN)
-		offset &= ~15ull;
+		offset &= t->form->flags & YMM ? ~31ull : ~15ull;
 	return (uintptr_t)data_pages + offset;
 }
 
@@ -383,11 +404,33 @@ static void limit_bit_number(struct trial *t, unsigned int reg)
 		t->gpr[reg] = bit;
 }
 
+/* REX or VEX, with the upper bits of ModRM's three registers, and the opcode. */
+static void emit_opcode(struct trial *t, bool r, bool x, bool b)
+{
+	const struct form *f = t->form;
+	unsigned int i, rex = 0x40 | r << 2 | x << 1 | b;
+
+	if (f->flags & VEX) {
+		emit(t, 0xc4);
+		emit(t, (!r << 7 | !x << 6 | !b << 5) | 1);
+		emit(t, 0x78 | (f->flags & YMM ? 4 : 0) | f->op[0]);
+		emit(t, f->op[1]);
+		return;
+	}
+	if (t->size == 8 && !(f->flags & STACK))
+		rex |= 8;
+	/* Without REX the byte registers 4 to 7 are AH to BH. */
+	if (rex != 0x40 || below(2))
+		emit(t, rex);
+	for (i = !!(f->flags & MANDATORY); i < f->len; i++)
+		emit(t, f->op[i]);
+}
+
 static void emit_modrm(struct trial *t, unsigned int reg, unsigned int imm)
 {
 	static const unsigned int bases[] = { 3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15 };
 	unsigned int base = bases[below(ARRAY_SIZE(bases))];
-	unsigned int index = 10, scale = below(4), kind = below(5), rex_at;
+	unsigned int index = 10, scale = below(4), kind = below(5);
 	int32_t disp = 0;
 
 	if (reg == base && (t->form->flags & BITS))
@@ -402,14 +445,7 @@ static void emit_modrm(struct trial *t, unsigned int reg, unsigned int imm)
 		emit(t, 0xf0);
 	if (t->form->flags & MANDATORY)
 		emit(t, t->form->op[0]);
-	rex_at = t->len;
-	emit(t, 0x40 | (t->size == 8 && !(t->form->flags & STACK)) << 3 | (reg >> 3) << 2 |
-		(kind == 3) << 1 | (kind != 4 && base >> 3));
-	/* Without REX the byte registers 4 to 7 are AH to BH. */
-	if (t->insn[rex_at] == 0x40 && below(2))
-		t->len--;
-	for (unsigned int i = !!(t->form->flags & MANDATORY); i < t->form->len; i++)
-		emit(t, t->form->op[i]);
+	emit_opcode(t, reg >> 3, kind == 3, kind != 4 && base >> 3);
 	reg &= 7;
 	switch (kind) {
 	case 0:		/* [base], which R13 and RBP lack */
@@ -600,7 +636,7 @@ static bool compare(const struct trial *t, const struct emul_ctx *ctx, enum emul
 	}
 	good &= same(t, "RIP", ctx->regs.rip, (uintptr_t)arena + t->len, quiet);
 	good &= same(t, "flags", ctx->regs.rflags & mask, native.rflags & mask, quiet);
-	good &= same(t, "vectors", !memcmp(vectors, native.xmm, sizeof(vectors)), 1, quiet);
+	good &= same(t, "vectors", !memcmp(vectors, native.vector, sizeof(vectors)), 1, quiet);
 	good &= same(t, "a wrong device access", bad_device_access, false, quiet);
 	return good && same_memory(t, quiet);
 }
@@ -648,7 +684,8 @@ static struct emul_ctx *context(const struct trial *t)
 	ctx.regs.rip = (uintptr_t)arena;
 	ctx.regs.rflags = t->rflags;
 	ctx.ctrl.cr0 = EMUL_CR0_PE | EMUL_CR0_PG;
-	ctx.ctrl.cr4 = EMUL_CR4_PAE | EMUL_CR4_OSFXSR;
+	ctx.ctrl.cr4 = EMUL_CR4_PAE | EMUL_CR4_OSFXSR | EMUL_CR4_OSXSAVE;
+	ctx.ctrl.xcr0 = EMUL_XCR0_AVX | 1;
 	ctx.ctrl.efer = EMUL_EFER_LMA;
 	ctx.segs.seg[VMM_CS].attr = VMM_SEG_P | VMM_SEG_S | VMM_SEG_L | 0xb;
 	ctx.segs.seg[VMM_SS].attr = VMM_SEG_P | VMM_SEG_S | VMM_SEG_DB | 0x3;
@@ -673,7 +710,7 @@ static bool try(const struct form *form, bool quiet)
 	ctx = context(&t);
 	memcpy(native.gpr, t.gpr, sizeof(t.gpr));
 	native.rflags = t.rflags;
-	memcpy(native.xmm, vectors, sizeof(vectors));
+	memcpy(native.vector, vectors, sizeof(vectors));
 	native_place(arena, t.insn, t.len);
 	bad_device_access = false;
 	status = emul_step(ctx);
@@ -687,8 +724,11 @@ int main(void)
 
 	arena = native_arena();
 	data_pages = arena + PAGE;
+	native_avx = !!__builtin_cpu_supports("avx");
 	for (i = 0; i < ARRAY_SIZE(forms); i++) {
 		failures = 0;
+		if ((forms[i].flags & VEX) && !native_avx)
+			continue;
 		for (round = 0; round < ROUNDS; round++)
 			failures += !try(&forms[i], failures >= MAX_NOTES);
 		is(failures, 0, "%s does what the CPU does, %u times", forms[i].name, ROUNDS);

@@ -41,7 +41,7 @@ static struct world {
 	struct access log[MAX_LOG];
 	unsigned int logged;
 	uint64_t answer;		/* what devices and ports read, one more each time */
-	uint8_t xmm[16][16];
+	uint8_t vector[16][EMUL_VECTOR_SIZE];
 	struct vmm_ctrl ctrl;		/* as set last */
 	bool interrupted;
 } world;
@@ -136,17 +136,17 @@ static void world_mmio(void *data, uint64_t gpa, unsigned int size, bool write, 
 	world_access(false, gpa - GPA_PAGE * EMUL_PAGE_SIZE + BASE, size, write, val);
 }
 
-static int world_xmm_get(void *data, unsigned int n, void *val)
+static int world_vector_get(void *data, unsigned int n, unsigned int size, void *val)
 {
 	(void)data;
-	memcpy(val, world.xmm[n], 16);
+	memcpy(val, world.vector[n], size);
 	return 0;
 }
 
-static int world_xmm_set(void *data, unsigned int n, const void *val)
+static int world_vector_set(void *data, unsigned int n, unsigned int size, const void *val)
 {
 	(void)data;
-	memcpy(world.xmm[n], val, 16);
+	memcpy(world.vector[n], val, size);
 	return 0;
 }
 
@@ -177,7 +177,7 @@ static const struct emul_env world_env = {
 	.translate = world_translate, .ram_read = world_ram_read,
 	.ram_write = world_ram_write, .ram_replace = world_ram_replace,
 	.pio = world_pio, .mmio = world_mmio,
-	.xmm_get = world_xmm_get, .xmm_set = world_xmm_set,
+	.vector_get = world_vector_get, .vector_set = world_vector_set,
 	.set_ctrl = world_set_ctrl, .get_msr = world_get_msr, .interrupted = world_interrupted,
 };
 
