@@ -232,6 +232,30 @@ static void alignment(void)
 	is_exception(6, -1, "with EM #UD");
 }
 
+static void avx(void)
+{
+	world_reset(LONG64);
+	world.ctx.regs.rbx = PAGE_AT(1) + 16;
+	memset(world.vector, 0xaa, sizeof(world.vector));
+	step(0xc5, 0xfc, 0x10, 0x03);
+	is_exception(6, -1, "vmovups without OSXSAVE is #UD");
+	world.ctx.ctrl.cr4 |= EMUL_CR4_OSXSAVE;
+	world.ctx.ctrl.xcr0 = 3;
+	step(0xc5, 0xfc, 0x10, 0x03);
+	is_exception(6, -1, "so it is without AVX in XCR0");
+	world.ctx.ctrl.xcr0 = 7;
+	is(step(0xc5, 0xfc, 0x10, 0x03), EMUL_OK, "with both it is done");
+	step(0xc5, 0xfc, 0x28, 0x03);
+	is_exception(13, 0, "vmovaps of 32 bytes at a multiple of 16 is #GP(0)");
+	is(step(0xc5, 0xf8, 0x28, 0x0b), EMUL_OK, "of 16 bytes it is not");
+	is(world.vector[1][31], 0, "and clears the upper half");
+	is(step(0x0f, 0x28, 0x13), EMUL_OK, "movaps");
+	is(world.vector[2][31], 0xaa, "does not");
+	world.ctx.ctrl.cr0 |= EMUL_CR0_TS;
+	step(0xc5, 0xfc, 0x10, 0x03);
+	is_exception(7, -1, "with TS it is #NM");
+}
+
 static void single_steps(void)
 {
 	world_reset(LONG64);
@@ -359,6 +383,7 @@ int main(void)
 	long_mode_addresses();
 	segments();
 	alignment();
+	avx();
 	single_steps();
 	fetching();
 	unknown();
