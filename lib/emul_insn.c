@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Moves, arithmetic, bits and exchanges: one function a group of instructions, the operand size being the decoder's business.
+ * Moves, arithmetic, bits and exchanges: one function a group of instructions, the
+ * operand size being the decoder's business.
  *
  * A read-modify-write resolves its operand for writing before it reads, as the CPU
  * does, and stores through emul_update(), which is atomic on RAM with or without

@@ -42,8 +42,9 @@ static bool segment_limit_allows(const struct emul_ctx *ctx, const struct vmm_se
 				 uint64_t offset, unsigned int size)
 {
 	uint64_t last = offset + size - 1;
+	bool down = (seg->attr & (EMUL_TYPE_CODE | EMUL_TYPE_DOWN)) == EMUL_TYPE_DOWN;
 
-	if (emul_protected(ctx) && (seg->attr & (EMUL_TYPE_CODE | EMUL_TYPE_DOWN)) == EMUL_TYPE_DOWN)
+	if (down && emul_protected(ctx))
 		return offset > seg->limit &&
 		       last <= (seg->attr & VMM_SEG_DB ? UINT32_MAX : UINT16_MAX);
 	return last <= seg->limit;

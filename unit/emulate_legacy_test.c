@@ -12,7 +12,6 @@
  * Left out: what needs privilege to succeed (the faults are in), what enters the
  * kernel, and segment registers, of which the process itself needs some.
  */
-#include <asm/ldt.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -31,6 +30,9 @@
 #define ROUNDS		30000u
 #define MAX_NOTES	10
 #define LDT_SELECTOR(n)	((n) << 3 | 7)
+#define LDT_WRITE	0x11		/* modify_ldt() */
+#define DESC_CODE	(2u << 1)
+#define DESC_AVAILABLE	(1u << 6)
 #define COMPARED	(EMUL_STATUS | EMUL_TF | EMUL_IF | EMUL_DF | EMUL_IOPL | EMUL_NT | \
 			 EMUL_AC | EMUL_ID)
 
@@ -127,12 +129,12 @@ static void execute(const struct vmm_regs *regs, bool code32, bool stack32)
 
 static bool make_segment(unsigned int n, bool code, bool wide)
 {
-	struct user_desc desc = {
-		.entry_number = n, .base_addr = (uintptr_t)native, .limit = SIZE - 1,
-		.seg_32bit = wide, .contents = code ? 2 : 0, .useable = 1,
+	/* struct user_desc: the last word is its bit-fields. */
+	const uint32_t desc[] = {
+		n, (uintptr_t)native, SIZE - 1, wide | (code ? DESC_CODE : 0) | DESC_AVAILABLE,
 	};
 
-	return !syscall(SYS_modify_ldt, 0x11, &desc, sizeof(desc));
+	return !syscall(SYS_modify_ldt, LDT_WRITE, desc, sizeof(desc));
 }
 
 static bool prepare(void)
@@ -442,7 +444,8 @@ static void trials(bool code32, bool stack32)
 	memset(seen, 0, sizeof(seen));
 	faults = 0;
 	for (i = 0; i < SIZE; i++)
-		native[i] = emulated[i] = random64() >> 30;
+		native[i] = random64() >> 30;
+	memcpy(emulated, native, SIZE);
 	for (i = 0; i < ROUNDS; i++)
 		bad += !try(code32, stack32, bad >= MAX_NOTES);
 	for (i = 0; i < ARRAY_SIZE(seen); i++) {

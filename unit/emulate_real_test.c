@@ -55,7 +55,8 @@ static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned int attr)
 #define LDT	0x50
 #define CALL_GATE 0x58
 #define SYSTEM	0x60
-#define END	0x67
+#define USER_DATA 0x68
+#define END	0x6f
 
 static void tables(void)
 {
@@ -67,7 +68,7 @@ static void tables(void)
 		{ ABSENT_DATA, 0xffff, 0x0012 }, { READONLY_DATA, 0xffff, 0x0090 },
 		{ USER_CODE, 0xffff, 0x00fa }, { CONFORMING, 0xffff, 0x009e },
 		{ TSS, 0x67, 0x0089 }, { LDT, 0x17, 0x0082 }, { CALL_GATE, 0, 0x008c },
-		{ SYSTEM, 0, 0x0080 },
+		{ SYSTEM, 0, 0x0080 }, { USER_DATA, 0xffff, 0x00f2 },
 	};
 	unsigned int i;
 
@@ -368,6 +369,7 @@ static void protection(void)
 	refuse(ABSENT_DATA, VMM_SS, EMUL_VECTOR_SS, ABSENT_DATA, "absent stack: #SS(selector)");
 	refuse(READONLY_DATA, VMM_SS, EMUL_VECTOR_GP, READONLY_DATA, "read-only stack: #GP");
 	refuse(DATA16 | 3, VMM_SS, EMUL_VECTOR_GP, DATA16, "stack of another RPL: #GP");
+	refuse(USER_DATA, VMM_SS, EMUL_VECTOR_GP, USER_DATA, "stack of another DPL: #GP");
 	refuse(DATA16 | 3, VMM_ES, EMUL_VECTOR_GP, DATA16, "data of a weaker RPL: #GP");
 	refuse(0, VMM_SS, EMUL_VECTOR_GP, 0, "null stack: #GP(0)");
 	refuse(SYSTEM, VMM_DS, EMUL_VECTOR_GP, SYSTEM, "a system descriptor: #GP(selector)");
