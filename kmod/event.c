@@ -74,8 +74,16 @@ static enum combined displace(struct vmm_vcpu *vcpu, u8 vector)
 	return SECOND_ONLY;
 }
 
+/* "Exception Classifications": their handler returns to the instruction itself. */
+#define FAULTS	(BIT(X86_TRAP_DE) | BIT(X86_TRAP_BR) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_NM) | \
+		 BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | \
+		 BIT(X86_TRAP_PF) | BIT(X86_TRAP_MF) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_XF))
+
 static void queue(struct vmm_vcpu *vcpu, u8 vector, u8 flags, u32 error)
 {
+	/* A fault pushes RF as 1; not every CPU makes it so for one that is injected. */
+	if (BIT(vector & 31) & FAULTS)
+		vcpu->regs.rflags |= X86_EFLAGS_RF;
 	switch (displace(vcpu, vector)) {
 	case MAKE_SHUTDOWN:
 		vcpu->triple_fault = true;

@@ -35,7 +35,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 	greg_t *gregs = ((ucontext_t *)context)->uc_mcontext.gregs;
 	struct program_state state = {
 		.rip = gregs[REG_RIP],
-		.rflags = gregs[REG_EFL],
+		/* A fault pushes RF as 1, but QEMU's CPUs and some of Bochs' exits do not. */
+		.rflags = gregs[REG_EFL] & ~RFLAGS_RF,
 		.cs = gregs[REG_CSGSFS] & 0xffff,
 		.vector = gregs[REG_TRAPNO],
 		.error = gregs[REG_ERR],
@@ -86,7 +87,7 @@ static void on_exception(struct guest_frame *frame)
 	};
 	struct program_state state = {
 		.rip = frame->rip,
-		.rflags = frame->rflags,
+		.rflags = frame->rflags & ~RFLAGS_RF,
 		.cs = frame->cs,
 		.vector = frame->vector,
 		.error = frame->error,

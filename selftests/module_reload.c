@@ -51,7 +51,7 @@ TEST(refused_while_a_run_page_is_mapped)
 
 TEST_TIMEOUT(unloads_and_loads_again, 60)
 {
-	for (int i = 0; i < 10; i++) {
+	for (int i = module_breaks_the_host() ? 9 : 0; i < 10; i++) {
 		struct vcpu *vcpu;
 
 		ASSERT_EQ(0, module_unload());

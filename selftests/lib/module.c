@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -73,4 +74,9 @@ bool kvm_load(void)
 bool kvm_unload(void)
 {
 	return !syscall(SYS_delete_module, kvm_name(), O_NONBLOCK);
+}
+
+bool module_breaks_the_host(void)
+{
+	return host_is_tcg() && get_nprocs() > 1;
 }

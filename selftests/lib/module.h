@@ -16,4 +16,10 @@ int module_unload(void);
 bool kvm_load(void);
 bool kvm_unload(void);
 
+/*
+ * Loading and unloading patches the scheduler's code, and QEMU's TCG with several
+ * CPUs now and then executes a breakpoint of such a patch that is gone already.
+ */
+bool module_breaks_the_host(void);
+
 #endif
