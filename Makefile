@@ -87,6 +87,7 @@ demo: modules lib runner
 	@scripts/demo
 
 test: all
+	@scripts/setup --quiet bochs
 	@scripts/test all
 
 test-quick: all
