@@ -224,7 +224,7 @@ static void vcpu_block(struct vmm_vcpu *vcpu)
 
 /* ---- entering ---- */
 
-/* This CPU goes offline, or the host down: the thread will go on on another one. */
+/* This CPU goes offline, or the host down: the thread continues on another one. */
 static bool may_not_enter(void)
 {
 	return unlikely(!__this_cpu_read(vmm_hw_enabled));

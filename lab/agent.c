@@ -7,7 +7,8 @@
  * Configuration comes from the kernel command line: lab.hv=vmm|kvm|none,
  * lab.line=<tty>, lab.out=e9 (write to that port of the emulator instead of the
  * line), lab.tty=<rows>x<columns> (the command gets a terminal),
- * lab.term=<TERM>, lab.first_cpu=<first CPU for the command>. The command is /lab/argv, each word ended by a NUL.
+ * lab.term=<TERM>, lab.first_cpu=<first CPU for the command>, lab.scale=<how much
+ * slower than usual the host is>. The command is /lab/argv, each word ended by a NUL.
  *
  * Invariants: the agent writes to the line only whole frames; it never waits
  * for the command without serving the line; it ends in power-off, and if it
