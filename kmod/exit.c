@@ -19,9 +19,6 @@
 
 /* "Debug Control Register (DR7)": general detect enable */
 #define DR7_GENERAL_DETECT	BIT(13)
-/* "Debug Status Register (DR6)": the others are DR6_RESERVED, or read 0 */
-#define DR6_BD		BIT(13)
-#define DR6_WRITABLE	(DR_TRAP_BITS | DR6_BD | DR_STEP | DR_SWITCH)
 
 /* ---- instructions ---- */
 
@@ -457,29 +454,6 @@ static enum vmm_next exit_invlpg(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	return VMM_ENTER;
 }
 
-/* 0, or -EINVAL: #GP. DR4 and DR5 are other names of DR6 and DR7. */
-static int write_dr(struct vmm_vcpu *vcpu, u8 dr, u64 value)
-{
-	if (dr == 5 || dr == 7)
-		return vmm_set_dr7(vcpu, value);
-	if (dr < 4) {
-		vcpu->debug.dr[dr] = value;
-		return 0;
-	}
-	if (value >> 32)
-		return -EINVAL;
-	vcpu->debug.dr6 = (value & DR6_WRITABLE) | DR6_RESERVED;
-	vmm_dirty(vcpu, VMM_STATE_DEBUG);
-	return 0;
-}
-
-static u64 read_dr(struct vmm_vcpu *vcpu, u8 dr)
-{
-	if (dr < 4)
-		return vcpu->debug.dr[dr];
-	return dr & 1 ? vcpu->debug.dr7 : vcpu->debug.dr6;
-}
-
 static enum vmm_next raise_general_detect(struct vmm_vcpu *vcpu)
 {
 	vcpu->debug.dr6 |= DR6_BD;
@@ -513,10 +487,10 @@ static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		value = vcpu->regs.gpr[insn.rm];
 		if (mode != INSN_MODE_64)
 			value = (u32)value;
-		if (write_dr(vcpu, insn.reg, value))
+		if (vmm_set_dr(vcpu, insn.reg, value))
 			return raise_gp(vcpu);
 	} else {
-		write_gpr(vcpu, insn.rm, read_dr(vcpu, insn.reg), mode == INSN_MODE_64 ? 8 : 4);
+		write_gpr(vcpu, insn.rm, vmm_get_dr(vcpu, insn.reg), mode == INSN_MODE_64 ? 8 : 4);
 	}
 	vmm_skip(vcpu, insn.length);
 	return VMM_ENTER;

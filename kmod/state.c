@@ -13,6 +13,7 @@
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
+#include <uapi/asm/debugreg.h>
 
 #include "vmm.h"
 
@@ -46,6 +47,8 @@
 
 #define DR6_RESET	0xffff0ff0UL
 #define DR7_RESET	0x400UL
+/* "Debug Status Register (DR6)": the others are DR6_RESERVED, or read 0 */
+#define DR6_WRITABLE	(DR_TRAP_BITS | DR6_BD | DR_STEP | DR_SWITCH)
 
 /* ---- questions ---- */
 
@@ -558,6 +561,28 @@ int vmm_set_dr7(struct vmm_vcpu *vcpu, u64 value)
 	vcpu->debug.dr7 = (value & ~DR7_ALWAYS_0) | DR7_ALWAYS_1;
 	vmm_dirty(vcpu, VMM_STATE_DEBUG);
 	return 0;
+}
+
+int vmm_set_dr(struct vmm_vcpu *vcpu, u8 dr, u64 value)
+{
+	if (dr == 5 || dr == 7)
+		return vmm_set_dr7(vcpu, value);
+	if (dr < 4) {
+		vcpu->debug.dr[dr] = value;
+		return 0;
+	}
+	if (value >> 32)
+		return -EINVAL;
+	vcpu->debug.dr6 = (value & DR6_WRITABLE) | DR6_RESERVED;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	return 0;
+}
+
+u64 vmm_get_dr(const struct vmm_vcpu *vcpu, u8 dr)
+{
+	if (dr < 4)
+		return vcpu->debug.dr[dr];
+	return dr & 1 ? vcpu->debug.dr7 : vcpu->debug.dr6;
 }
 
 int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value)

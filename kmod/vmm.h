@@ -326,6 +326,10 @@ int vmm_set_cr4(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_efer(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_xcr0(struct vmm_vcpu *vcpu, u64 value);
 int vmm_set_dr7(struct vmm_vcpu *vcpu, u64 value);
+#define DR6_BD	BIT(13)		/* "Debug Status Register (DR6)": general detect */
+/* Needs DEBUG. DR4 and DR5 are other names of DR6 and DR7. */
+int vmm_set_dr(struct vmm_vcpu *vcpu, u8 dr, u64 value);
+u64 vmm_get_dr(const struct vmm_vcpu *vcpu, u8 dr);
 /* Is the top table of four entries in force? CR0.PG, CR4.PAE and EFER are always current. */
 static inline bool vmm_pae_paging(const struct vmm_ctrl *ctrl)
 {
