@@ -772,8 +772,9 @@ TEST(random_programs_give_the_expected_digest)
 
 	machine_new(&m);
 	/*
-	 * Once for the memory: without nested paging each page faults on first touch, and
-	 * QEMU's CPUs do not always start an instruction again as it was (RCL loses flags).
+	 * Once for the memory. Without nested paging each page faults on first touch; there
+	 * the first program's result differs by one bit on QEMU. Supposed, not proved: its
+	 * CPUs do not start every instruction again as it was.
 	 */
 	start_random(&m, &p, RANDOM_SEED);
 	run(&m);
