@@ -31,10 +31,15 @@ static void *scribble(void *arg)
 
 	while (!stop) {
 		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
-		/* All of it but the mask of sections, every second time. */
+		/*
+		 * All of it. What would keep the guest from being entered is taken
+		 * back every second time, else it stands until its byte is hit again.
+		 */
 		page[(seed >> 33) % VMM_RUN_SIZE] = seed >> 55;
-		if (seed & 1UL << 40)
+		if (seed & 1UL << 40) {
 			((struct vmm_run *)page)->sync_in = 0;
+			((struct vmm_run *)page)->immediate_exit = 0;
+		}
 	}
 	return NULL;
 }
