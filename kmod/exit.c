@@ -162,6 +162,17 @@ static enum vmm_next exit_hlt(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	return VMM_ENTER;
 }
 
+/* The guest wrote to its APIC: does the process have to know? */
+static enum vmm_next after_apic_write(struct vmm_vcpu *vcpu)
+{
+	u8 vector = vmm_apic_take_eoi(vcpu);
+
+	if (likely(!vector))
+		return VMM_ENTER;
+	vcpu->run->eoi = (struct vmm_exit_eoi) { .vector = vector };
+	return to_user(vcpu, VMM_EXIT_EOI);
+}
+
 static enum vmm_next exit_msr_read(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	int length = length_of(vcpu, INSN_RDMSR, false);
@@ -191,7 +202,7 @@ static enum vmm_next exit_msr_write(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 	if (vmm_msr_write(vcpu, vcpu->regs.rcx, VMM_ORIGIN_GUEST, msr_operand(vcpu)))
 		return raise_gp(vcpu);
 	vmm_skip(vcpu, length);
-	return VMM_ENTER;
+	return after_apic_write(vcpu);
 }
 
 static enum vmm_next exit_hypercall(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
@@ -570,7 +581,7 @@ static enum vmm_next mmio_store(struct vmm_vcpu *vcpu, gpa_t gpa, const struct i
 	vmm_skip(vcpu, insn->length);
 	if (vmm_apic_claims(vcpu, gpa)) {
 		vmm_apic_mmio_write(vcpu, gpa & ~PAGE_MASK, insn->size, data);
-		return VMM_ENTER;
+		return after_apic_write(vcpu);
 	}
 	if (vmm_ioeventfd_signal(vcpu->vm, false, gpa, insn->size, data))
 		return VMM_ENTER;

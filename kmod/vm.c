@@ -41,6 +41,7 @@ struct vmm_vm *vmm_vm_create(void)
 	seqcount_mutex_init(&vm->clock_seq, &vm->lock);
 	xa_init(&vm->vcpus);
 	INIT_LIST_HEAD(&vm->irqfds);
+	INIT_LIST_HEAD(&vm->resamplers);
 	INIT_LIST_HEAD(&vm->ioeventfds);
 	INIT_WORK(&vm->free_work, vm_free);
 	vm->mm = current->mm;

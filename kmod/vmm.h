@@ -163,6 +163,7 @@ struct vmm_vm {
 	u64 tsc_start;			/* (c) host TSC at which guests' TSCs are 0 */
 	struct list_head irqfds;	/* irqfd_lock in irq/irqfd.c */
 	u32 nr_irqfds;			/* as irqfds */
+	struct list_head resamplers;	/* as irqfds, and (r): those with a resample eventfd */
 	struct list_head ioeventfds;	/* (r) */
 	u32 nr_ioeventfds;		/* (v) */
 	u64 ioeventfd_filter[2];	/* (v) for writing: which may match; memory, ports */
@@ -453,6 +454,13 @@ void vmm_apic_mmio_write(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC MSRs: 0, or -EINVAL: #GP. IRQs may be off. */
 int vmm_apic_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value);
 int vmm_apic_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value);
+/* The same with IRQs off, for the guest; -EAGAIN: with IRQs on. */
+int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value);
+/*
+ * After a write to the APIC: the level-triggered vector whose EOI the process has to
+ * be told of, or 0; once.
+ */
+u8 vmm_apic_take_eoi(struct vmm_vcpu *vcpu);
 /*
  * INIT and SIPI that other vCPUs sent: act on them (vmm_vcpu_reset(), mp_state).
  * [load], IRQs on, at the head of the run loop. Does nothing when there are none.
@@ -480,6 +488,8 @@ int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi);
 
 /* ---- irq/irqfd.c, irq/ioeventfd.c ---- */
 int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args);		/* vm->lock */
+/* Signal the resample eventfds of @vector; false: there are none. Any context. */
+bool vmm_irqfd_eoi(struct vmm_vm *vm, u8 vector);
 void vmm_irqfd_release(struct vmm_vm *vm);	/* VM goes: none fires after. [sleep] */
 int vmm_irqfd_init(void);
 void vmm_irqfd_exit(void);

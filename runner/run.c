@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 #include "../lib/libvmm.h"
+#include "devices/82093aa.h"
 #include "machine.h"
 
 #define KICK_SIGNAL	SIGRTMIN
@@ -171,6 +172,13 @@ static enum next serve_insn(struct vcpu *vcpu, struct vmm_run *run)
 	return fail(vcpu, STATUS_EMULATION, what);
 }
 
+/* A CPU is done with a level-triggered interrupt: only the IOAPIC sends such. */
+static enum next serve_eoi(struct vcpu *vcpu, struct vmm_run *run)
+{
+	i82093aa_eoi(vcpu->machine->env.ioapic, run->eoi.vector);
+	return GO_ON;
+}
+
 /* ---- ends ---- */
 
 static enum next serve_none(struct vcpu *vcpu, struct vmm_run *run)
@@ -225,6 +233,7 @@ static const struct exit_row exits[] = {
 	[VMM_EXIT_FAIL_ENTRY]	= { "FAIL_ENTRY", serve_fail_entry },
 	[VMM_EXIT_MEMORY]	= { "MEMORY", serve_memory },
 	[VMM_EXIT_INTERNAL]	= { "INTERNAL", serve_internal },
+	[VMM_EXIT_EOI]		= { "EOI", serve_eoi },
 };
 
 /* A reason this program does not know is as good as none. */

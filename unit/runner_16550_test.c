@@ -279,7 +279,7 @@ static void test_priority(void)
 static void test_ioapic(void)
 {
 	create();
-	is(out_of(0x01), 0x00170011, "version 0x11, 24 entries");
+	is(out_of(0x01), 0x00170020, "version 0x20, 24 entries");
 	is(out_of(0x10), 0x00010000, "entries are masked after reset");
 	in_to(0x12, 0xffffffff);
 	in_to(0x13, 0xffffffff);
@@ -289,7 +289,7 @@ static void test_ioapic(void)
 	in_to(0x40, 0xffffffff);
 	in_to(0x00, 0xffffffff);
 	is(out_of(0x00), 0x0f000000, "the id has four bits");
-	is(i82093aa_type.ops.read(ioapic, 0x20, 4), 0, "there is no EOI register");
+	is(i82093aa_type.ops.read(ioapic, 0x40, 4), 0, "the EOI register cannot be read");
 
 	i82093aa_set_line(ioapic, 1, true);
 	i82093aa_set_line(ioapic, 1, false);
@@ -316,6 +316,49 @@ static void test_ioapic(void)
 	i82093aa_set_line(ioapic, 2, true);
 	in_to(0x14, 0x00008055);
 	is(messages, 3, "unmasking a level entry with an active line sends");
+	destroy();
+}
+
+static void level_begin(void)
+{
+	create();
+	in_to(0x14, 0x00008055);
+	i82093aa_set_line(ioapic, 2, true);
+}
+
+static void test_ioapic_level(void)
+{
+	level_begin();
+	is(messages, 1, "a level sends one message");
+	is(last_message.data & 0x8000, 0x8000, "that says it is one");
+	is(out_of(0x14) & 0x4000, 0x4000, "Remote IRR is set");
+	i82093aa_set_line(ioapic, 2, false);
+	i82093aa_set_line(ioapic, 2, true);
+	is(messages, 1, "until the EOI nothing is sent");
+	i82093aa_eoi(ioapic, 0x54);
+	is(messages, 1, "another vector's EOI changes nothing");
+	i82093aa_eoi(ioapic, 0x55);
+	is(messages, 2, "its own sends again, as the line is still active");
+	i82093aa_set_line(ioapic, 2, false);
+	i82093aa_eoi(ioapic, 0x55);
+	is(messages, 2, "but not when it no longer is");
+	is(out_of(0x14) & 0x4000, 0, "then Remote IRR is clear");
+	i82093aa_set_line(ioapic, 2, true);
+	i82093aa_type.ops.write(ioapic, 0x40, 4, 0x55);
+	is(messages, 4, "the EOI register is an EOI too");
+	in_to(0x14, 0x00018055);
+	is(out_of(0x14) & 0x4000, 0x4000, "masking leaves Remote IRR");
+	i82093aa_eoi(ioapic, 0x55);
+	is(messages, 4, "a masked line sends nothing at the EOI");
+	in_to(0x14, 0x0000a055);
+	is(messages, 4, "an inactive one neither when unmasked");
+	in_to(0x14, 0x00008055);
+	is(messages, 5, "turning the polarity over makes it active");
+	in_to(0x14, 0x00010055);
+	is(out_of(0x14) & 0x4000, 0, "edge-triggered, Remote IRR is gone");
+	in_to(0x14, 0x00008455);
+	is(messages, 6, "a level-triggered NMI is sent");
+	is(out_of(0x14) & 0x4000, 0, "and waits for no EOI");
 	destroy();
 }
 
@@ -353,6 +396,7 @@ int main(void)
 	test_input();
 	test_priority();
 	test_ioapic();
+	test_ioapic_level();
 	test_noise();
 	return tap_end();
 }

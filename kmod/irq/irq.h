@@ -22,6 +22,13 @@
 /* A register's index in struct vmm_lapic.regs */
 #define APIC_N(offset)		((offset) >> 4)
 
+/* "Local APIC Version Register": xAPIC, six LVT entries, broadcast of EOIs can be off */
+#define APIC_VERSION_VALUE	(0x14 | 5 << 16 | APIC_LVR_DIRECTED_EOI)
+
+#define APIC_MODE_BITS		((u64)MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE)
+/* DFR: what is not the model reads as ones */
+#define APIC_DFR_MODEL		0xf0000000U
+
 /* An interrupt message: from an ICR or an MSI. */
 struct vmm_irq {
 	u32 dest;
@@ -42,6 +49,7 @@ struct vmm_apic {
 	u32 regs[64] __aligned(64);	/* by APIC_N(); IRR and TMR (a), else (t) */
 	bool irr_hint;			/* (a) false: no bit of IRR is set */
 	u8 in_service;			/* (t) highest vector in ISR, 0: none */
+	u8 eoi;				/* (t) vector whose EOI the process is to be told, or 0 */
 	u64 base;			/* (t) IA32_APIC_BASE */
 	gpa_t page;			/* (t) of xAPIC mode, else not an address */
 	unsigned long errors;		/* (a) ESR bits since its last write */
@@ -66,6 +74,37 @@ static inline void apic_set(struct vmm_apic *apic, u32 offset, u32 value)
 	WRITE_ONCE(apic->regs[APIC_N(offset)], value);
 }
 
+static inline bool apic_is_x2(u64 base)
+{
+	return (base & APIC_MODE_BITS) == APIC_MODE_BITS;
+}
+
+static inline bool apic_is_enabled(const struct vmm_apic *apic)
+{
+	return READ_ONCE(apic->base) & MSR_IA32_APICBASE_ENABLE;
+}
+
+/* The 256 bits of ISR, TMR or IRR */
+static inline unsigned long *apic_bitmap(struct vmm_apic *apic, u32 offset)
+{
+	return (unsigned long *)&apic->regs[APIC_N(offset)];
+}
+
+/* The highest vector in the bitmap at @offset, 0 if none (0 to 15 never are). */
+static inline u8 apic_highest(const struct vmm_apic *apic, u32 offset)
+{
+	const unsigned long *map = (const unsigned long *)&apic->regs[APIC_N(offset)];
+	int i;
+
+	for (i = 256 / BITS_PER_LONG - 1; i >= 0; i--) {
+		unsigned long word = READ_ONCE(map[i]);
+
+		if (word)
+			return i * BITS_PER_LONG + __fls(word);
+	}
+	return 0;
+}
+
 /* ---- lapic.c, for msi.c; any context, under rcu_read_lock ---- */
 bool apic_matches(const struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
 /* Does the guest's software have it switched on? Else it takes no vectors. */
@@ -73,12 +112,27 @@ bool apic_takes_vectors(const struct vmm_vcpu *vcpu);
 u32 apic_priority(const struct vmm_apic *apic);		/* PPR */
 /* True: it was not pending before. */
 bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
-/* ---- lapic.c, for timer.c ---- */
+/* ---- lapic.c, for its siblings ---- */
 void apic_local(struct vmm_apic *apic, u32 lvt_offset);
+void apic_note_error(struct vmm_apic *apic, unsigned long error);	/* one ESR bit */
+
+/* ---- lapic_regs.c, for lapic_state.c ---- */
+u32 apic_read_reg(const struct vmm_apic *apic, unsigned int n);
+u32 apic_reg_bits(unsigned int n);		/* that software can write */
+u32 apic_x2_ldr(u32 id);
+void apic_mask_lvts(struct vmm_apic *apic);
+void apic_reset_regs(struct vmm_apic *apic);
+/* Is @base one that the vCPU's IA32_APIC_BASE could hold? */
+bool apic_base_valid(struct vmm_vcpu *vcpu, u64 base);
+/* Switch to the mode of @base: the registers that mirror id and mode get their values. */
+void apic_set_base(struct vmm_apic *apic, u64 base);
 
 /* ---- msi.c ---- */
 /* Deliver to all that match but @but (or NULL); how many accepted it. Any context. */
 int vmm_irq_send(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but);
+/* Of a message that was checked: its vector; does it record a level in TMR? */
+u8 vmm_msi_vector(u32 data);
+bool vmm_msi_level(const struct vmm_msi *msi);
 /* Deliver to every vCPU but @but. */
 int vmm_irq_broadcast(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_vcpu *but);
 

@@ -10,7 +10,10 @@
  * queue, after which no callback runs, and frees. It takes no lock of the VM, so
  * remove and release may wait for it holding vm->lock.
  *
- * Order: the wait queue's lock > irqfd_lock; IRQs are off in both.
+ * Order: the wait queue's lock > irqfd_lock; IRQs are off in both. The message is
+ * changed with the wait queue's lock held, under which it is sent.
+ *
+ * Those with a resample eventfd are on a second list, which an EOI reads under RCU.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -27,11 +30,22 @@ struct irqfd {
 	wait_queue_entry_t wait;
 	poll_table table;
 	struct list_head node;		/* irqfd_lock; on vm->irqfds */
+	struct eventfd_ctx *resample;	/* or NULL */
+	struct list_head resampler;	/* (r) as node; on vm->resamplers, if it has one */
+	struct rcu_head rcu;
 	struct work_struct shutdown;
 };
 
 static DEFINE_SPINLOCK(irqfd_lock);
 static struct workqueue_struct *shutdown_queue;
+
+static void irqfd_free_rcu(struct rcu_head *rcu)
+{
+	struct irqfd *irqfd = container_of(rcu, struct irqfd, rcu);
+
+	eventfd_ctx_put(irqfd->resample);
+	kfree(irqfd);
+}
 
 static void irqfd_shutdown(struct work_struct *work)
 {
@@ -40,7 +54,10 @@ static void irqfd_shutdown(struct work_struct *work)
 
 	eventfd_ctx_remove_wait_queue(irqfd->ctx, &irqfd->wait, &count);
 	eventfd_ctx_put(irqfd->ctx);
-	kfree(irqfd);
+	if (irqfd->resample)
+		call_rcu(&irqfd->rcu, irqfd_free_rcu);
+	else
+		kfree(irqfd);
 }
 
 static void irqfd_kill(struct irqfd *irqfd)
@@ -49,6 +66,8 @@ static void irqfd_kill(struct irqfd *irqfd)
 	if (list_empty(&irqfd->node))
 		return;
 	list_del_init(&irqfd->node);
+	if (irqfd->resample)
+		list_del_rcu(&irqfd->resampler);
 	irqfd->vm->nr_irqfds--;
 	queue_work(shutdown_queue, &irqfd->shutdown);
 }
@@ -93,6 +112,22 @@ static void deliver_earlier(struct irqfd *irqfd)
 	spin_unlock_irq(&irqfd->queue->lock);
 }
 
+bool vmm_irqfd_eoi(struct vmm_vm *vm, u8 vector)
+{
+	const struct irqfd *irqfd;
+	bool found = false;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(irqfd, &vm->resamplers, resampler) {
+		if (vmm_msi_vector(READ_ONCE(irqfd->msi.data)) != vector)
+			continue;
+		compat_eventfd_signal(irqfd->resample);
+		found = true;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
 static bool same_msi(const struct vmm_msi *a, const struct vmm_msi *b)
 {
 	return a->address == b->address && a->data == b->data;
@@ -122,6 +157,8 @@ static int insert(struct irqfd *irqfd)
 		r = -ENOSPC;
 	} else {
 		list_add(&irqfd->node, &vm->irqfds);
+		if (irqfd->resample)
+			list_add_rcu(&irqfd->resampler, &vm->resamplers);
 		vm->nr_irqfds++;
 	}
 	spin_unlock_irq(&irqfd_lock);
@@ -130,7 +167,7 @@ static int insert(struct irqfd *irqfd)
 
 /* @file is held: no EPOLLHUP comes before this returns. */
 static int assign(struct vmm_vm *vm, struct file *file, struct eventfd_ctx *ctx,
-		  const struct vmm_msi *msi)
+		  const struct vmm_msi *msi, struct eventfd_ctx *resample)
 {
 	struct irqfd *irqfd = kzalloc(sizeof(*irqfd), GFP_KERNEL_ACCOUNT);
 	int r;
@@ -140,6 +177,7 @@ static int assign(struct vmm_vm *vm, struct file *file, struct eventfd_ctx *ctx,
 	irqfd->vm = vm;
 	irqfd->msi = *msi;
 	irqfd->ctx = ctx;
+	irqfd->resample = resample;
 	INIT_LIST_HEAD(&irqfd->node);
 	INIT_WORK(&irqfd->shutdown, irqfd_shutdown);
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wakeup);
@@ -173,6 +211,62 @@ static int deassign(struct vmm_vm *vm, const struct eventfd_ctx *ctx, const stru
 	return r;
 }
 
+/* The eventfd's file is held and vm->lock too: what is found stays. */
+static int update(struct vmm_vm *vm, const struct eventfd_ctx *ctx, const struct vmm_msi *msi)
+{
+	struct irqfd *irqfd;
+
+	spin_lock_irq(&irqfd_lock);
+	irqfd = find(vm, ctx);
+	spin_unlock_irq(&irqfd_lock);
+	if (!irqfd)
+		return -ENOENT;
+	if (irqfd->resample && !vmm_msi_level(msi))
+		return -EINVAL;
+	spin_lock_irq(&irqfd->queue->lock);
+	WRITE_ONCE(irqfd->msi.address, msi->address);
+	WRITE_ONCE(irqfd->msi.data, msi->data);
+	spin_unlock_irq(&irqfd->queue->lock);
+	return 0;
+}
+
+/* On success both references are the irqfd's. */
+static int add(struct vmm_vm *vm, struct file *file, struct eventfd_ctx *ctx,
+	       const struct vmm_irqfd *args)
+{
+	struct eventfd_ctx *resample = NULL;
+	int r;
+
+	if (args->flags & VMM_EVENTFD_RESAMPLE) {
+		resample = eventfd_ctx_fdget(args->resample_fd);
+		if (IS_ERR(resample))
+			return PTR_ERR(resample);
+	}
+	r = assign(vm, file, ctx, &args->msi, resample);
+	if (r && resample)
+		eventfd_ctx_put(resample);
+	return r;
+}
+
+static int check(const struct vmm_irqfd *args)
+{
+	switch (args->flags) {
+	case VMM_EVENTFD_RESAMPLE:
+		if (!vmm_msi_level(&args->msi))
+			return -EINVAL;
+		break;
+	case 0:
+	case VMM_EVENTFD_REMOVE:
+	case VMM_EVENTFD_UPDATE:
+		if (args->resample_fd)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return args->pad ? -EINVAL : vmm_msi_check(&args->msi);
+}
+
 int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args)
 {
 	struct eventfd_ctx *ctx;
@@ -180,9 +274,7 @@ int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args)
 	int r;
 
 	lockdep_assert_held(&vm->lock);
-	if (args->flags & ~VMM_EVENTFD_REMOVE)
-		return -EINVAL;
-	r = vmm_msi_check(&args->msi);
+	r = check(args);
 	if (r)
 		return r;
 	file = eventfd_fget(args->fd);
@@ -193,15 +285,14 @@ int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args)
 		r = PTR_ERR(ctx);
 		goto out_file;
 	}
-	if (args->flags & VMM_EVENTFD_REMOVE) {
+	if (args->flags & VMM_EVENTFD_REMOVE)
 		r = deassign(vm, ctx, &args->msi);
+	else if (args->flags & VMM_EVENTFD_UPDATE)
+		r = update(vm, ctx, &args->msi);
+	else
+		r = add(vm, file, ctx, args);
+	if (r || (args->flags & (VMM_EVENTFD_REMOVE | VMM_EVENTFD_UPDATE)))
 		eventfd_ctx_put(ctx);
-	} else {
-		r = assign(vm, file, ctx, &args->msi);
-		/* On success the reference is the irqfd's. */
-		if (r)
-			eventfd_ctx_put(ctx);
-	}
 out_file:
 	fput(file);
 	return r;

@@ -38,6 +38,16 @@ int vmm_msi_check(const struct vmm_msi *msi)
 	}
 }
 
+u8 vmm_msi_vector(u32 data)
+{
+	return FIELD_GET(MSI_DATA_VECTOR, data);
+}
+
+bool vmm_msi_level(const struct vmm_msi *msi)
+{
+	return (msi->data & MSI_DATA_LEVEL) && (msi->data & MSI_DATA_MODE) <= APIC_DM_LOWEST;
+}
+
 static void decode(const struct vmm_msi *msi, struct vmm_irq *irq)
 {
 	*irq = (struct vmm_irq) {
@@ -76,7 +86,8 @@ static int send_physical(struct vmm_vm *vm, const struct vmm_irq *irq,
 }
 
 /* Of those that match, the one that does the least important work. */
-static int send_lowest(struct vmm_vm *vm, const struct vmm_irq *irq)
+static int send_lowest(struct vmm_vm *vm, const struct vmm_irq *irq,
+		       const struct vmm_vcpu *but, bool all)
 {
 	struct vmm_vcpu *vcpu, *best = NULL;
 	u32 priority, lowest = ~0U;
@@ -85,7 +96,8 @@ static int send_lowest(struct vmm_vm *vm, const struct vmm_irq *irq)
 
 	rcu_read_lock();
 	xa_for_each(&vm->vcpus, id, vcpu) {
-		if (!apic_matches(vcpu, irq) || !apic_takes_vectors(vcpu))
+		if (vcpu == but || !(all || apic_matches(vcpu, irq)) ||
+		    !apic_takes_vectors(vcpu))
 			continue;
 		priority = apic_priority(vcpu->apic);
 		if (priority < lowest) {
@@ -107,7 +119,7 @@ int vmm_irq_send(struct vmm_vm *vm, const struct vmm_irq *irq, const struct vmm_
 	unsigned long id;
 
 	if (irq->mode == APIC_DM_LOWEST)
-		return send_lowest(vm, irq);
+		return send_lowest(vm, irq, but, false);
 	if (irq->dest == everyone)
 		return vmm_irq_broadcast(vm, irq, but);
 	if (!irq->logical)
@@ -126,6 +138,8 @@ int vmm_irq_broadcast(struct vmm_vm *vm, const struct vmm_irq *irq, const struct
 	int accepted = 0;
 	unsigned long id;
 
+	if (irq->mode == APIC_DM_LOWEST)
+		return send_lowest(vm, irq, but, true);
 	rcu_read_lock();
 	xa_for_each(&vm->vcpus, id, vcpu)
 		if (vcpu != but)

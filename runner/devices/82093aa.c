@@ -4,10 +4,11 @@
  * messages. Facts: Intel 82093AA data sheet, "I/O APIC Registers"; for the message
  * Intel SDM, "Message Signalled Interrupts".
  *
- * Edge-triggered entries are complete. A level-triggered entry sends its message
- * when its line becomes active or is unmasked while active, but not again at the
- * guest's EOI, which the kernel does not report: Remote IRR stays 0. No device of
- * a machine uses one.
+ * A level-triggered entry sends its message when its line is active and unmasked and
+ * Remote IRR is 0, which it then sets. The guest's EOI of that vector clears it, be it
+ * that of the local APIC, which the kernel reports, or a write to the EOI register that
+ * chips after the 82093AA have (version 0x20; "I/O xAPIC": EOI Register). So does
+ * making the entry edge-triggered, as kernels do that find one stuck.
  *
  * Invariant: line[] is the pins' state before polarity, whatever is masked.
  */
@@ -20,6 +21,7 @@
 /* Offsets of the two registers that are memory */
 #define IOREGSEL	0x00
 #define IOWIN		0x10
+#define IOEOI		0x40
 
 /* Indices behind IOREGSEL */
 #define IOAPICID	0x00
@@ -29,7 +31,7 @@
 
 #define ID_SHIFT	24
 #define ID_MASK		0x0f000000
-#define VERSION		0x11
+#define VERSION		0x20
 #define MAX_ENTRY_SHIFT	16
 
 /* Redirection entry */
@@ -51,6 +53,7 @@
 #define MSI_REDIRECTION_HINT	(1 << 3)
 #define MSI_LOGICAL		(1 << 2)
 #define MSI_ASSERT		(1 << 14)
+#define MSI_LEVEL		(1 << 15)
 
 struct i82093aa {
 	pthread_mutex_t lock;
@@ -69,6 +72,8 @@ static struct vmm_msi message(uint64_t entry)
 		.data = (entry & (RTE_VECTOR | RTE_DELIVERY_MODE)) | MSI_ASSERT,
 	};
 
+	if (entry & RTE_LEVEL)
+		msi.data |= MSI_LEVEL;
 	if (entry & RTE_LOGICAL)
 		msi.address |= MSI_LOGICAL;
 	if ((entry & RTE_DELIVERY_MODE) == RTE_LOWEST_PRIORITY)
@@ -81,12 +86,42 @@ static bool active(const struct i82093aa *chip, unsigned int line)
 	return chip->line[line] == !(chip->entry[line] & RTE_ACTIVE_LOW);
 }
 
+/* Only these have an EOI to wait for. */
+static bool waits_for_eoi(uint64_t entry)
+{
+	return (entry & RTE_LEVEL) && (entry & RTE_DELIVERY_MODE) <= RTE_LOWEST_PRIORITY;
+}
+
 static void send(struct i82093aa *chip, unsigned int line)
 {
-	struct vmm_msi msi = message(chip->entry[line]);
+	uint64_t *entry = &chip->entry[line];
+	struct vmm_msi msi = message(*entry);
 
-	if (!(chip->entry[line] & RTE_MASKED))
-		chip->env->send_msi(chip->env->opaque, &msi);
+	if (*entry & (RTE_MASKED | RTE_REMOTE_IRR))
+		return;
+	if (waits_for_eoi(*entry))
+		*entry |= RTE_REMOTE_IRR;
+	chip->env->send_msi(chip->env->opaque, &msi);
+}
+
+static void end_of_interrupt(struct i82093aa *chip, uint8_t vector)
+{
+	for (unsigned int i = 0; i < I82093AA_LINES; i++) {
+		uint64_t *entry = &chip->entry[i];
+
+		if (!(*entry & RTE_REMOTE_IRR) || (*entry & RTE_VECTOR) != vector)
+			continue;
+		*entry &= ~RTE_REMOTE_IRR;
+		if (active(chip, i))
+			send(chip, i);
+	}
+}
+
+void i82093aa_eoi(struct i82093aa *chip, uint8_t vector)
+{
+	pthread_mutex_lock(&chip->lock);
+	end_of_interrupt(chip, vector);
+	pthread_mutex_unlock(&chip->lock);
 }
 
 void i82093aa_set_line(struct i82093aa *chip, unsigned int line, bool high)
@@ -109,8 +144,12 @@ static void write_entry(struct i82093aa *chip, unsigned int line, unsigned int h
 	uint64_t old = chip->entry[line];
 	uint64_t new = (old & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
 
-	chip->entry[line] = new & RTE_WRITABLE;
-	if (old & RTE_MASKED && new & RTE_LEVEL && active(chip, line))
+	new &= RTE_WRITABLE;
+	if (new & RTE_LEVEL)
+		new |= old & RTE_REMOTE_IRR;
+	chip->entry[line] = new;
+	/* Unmasked, made level-triggered, or turned over: a level counts at all times. */
+	if (new & RTE_LEVEL && active(chip, line))
 		send(chip, line);
 }
 
@@ -165,6 +204,8 @@ static void i82093aa_write(void *device, uint64_t offset, unsigned int size, uin
 		chip->select = value;
 	else if (offset == IOWIN)
 		write_indirect(chip, value);
+	else if (offset == IOEOI)
+		end_of_interrupt(chip, value);
 	pthread_mutex_unlock(&chip->lock);
 }
 

@@ -205,20 +205,30 @@ struct vmm_msi {
 #define VMM_EVENTFD_REMOVE	(1U << 0)
 #define VMM_EVENTFD_PIO		(1U << 1)	/* ioeventfd: @address is a port */
 #define VMM_EVENTFD_DATAMATCH	(1U << 2)	/* ioeventfd: only writes of @data */
+#define VMM_EVENTFD_RESAMPLE	(1U << 3)	/* irqfd: @resample_fd is given */
+#define VMM_EVENTFD_UPDATE	(1U << 4)	/* irqfd: a new message for one there is */
 
 /*
  * struct vmm_irqfd - each signal of an eventfd sends one MSI
  * @fd: eventfd; the VM keeps its own reference
- * @flags: VMM_EVENTFD_REMOVE undoes; fd and message must be those given before
+ * @flags: VMM_EVENTFD_REMOVE undoes; fd and message must be those given before.
+ *	VMM_EVENTFD_UPDATE replaces the message: a signal sends the old or the new one,
+ *	and none is lost; after the ioctl only the new one.
  * @msi: the message
+ * @resample_fd: with VMM_EVENTFD_RESAMPLE, an eventfd that is signalled when the
+ *	guest ends the interrupt (EOI), for a device whose line may still be active.
+ *	The message has to be level-triggered and stays so. While there is such an
+ *	irqfd its vector's EOI is no VMM_EXIT_EOI. Else 0.
  *
- * VMM_IRQFD. -EBUSY: that eventfd has a message already. -ENOENT: remove
+ * VMM_IRQFD. -EBUSY: that eventfd has a message already. -ENOENT: remove or update
  * finds none. -ENOSPC: VMM_MAX_IRQFDS.
  */
 struct vmm_irqfd {
 	__s32 fd;
 	__u32 flags;
 	struct vmm_msi msi;
+	__s32 resample_fd;
+	__u32 pad;
 };
 
 /*
@@ -497,6 +507,7 @@ struct vmm_translate {
 #define VMM_EXIT_FAIL_ENTRY	6	/* the CPU refused the guest's state */
 #define VMM_EXIT_MEMORY		7	/* memory that has to be there could not be had */
 #define VMM_EXIT_INTERNAL	8	/* a bug of the module or of the machine */
+#define VMM_EXIT_EOI		9	/* the end of a level-triggered interrupt */
 
 struct vmm_exit_pio {
 	__u16 port;
@@ -561,6 +572,17 @@ struct vmm_exit_internal {
 };
 
 /*
+ * The guest wrote EOI for a vector that a level-triggered message had brought (its TMR
+ * bit is set), did not suppress the broadcast (SVR bit 12), and no irqfd with a
+ * resample eventfd has it. A chip with levels clears its Remote IRR of that vector,
+ * and sends again if the line is still active.
+ */
+struct vmm_exit_eoi {
+	__u8 vector;
+	__u8 pad[7];
+};
+
+/*
  * struct vmm_run - the run page, shared between a vCPU and its thread
  * @immediate_exit: in: not 0: VMM_RUN completes the last exit, then returns
  *	-EINTR without entering the guest. Signal handlers set it.
@@ -574,7 +596,7 @@ struct vmm_exit_internal {
  * VMM_EXIT_PIO and VMM_EXIT_MMIO: RIP is past the instruction; data given by the
  * caller for a read is taken by the next VMM_RUN before @sync_in is, so a saved
  * vCPU is complete only after that VMM_RUN (with immediate_exit set).
- * VMM_EXIT_INSN: RIP is at the instruction.
+ * VMM_EXIT_INSN: RIP is at the instruction. VMM_EXIT_EOI: behind it.
  * The kernel reads each field once and trusts none.
  */
 struct vmm_run {
@@ -593,6 +615,7 @@ struct vmm_run {
 		struct vmm_exit_fail_entry fail_entry;
 		struct vmm_exit_memory memory;
 		struct vmm_exit_internal internal;
+		struct vmm_exit_eoi eoi;
 		__u8 pad3[256];
 	};
 	struct vmm_state state;
