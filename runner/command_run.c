@@ -127,6 +127,8 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.plan = session->plan,
 		.console = session->console,
 		.cpus = session->config.cpus,
+		.debug_exit = session->config.debug_exit,
+		.debug_console = session->config.debug_console,
 	};
 
 	return machine_create(&spec, machine);
@@ -184,6 +186,8 @@ static int finish(struct session *session, struct loop_result result,
 		return STATUS_SIGNAL + result.signal;
 	if (result.end == LOOP_LOST)
 		return lost_status(session);
+	if (end->kind == MACHINE_EXIT)
+		return end->status;
 	if (end->kind != MACHINE_FAILED)
 		return STATUS_OK;
 	complain("%s", end->reason);

@@ -11,6 +11,8 @@ void config_defaults(struct config *config)
 		.append = CONFIG_APPEND_DEFAULT,
 		.mem = CONFIG_MEM_DEFAULT,
 		.cpus = 1,
+		.debug_exit = CONFIG_NO_PORT,
+		.debug_console = CONFIG_NO_PORT,
 	};
 }
 

@@ -16,6 +16,7 @@ struct config {
 	const char *append;
 	uint64_t mem;		/* bytes */
 	uint64_t cpus;
+	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 	bool no_reboot;
 	bool help;
 };
@@ -24,6 +25,9 @@ struct config {
 #define CONFIG_MEM_MIN	(1ULL << 20)
 #define CONFIG_MEM_MAX	(1ULL << 40)
 #define CONFIG_CPUS_MAX	255
+
+#define CONFIG_PORT_MAX	0xffff
+#define CONFIG_NO_PORT	UINT64_MAX
 
 #define CONFIG_MEM_DEFAULT	(256ULL << 20)
 #define CONFIG_APPEND_DEFAULT	"console=ttyS0"

@@ -54,6 +54,8 @@ struct console {
 	bool line;			/* ring_lock; a line's end is in the ring */
 	bool draining;			/* ring_lock; the event loop waits for the end */
 	bool stop;			/* ring_lock */
+	bool released;			/* ring_lock; nobody waits for room */
+	pthread_cond_t room_cond;	/* for console_put_wait(): there is room */
 	int error;			/* ring_lock; errno, 0: the output works */
 	unsigned int matched;		/* ring_lock; characters of panic_text */
 	atomic_bool panic;
@@ -92,24 +94,52 @@ static void watch_for_panic(struct console *console, uint8_t byte)
 	}
 }
 
-bool console_put(struct console *console, uint8_t byte)
+static bool is_full(const struct console *console)
 {
-	unsigned int fill;
+	return console->head - console->tail == RING_SIZE;
+}
 
-	pthread_mutex_lock(&console->ring_lock);
-	fill = console->head - console->tail;
-	if (fill == RING_SIZE) {
-		pthread_mutex_unlock(&console->ring_lock);
-		return false;
-	}
+/* With the lock held, and room. */
+static void put(struct console *console, uint8_t byte)
+{
+	unsigned int fill = console->head - console->tail;
+
 	watch_for_panic(console, byte);
 	console->ring[console->head++ % RING_SIZE] = byte;
 	if (byte == '\n' || fill + 1 >= CHUNK)
 		console->line = true;
 	if (!fill || console->line)
 		pthread_cond_signal(&console->ring_cond);
+}
+
+bool console_put(struct console *console, uint8_t byte)
+{
+	bool full;
+
+	pthread_mutex_lock(&console->ring_lock);
+	full = is_full(console);
+	if (!full)
+		put(console, byte);
 	pthread_mutex_unlock(&console->ring_lock);
-	return true;
+	return !full;
+}
+
+void console_put_wait(struct console *console, uint8_t byte)
+{
+	pthread_mutex_lock(&console->ring_lock);
+	while (is_full(console) && !console->released)
+		pthread_cond_wait(&console->room_cond, &console->ring_lock);
+	if (!is_full(console))
+		put(console, byte);
+	pthread_mutex_unlock(&console->ring_lock);
+}
+
+void console_release(struct console *console)
+{
+	pthread_mutex_lock(&console->ring_lock);
+	console->released = true;
+	pthread_cond_broadcast(&console->room_cond);
+	pthread_mutex_unlock(&console->ring_lock);
 }
 
 /* Let a line gather; its characters come one at a time. */
@@ -176,6 +206,7 @@ static void write_chunk(struct console *console)
 		error = write_all(console->out, console->ring + start, len);
 	pthread_mutex_lock(&console->ring_lock);
 	console->tail += len;
+	pthread_cond_broadcast(&console->room_cond);
 	if (error && !console->error) {
 		console->error = error;
 		wake(console);
@@ -338,8 +369,12 @@ enum console_event console_wake(struct console *console)
 
 void console_attach(struct console *console, struct pc16550 *uart)
 {
-	if (uart)
+	if (uart) {
 		atomic_store(&console->panic, false);
+		pthread_mutex_lock(&console->ring_lock);
+		console->released = false;
+		pthread_mutex_unlock(&console->ring_lock);
+	}
 	pthread_mutex_lock(&console->attach_lock);
 	console->uart = uart;
 	pthread_mutex_unlock(&console->attach_lock);
@@ -367,6 +402,7 @@ struct console *console_create(int in, int out, bool escapes)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&console->ring_cond, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&console->room_cond, NULL);
 	return console;
 }
 
@@ -382,6 +418,7 @@ void console_destroy(struct console *console)
 		pthread_mutex_unlock(&console->ring_lock);
 		pthread_join(console->thread, NULL);
 	}
+	pthread_cond_destroy(&console->room_cond);
 	pthread_cond_destroy(&console->ring_cond);
 	pthread_mutex_destroy(&console->ring_lock);
 	pthread_mutex_destroy(&console->attach_lock);

@@ -39,6 +39,14 @@ void console_attach(struct console *console, struct pc16550 *uart);
 bool console_put(struct console *console, uint8_t byte);
 void console_wants_input(struct console *console);
 
+/*
+ * A byte from a port without flow control: waits for room. Any vCPU thread, without
+ * locks of a UART. console_release() ends the waiting, also that to come, until the
+ * next console_attach() of a UART; the bytes are lost then.
+ */
+void console_put_wait(struct console *console, uint8_t byte);
+void console_release(struct console *console);
+
 /* The guest printed what Linux prints when it panics, since the last attach. */
 bool console_saw_panic(const struct console *console);
 

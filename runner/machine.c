@@ -48,6 +48,11 @@ static void on_event(void *opaque, enum device_event event)
 	}
 }
 
+static void on_exit_status(void *opaque, uint8_t status)
+{
+	machine_end(opaque, MACHINE_EXIT, status, "");
+}
+
 /* ---- parts ---- */
 
 static enum status refused(const char *what, int err)
@@ -81,29 +86,59 @@ static enum status add_memory(struct machine *machine)
 	return STATUS_OK;
 }
 
+/* @type at @start of its address space. */
+static enum status add_device(struct machine *machine, const struct device_type *type,
+			      uint64_t start)
+{
+	struct bus *bus = type->mmio ? &machine->mmio : &machine->pio;
+	struct machine_device *slot = &machine->device[machine->devices];
+	struct bus_range range = { start, type->size, &type->ops, NULL };
+
+	slot->type = type;
+	slot->device = type->create(&machine->env);
+	range.device = slot->device;
+	if (!slot->device) {
+		complain("cannot create the device %s: no memory; free some", type->name);
+		return STATUS_HOST;
+	}
+	machine->devices++;
+	if (bus_add(bus, &range))
+		return STATUS_OK;
+	if (type->start) {
+		complain("cannot create the device %s: its address is taken; report this",
+			 type->name);
+		return STATUS_INTERNAL;
+	}
+	complain("--%s %#llx: another device has that port; name a free one", type->name,
+		 (unsigned long long)start);
+	return STATUS_USAGE;
+}
+
+/* A device that is there if the user named a port for it. */
+static enum status add_optional(struct machine *machine, const struct device_type *type,
+				uint64_t port)
+{
+	return port == CONFIG_NO_PORT ? STATUS_OK : add_device(machine, type, port);
+}
+
 static enum status create_devices(struct machine *machine)
 {
+	enum status status = STATUS_OK;
+
 	machine->env = (struct device_env) {
 		.send_msi = send_msi,
 		.event = on_event,
+		.exit = on_exit_status,
 		.opaque = machine,
 		.console = machine->spec.console,
 	};
-	for (unsigned int i = 0; i < DEVICE_COUNT; i++) {
-		const struct device_type *type = device_types[i];
-		struct bus *bus = type->mmio ? &machine->mmio : &machine->pio;
-		struct bus_range range = { type->start, type->size, &type->ops, NULL };
-
-		machine->device[i] = type->create(&machine->env);
-		range.device = machine->device[i];
-		if (!range.device || !bus_add(bus, &range)) {
-			complain("cannot create the device %s: %s", type->name,
-				 range.device ? "its address is taken; report this" :
-						"no memory; free some");
-			return range.device ? STATUS_INTERNAL : STATUS_HOST;
-		}
-	}
-	return STATUS_OK;
+	for (unsigned int i = 0; !status && i < DEVICE_COUNT; i++)
+		status = add_device(machine, device_types[i], device_types[i]->start);
+	if (!status)
+		status = add_optional(machine, &debug_exit_type, machine->spec.debug_exit);
+	if (!status)
+		status = add_optional(machine, &debug_console_type, machine->spec.debug_console);
+	return status;
 }
 
 static enum status create_vcpus(struct machine *machine)
@@ -184,9 +219,11 @@ void machine_destroy(struct machine *machine)
 	for (unsigned int i = 0; machine->vcpu && i < machine->spec.cpus; i++)
 		vmm_vcpu_destroy(machine->vcpu[i].handle);
 	free(machine->vcpu);
-	for (unsigned int i = DEVICE_COUNT; i-- > 0;)
-		if (machine->device[i])
-			device_types[i]->destroy(machine->device[i]);
+	while (machine->devices) {
+		struct machine_device *last = &machine->device[--machine->devices];
+
+		last->type->destroy(last->device);
+	}
 	vmm_destroy(machine->vm);
 	if (machine->end_fd >= 0)
 		close(machine->end_fd);

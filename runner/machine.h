@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include "boot/boot.h"
 #include "bus.h"
+#include "config.h"
 #include "devices/device.h"
 #include "host.h"
 #include "status.h"
@@ -31,6 +32,7 @@ struct machine_spec {
 	const struct boot_plan *plan;
 	struct console *console;
 	unsigned int cpus;
+	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 };
 
 enum machine_end_kind {
@@ -38,13 +40,14 @@ enum machine_end_kind {
 	MACHINE_POWEROFF,
 	MACHINE_RESET,
 	MACHINE_FAILED,
+	MACHINE_EXIT,			/* the guest chose the process's status */
 };
 
 #define MACHINE_REASON_SIZE	384
 
 struct machine_end {
 	enum machine_end_kind kind;
-	enum status status;			/* of MACHINE_FAILED */
+	int status;				/* of MACHINE_FAILED, MACHINE_EXIT */
 	char reason[MACHINE_REASON_SIZE];	/* of MACHINE_FAILED */
 };
 
@@ -55,12 +58,21 @@ struct vcpu {
 	bool started;
 };
 
+struct machine_device {
+	const struct device_type *type;
+	void *device;
+};
+
+/* Those of every machine, and two debug ports. */
+#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 2)
+
 struct machine {
 	struct machine_spec spec;
 	struct vmm *vm;
 	struct bus pio, mmio;
 	struct device_env env;
-	void *device[DEVICE_COUNT];
+	struct machine_device device[MACHINE_DEVICES_MAX];
+	unsigned int devices;
 	struct vcpu *vcpu;
 
 	int end_fd;			/* eventfd, readable when the machine has ended */
@@ -86,7 +98,7 @@ void machine_stop(struct machine *machine);
  * Any thread: the machine's life is over. Called from a vCPU's thread the reason is
  * completed with that CPU's last exit and RIP. Only the first call counts.
  */
-void machine_end(struct machine *machine, enum machine_end_kind kind, enum status status,
+void machine_end(struct machine *machine, enum machine_end_kind kind, int status,
 		 const char *reason);
 
 /* A copy of how the machine ended, or MACHINE_RUNS. */

@@ -4,6 +4,7 @@
  * `--name=VALUE` are the same; each option may be given once, so that nothing on
  * a command line is silently without effect.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,13 @@ static const struct option_row run_rows[] = {
 	{ "append", "STRING", OPTION_STRING, AT(append), 0, 0,
 	  "kernel command line (default: console=ttyS0)" },
 	{ "mem", "SIZE", OPTION_SIZE, AT(mem), CONFIG_MEM_MIN, CONFIG_MEM_MAX,
-	  "memory of the guest, with a unit K, M, G (default: 256M)" },
+	  "memory of the guest, in K, M, G or T (default: 256M)" },
 	{ "cpus", "N", OPTION_COUNT, AT(cpus), 1, CONFIG_CPUS_MAX,
 	  "CPUs of the guest (default: 1)" },
+	{ "debug-exit", "PORT", OPTION_PORT, AT(debug_exit), 0, CONFIG_PORT_MAX,
+	  "a guest's write of V there ends vmm with 2V+1" },
+	{ "debug-console", "PORT", OPTION_PORT, AT(debug_console), 0, CONFIG_PORT_MAX,
+	  "a guest's write there goes to standard output" },
 	{ "no-reboot", NULL, OPTION_FLAG, AT(no_reboot), 0, 0,
 	  "end when the guest restarts itself, with status 0" },
 	{ "help", NULL, OPTION_FLAG, AT(help), 0, 0,
@@ -56,6 +61,19 @@ static bool parse_count(const char *s, uint64_t *value)
 	const char *end = parse_digits(s, value);
 
 	return end && !*end;
+}
+
+static bool parse_port(const char *s, uint64_t *value)
+{
+	char *end;
+
+	if (s[0] != '0' || (s[1] | 0x20) != 'x')
+		return parse_count(s, value);
+	if (!isxdigit((unsigned char)s[2]))
+		return false;
+	errno = 0;
+	*value = strtoull(s + 2, &end, 16);
+	return !errno && !*end;
 }
 
 /* A unit is required: of a bare number nobody knows whether it means bytes. */
@@ -110,6 +128,13 @@ static enum status store(const char *command, const struct option_row *row, cons
 		if (!parse_count(text, &value)) {
 			complain("%s: --%s '%s': not a number; write digits only", command,
 				 row->name, text);
+			return STATUS_USAGE;
+		}
+		break;
+	case OPTION_PORT:
+		if (!parse_port(text, &value)) {
+			complain("%s: --%s '%s': not a port; write a number, such as 0xf4",
+				 command, row->name, text);
 			return STATUS_USAGE;
 		}
 		break;
@@ -193,7 +218,7 @@ void options_print(const struct option_table *table, FILE *out)
 		const struct option_row *row = &table->rows[i];
 
 		fprintf(out, "  --%s%s%-*s  %s\n", row->name, row->value ? " " : "",
-			(int)(15 - strlen(row->name) - !!row->value), row->value ? row->value : "",
+			(int)(20 - strlen(row->name) - !!row->value), row->value ? row->value : "",
 			row->text);
 	}
 }

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 #include "../lib/libvmm.h"
+#include "console.h"
 #include "devices/82093aa.h"
 #include "machine.h"
 
@@ -53,7 +54,7 @@ static void describe_end(struct machine_end *end, const char *reason)
 		 (unsigned long long)run->rip);
 }
 
-void machine_end(struct machine *machine, enum machine_end_kind kind, enum status status,
+void machine_end(struct machine *machine, enum machine_end_kind kind, int status,
 		 const char *reason)
 {
 	struct machine_end *end = &machine->end;
@@ -296,6 +297,7 @@ enum status machine_start(struct machine *machine)
 void machine_stop(struct machine *machine)
 {
 	atomic_store(&machine->stopping, true);
+	console_release(machine->spec.console);
 	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
 

@@ -179,6 +179,49 @@ static void test_bound(void)
 	destroy();
 }
 
+#define WAITED	(65536 + 3 * 4096 + 1000)	/* more than pipe and ring take */
+
+static void *put_waiting(void *opaque)
+{
+	(void)opaque;
+	for (unsigned int i = 0; i < WAITED; i++)
+		console_put_wait(console, i % 251);
+	return NULL;
+}
+
+/* A debug port's bytes wait for a reader, or until the machine stops. */
+static void test_wait(void)
+{
+	static uint8_t data[WAITED];
+	pthread_t thread;
+	size_t got = 0, bad = 0;
+
+	create(false);
+	fcntl(out[1], F_SETPIPE_SZ, 4096);
+	if (pthread_create(&thread, NULL, put_waiting, NULL))
+		abort();
+	while (got < WAITED) {
+		ssize_t n = read(out[0], data, sizeof(data));
+
+		if (n <= 0)
+			break;
+		for (ssize_t i = 0; i < n; i++)
+			bad += data[i] != got++ % 251;
+	}
+	is(got, WAITED, "bytes that wait for room are all written");
+	is(bad, 0, "in order");
+	pthread_join(thread, NULL);
+
+	if (pthread_create(&thread, NULL, put_waiting, NULL))
+		abort();
+	usleep(20000);
+	console_release(console);
+	is(pthread_join(thread, NULL), 0, "a machine that stops does not wait for a reader");
+	close(out[0]);
+	out[0] = dup(0);
+	destroy();
+}
+
 static void test_lost(void)
 {
 	create(false);
@@ -269,6 +312,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	test_output();
 	test_bound();
+	test_wait();
 	test_lost();
 	test_panic();
 	test_pipe_input();

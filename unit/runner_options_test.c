@@ -66,6 +66,32 @@ static void test_sizes(void)
 	}
 }
 
+static void test_ports(void)
+{
+	static const struct {
+		char *text;
+		uint64_t port;
+		enum status status;
+	} cases[] = {
+		{ "0xf4", 0xf4 }, { "0XE9", 0xe9 }, { "244", 244 }, { "0", 0 }, { "65535", 65535 },
+		{ "0xffff", 65535 }, { "0x10000", 0, STATUS_USAGE }, { "65536", 0, STATUS_USAGE },
+		{ "", 0, STATUS_USAGE }, { "0x", 0, STATUS_USAGE }, { "f4", 0, STATUS_USAGE },
+		{ "0xf4 ", 0, STATUS_USAGE }, { "-1", 0, STATUS_USAGE },
+		{ "0x-1", 0, STATUS_USAGE }, { "0xfg", 0, STATUS_USAGE }, { "0x10000000000000000", 0, STATUS_USAGE },
+	};
+
+	parse("--kernel", "a");
+	is(config.debug_exit, CONFIG_NO_PORT, "there is no debug-exit port by default");
+	is(config.debug_console, CONFIG_NO_PORT, "nor a debug console");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		is(parse("--debug-exit", cases[i].text), cases[i].status, "--debug-exit '%s'",
+		   cases[i].text);
+		if (!cases[i].status)
+			is(config.debug_exit, cases[i].port, "--debug-exit '%s': port",
+			   cases[i].text);
+	}
+}
+
 static void test_refused(void)
 {
 	is(parse("--kernel"), STATUS_USAGE, "a value is missing");
@@ -152,6 +178,7 @@ int main(void)
 {
 	test_values();
 	test_sizes();
+	test_ports();
 	test_refused();
 	test_man_page();
 	test_help();

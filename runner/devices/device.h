@@ -32,6 +32,8 @@ struct device_env {
 	void (*send_msi)(void *opaque, const struct vmm_msi *msi);
 	/* Tell the machine what a guest asked for. Any vCPU thread. */
 	void (*event)(void *opaque, enum device_event event);
+	/* End the process with @status. Any vCPU thread. */
+	void (*exit)(void *opaque, uint8_t status);
 	void *opaque;
 	/* The characters' other end. */
 	struct console *console;
@@ -58,5 +60,9 @@ extern const struct device_type pvpanic_type;
 /* In the order of creation. */
 extern const struct device_type *const device_types[];
 #define DEVICE_COUNT	4
+
+/* Only where the user says: start is 0 in these, the name is that of the option. */
+extern const struct device_type debug_exit_type;
+extern const struct device_type debug_console_type;
 
 #endif /* RUNNER_DEVICE_H */

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The debug ports of test kernels, on a bus as the machine has it.
+ */
+/* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c ../runner/bus.c */
+#include <stdlib.h>
+#include "tap.h"
+#include "../runner/bus.h"
+#include "../runner/console.h"
+#include "../runner/devices/device.h"
+
+static char output[64];
+static unsigned int written;
+
+void console_put_wait(struct console *console, uint8_t byte)
+{
+	(void)console;
+	output[written++] = byte;
+}
+
+static int exit_status;
+static unsigned int exits;
+
+/* The first one counts, as in machine_end(). */
+static void on_exit_status(void *opaque, uint8_t status)
+{
+	(void)opaque;
+	if (!exits++)
+		exit_status = status;
+}
+
+static struct bus bus;
+
+static void *add(const struct device_type *type, struct device_env *env, uint64_t port)
+{
+	struct bus_range range = { port, type->size, &type->ops, type->create(env) };
+
+	ok(bus_add(&bus, &range), "%s at %#llx", type->name, (unsigned long long)port);
+	return range.device;
+}
+
+static void test_exit(void)
+{
+	static const struct {
+		uint64_t port;
+		unsigned int size, exits;
+		uint64_t value;
+		int status;
+	} cases[] = {
+		{ 0xf5, 1, 1, 0, 1 }, { 0xf5, 1, 1, 0x10, 0x21 }, { 0xf5, 1, 1, 0xff, 0xff },
+		{ 0xf5, 2, 1, 0x0102, 5 }, { 0xf5, 4, 1, 0x80, 1 }, { 0xf4, 4, 1, 0x0a99, 0x15 },
+		{ 0xf6, 1, 0, 0, 0 }, { 0xf4, 1, 0, 0, 0 }, { 0xf6, 4, 0, 0, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		exits = 0;
+		exit_status = 0;
+		bus_write(&bus, cases[i].port, cases[i].size, cases[i].value);
+		is(exits, cases[i].exits, "a write of %u at %#llx ends it or not", cases[i].size,
+		   (unsigned long long)cases[i].port);
+		is(exit_status, cases[i].status, "with 2V+1 in eight bits");
+	}
+	is(bus_read(&bus, 0xf5, 1), 0, "the exit port reads as 0");
+}
+
+static void test_console(void)
+{
+	for (const char *text = "hello"; *text; text++)
+		bus_write(&bus, 0xe9, 1, *text);
+	is(written, 5, "a write a byte");
+	is_str(output, "hello", "in order");
+	is(bus_read(&bus, 0xe9, 1), 0xe9, "the console's port reads as 0xe9");
+	is(bus_read(&bus, 0xe8, 4), 0xffffe9ff, "its neighbours are nobody's");
+	bus_write(&bus, 0xe9, 4, 0x21212121);
+	is(written, 6, "a wide write is one byte for the port");
+}
+
+int main(void)
+{
+	struct device_env env = { .exit = on_exit_status };
+	void *debug_exit = add(&debug_exit_type, &env, 0xf5);
+	void *debug_console = add(&debug_console_type, &env, 0xe9);
+
+	test_exit();
+	test_console();
+	debug_exit_type.destroy(debug_exit);
+	debug_console_type.destroy(debug_console);
+	return tap_end();
+}
