@@ -49,6 +49,7 @@ struct vmm_cpuid_table {
 	u64 cr4;			/* bits that its features allow */
 	u64 efer;
 	u8 phys_bits;
+	u32 pv_features;		/* KVM_FEATURE_*, a bit each */
 	unsigned int count;		/* without the sentinel */
 	struct vmm_cpuid_entry entries[];
 };
@@ -148,6 +149,9 @@ struct rule {
 #define FEATURES_80000021_EAX (BIT(2) | BIT(6))
 
 #define FEATURES_KVM (BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_NOP_IO_DELAY) | \
+	BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_EOI) | BIT(KVM_FEATURE_PV_UNHALT) | \
+	BIT(KVM_FEATURE_PV_TLB_FLUSH) | BIT(KVM_FEATURE_PV_SEND_IPI) | \
+	BIT(KVM_FEATURE_POLL_CONTROL) | BIT(KVM_FEATURE_PV_SCHED_YIELD) | \
 	BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
 
 /* Leaf 4 EAX without the two counts of who shares the cache: one CPU */
@@ -444,6 +448,8 @@ static void find_controls(struct vmm_cpuid_table *table)
 		table->cr4 |= c->cr4;
 		table->efer |= c->efer;
 	}
+	e = find(table, KVM_CPUID_FEATURES, 0);
+	table->pv_features = e ? e->eax : 0;
 	e = find(table, LEAF_SIZES, 0);
 	table->phys_bits = e ? e->eax & 0xff : vmm_mmu_phys_bits();
 }
@@ -801,6 +807,11 @@ u64 vmm_cpuid_cr4_allowed(const struct vmm_vcpu *vcpu)
 u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu)
 {
 	return vcpu->cpuid->efer;
+}
+
+u32 vmm_cpuid_pv_features(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->cpuid->pv_features;
 }
 
 /* Without XSAVE, XCR0 is what it is after power-up. */

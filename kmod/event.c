@@ -124,6 +124,8 @@ void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error)
 
 bool vmm_events_pending(struct vmm_vcpu *vcpu)
 {
+	int vector;
+
 	if (vmm_apic_init_pending(vcpu))
 		return true;
 	/* A processor that nobody started takes nothing else. */
@@ -133,7 +135,12 @@ bool vmm_events_pending(struct vmm_vcpu *vcpu)
 		return true;
 	if (atomic_read(&vcpu->nmi_pending) && !vcpu->nmi_masked)
 		return true;
-	return (vcpu->regs.rflags & X86_EFLAGS_IF) && vmm_apic_pending(vcpu) >= 0;
+	if (READ_ONCE(vcpu->kicked))
+		return true;
+	if (!(vcpu->regs.rflags & X86_EFLAGS_IF))
+		return false;
+	vector = vmm_apic_pending(vcpu);
+	return vector >= 0 && vector != VMM_APIC_ASK;
 }
 
 void vmm_nmi(struct vmm_vcpu *vcpu)
@@ -196,8 +203,11 @@ void vmm_events_deliver(struct vmm_vcpu *vcpu)
 	vector = vmm_apic_pending(vcpu);
 	if (vector < 0)
 		return;
-	if (!taken && deliver_interrupt(vcpu, vector))
+	if (!taken && vector != VMM_APIC_ASK && deliver_interrupt(vcpu, vector)) {
 		vector = vmm_apic_pending(vcpu);
+		if (vector < 0)
+			vmm_apic_offer_eoi(vcpu);
+	}
 	if (vector >= 0)
 		vmm_ops->event_window(vcpu, VMM_KIND_INTR);
 }

@@ -248,7 +248,7 @@ static enum vmm_next exit_wbinvd(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 
 static enum vmm_next exit_pause(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
-	cond_resched();
+	vmm_pv_spin(vcpu);
 	return skip_class(vcpu, INSN_PAUSE);
 }
 
@@ -848,7 +848,7 @@ static bool fast_hypercall(struct vmm_vcpu *vcpu)
 {
 	int length = length_of(vcpu, vmm_ops->hypercall, true);
 
-	if (length <= 0)
+	if (length <= 0 || vmm_pv_hypercall_sleeps(vcpu))
 		return false;
 	vmm_skip(vcpu, length);
 	vmm_pv_hypercall(vcpu);

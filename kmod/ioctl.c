@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <asm/tsc.h>
 
@@ -241,9 +242,10 @@ static long vm_get_clock(void *object, void *arg)
 {
 	struct vmm_clock *clock = arg;
 
-	if (clock->flags || clock->pad[0] || clock->pad[1])
+	if (clock->flags || clock->realtime || clock->pad)
 		return -EINVAL;
 	clock->ns = vmm_pv_clock_ns(object);
+	clock->realtime = ktime_get_real_ns();
 	return 0;
 }
 
@@ -251,9 +253,17 @@ static long vm_set_clock(void *object, void *arg)
 {
 	const struct vmm_clock *clock = arg;
 
-	if (clock->flags || clock->pad[0] || clock->pad[1])
+	u64 now = ktime_get_real_ns(), passed = 0;
+
+	if ((clock->flags & ~(u64)(VMM_CLOCK_STOPPED | VMM_CLOCK_REALTIME)) || clock->pad)
 		return -EINVAL;
-	vmm_pv_set_clock_ns(object, clock->ns);
+	if (clock->flags & VMM_CLOCK_REALTIME) {
+		if (now > clock->realtime)
+			passed = now - clock->realtime;
+	} else if (clock->realtime) {
+		return -EINVAL;
+	}
+	vmm_pv_set_clock_ns(object, clock->ns + passed, clock->flags & VMM_CLOCK_STOPPED);
 	return 0;
 }
 

@@ -15,7 +15,9 @@
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/futex.h>
 #include <linux/uaccess.h>
+#include <asm/futex.h>
 
 #include "memslot.h"
 #include "mmu/pte.h"
@@ -256,6 +258,25 @@ int vmm_guest_read(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length
 int vmm_guest_write(struct vmm_vm *vm, gpa_t gpa, const void *data, unsigned int length)
 {
 	return guest_copy(vm, gpa, (void *)data, length, VMM_SLOT_READONLY, copy_out);
+}
+
+int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomic)
+{
+	struct vmm_memory memory;
+	u32 __user *word;
+	int was, r;
+
+	if (!vmm_slot_find(vm, gpa >> PAGE_SHIFT, &memory) ||
+	    (memory.flags & VMM_SLOT_READONLY) || !IS_ALIGNED(gpa, sizeof(value)))
+		return -EFAULT;
+	word = (u32 __user *)(memory.hva + offset_in_page(gpa));
+	if (atomic)
+		pagefault_disable();
+	r = arch_futex_atomic_op_inuser(FUTEX_OP_SET, value, &was, word);
+	if (atomic)
+		pagefault_enable();
+	*old = was;
+	return r;
 }
 
 int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length)

@@ -229,12 +229,12 @@ static int write_efer(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, 
 
 static int read_pv(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u64 *value)
 {
-	return vmm_pv_msr_read(vcpu, index, value);
+	return vmm_pv_msr_read(vcpu, index, origin, value);
 }
 
 static int write_pv(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u64 value)
 {
-	return vmm_pv_msr_write(vcpu, index, value);
+	return vmm_pv_msr_write(vcpu, index, origin, value);
 }
 
 /* ---- the table ---- */
@@ -284,6 +284,9 @@ static const struct msr_rule rules[] = {
 	{ MSR_IA32_XSS, 0, FAST, MSR_CONST, .valid = valid_xss },
 	CALL(MSR_KVM_WALL_CLOCK_NEW, 0, read_pv, write_pv),
 	CALL(MSR_KVM_SYSTEM_TIME_NEW, S, read_pv, write_pv),
+	CALL(MSR_KVM_STEAL_TIME, S, read_pv, write_pv),
+	CALL(MSR_KVM_PV_EOI_EN, S, read_pv, write_pv),
+	CALL(MSR_KVM_POLL_CONTROL, S, read_pv, write_pv),
 	CALL(MSR_EFER, 0, read_efer, write_efer),
 	HW(MSR_STAR, S, NULL),
 	HW(MSR_LSTAR, S, valid_canonical),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's documented paravirtual interface, as far as guests need it here:
- * kvmclock, the wall clock, and the answer to hypercalls.
+ * KVM's documented paravirtual interface: kvmclock, the wall clock, the MSRs and the
+ * hypercalls. pv_sched.c has what is about vCPUs that do not run, irq/pv_eoi.c EOIs.
+ * A guest has what its CPUID says; the process sets MSRs whatever that says.
  *
  * A VM has one clock: a pair (host TSC, clock ns) that all its vCPUs extrapolate
  * from with the same factor, so it never runs backwards from one vCPU to another.
@@ -17,15 +18,8 @@
 #include <linux/timekeeping.h>
 #include <asm/pvclock.h>
 #include <asm/tsc.h>
-#include <uapi/asm/kvm_para.h>
-#include <uapi/linux/kvm_para.h>
 
-#include "vmm.h"
-
-struct vmm_pv {
-	u64 system_time;	/* (t) MSR_KVM_SYSTEM_TIME_NEW */
-	u32 version;		/* (t) of the clock page, even */
-};
+#include "pv.h"
 
 /* ---- the VM's clock ---- */
 
@@ -93,7 +87,7 @@ u64 vmm_pv_clock_ns(struct vmm_vm *vm)
 	return base.ns + pvclock_scale_delta(rdtsc_ordered() - base.tsc, mul, shift);
 }
 
-void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns)
+void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns, bool stopped)
 {
 	u64 tsc, boot;
 
@@ -107,6 +101,7 @@ void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns)
 	vm->clock_ns = ns;
 	vm->clock_offset = ns - boot;
 	write_seqcount_end(&vm->clock_seq);
+	WRITE_ONCE(vm->clock_stops, vm->clock_stops + stopped);
 	vmm_vm_request(vm, VMM_REQ_CLOCK);
 }
 
@@ -117,11 +112,16 @@ u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
 
 /* ---- the pages ---- */
 
-/* Areas are aligned to 4 bytes and within one page: "MSR_KVM_SYSTEM_TIME_NEW". */
+bool pv_area_valid(struct vmm_vcpu *vcpu, u64 gpa, size_t size, size_t align)
+{
+	return IS_ALIGNED(gpa, align) && (gpa & ~PAGE_MASK) + size <= PAGE_SIZE &&
+	       !(gpa >> vmm_cpuid_phys_bits(vcpu));
+}
+
+/* Clocks are aligned to 4 bytes: "MSR_KVM_SYSTEM_TIME_NEW". */
 static bool area_valid(struct vmm_vcpu *vcpu, u64 gpa, size_t size)
 {
-	return !(gpa & 3) && (gpa & ~PAGE_MASK) + size <= PAGE_SIZE &&
-	       !(gpa >> vmm_cpuid_phys_bits(vcpu));
+	return pv_area_valid(vcpu, gpa, size, sizeof(u32));
 }
 
 /*
@@ -164,6 +164,10 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	info.system_time = base.ns;
 	tsc_factor(&info.tsc_to_system_mul, &info.tsc_shift);
 	info.flags = base.stable ? PVCLOCK_TSC_STABLE_BIT : 0;
+	if (pv->stops_told != READ_ONCE(vcpu->vm->clock_stops)) {
+		pv->stops_told = READ_ONCE(vcpu->vm->clock_stops);
+		info.flags |= PVCLOCK_GUEST_STOPPED;
+	}
 	write_versioned(vcpu->vm, pv->system_time & ~(u64)KVM_MSR_ENABLED, &info, sizeof(info));
 	/* Even, whether or not the memory was there. */
 	pv->version = ALIGN(info.version, 2);
@@ -190,8 +194,61 @@ static int write_wall_clock(struct vmm_vcpu *vcpu, gpa_t gpa)
 
 /* ---- MSRs ---- */
 
-int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, u64 *value)
+static int write_system_time(struct vmm_vcpu *vcpu, u64 value)
 {
+	if (!area_valid(vcpu, value & ~(u64)KVM_MSR_ENABLED,
+			sizeof(struct pvclock_vcpu_time_info)))
+		return -EINVAL;
+	vcpu->pv->system_time = value;
+	vmm_request(vcpu, VMM_REQ_CLOCK);
+	return 0;
+}
+
+static int write_pv_eoi(struct vmm_vcpu *vcpu, u64 value)
+{
+	if (!area_valid(vcpu, value & ~(u64)KVM_MSR_ENABLED, sizeof(u32)))
+		return -EINVAL;
+	vmm_apic_set_pv_eoi(vcpu, value);
+	return 0;
+}
+
+static int write_poll_control(struct vmm_vcpu *vcpu, u64 value)
+{
+	if (value > 1)
+		return -EINVAL;
+	vcpu->pv->poll_control = value;
+	return 0;
+}
+
+bool vmm_pv_may_poll(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->pv->poll_control;
+}
+
+/* The feature that brings an MSR. */
+static unsigned int feature_of(u32 msr)
+{
+	switch (msr) {
+	case MSR_KVM_STEAL_TIME:
+		return KVM_FEATURE_STEAL_TIME;
+	case MSR_KVM_PV_EOI_EN:
+		return KVM_FEATURE_PV_EOI;
+	case MSR_KVM_POLL_CONTROL:
+		return KVM_FEATURE_POLL_CONTROL;
+	default:
+		return KVM_FEATURE_CLOCKSOURCE2;
+	}
+}
+
+static bool has_msr(const struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin)
+{
+	return origin == VMM_ORIGIN_USER || pv_has(vcpu, feature_of(msr));
+}
+
+int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value)
+{
+	if (!has_msr(vcpu, msr, origin))
+		return -EINVAL;
 	switch (msr) {
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		*value = vcpu->pv->system_time;
@@ -200,23 +257,35 @@ int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, u64 *value)
 		/* A command, not a register: there is nothing to save. */
 		*value = 0;
 		return 0;
+	case MSR_KVM_STEAL_TIME:
+		*value = vcpu->pv->steal;
+		return 0;
+	case MSR_KVM_PV_EOI_EN:
+		*value = vmm_apic_get_pv_eoi(vcpu);
+		return 0;
+	case MSR_KVM_POLL_CONTROL:
+		*value = vcpu->pv->poll_control;
+		return 0;
 	default:
 		return -EINVAL;
 	}
 }
 
-int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, u64 value)
+int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value)
 {
+	if (!has_msr(vcpu, msr, origin))
+		return -EINVAL;
 	switch (msr) {
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		if (!area_valid(vcpu, value & ~(u64)KVM_MSR_ENABLED,
-				sizeof(struct pvclock_vcpu_time_info)))
-			return -EINVAL;
-		vcpu->pv->system_time = value;
-		vmm_request(vcpu, VMM_REQ_CLOCK);
-		return 0;
+		return write_system_time(vcpu, value);
 	case MSR_KVM_WALL_CLOCK_NEW:
 		return write_wall_clock(vcpu, value);
+	case MSR_KVM_STEAL_TIME:
+		return pv_steal_write(vcpu, value);
+	case MSR_KVM_PV_EOI_EN:
+		return write_pv_eoi(vcpu, value);
+	case MSR_KVM_POLL_CONTROL:
+		return write_poll_control(vcpu, value);
 	default:
 		return -EINVAL;
 	}
@@ -224,26 +293,64 @@ int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, u64 value)
 
 /* ---- hypercalls ---- */
 
-static long hypercall(struct vmm_vcpu *vcpu, u64 number)
+/* Arguments: RBX, RCX, RDX, RSI; "Linux KVM Hypercall" */
+struct hypercall {
+	u64 number;
+	u64 arg[4];
+	unsigned int bits;	/* of each */
+};
+
+static long hypercall(struct vmm_vcpu *vcpu, const struct hypercall *call)
 {
+	const u64 *arg = call->arg;
+
 	if (vmm_cpl(vcpu))
 		return -KVM_EPERM;
-	/* It asks for an exit and nothing else. */
-	if (number == KVM_HC_VAPIC_POLL_IRQ)
+	switch (call->number) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		/* It asks for an exit and nothing else. */
 		return 0;
+	case KVM_HC_KICK_CPU:
+		if (pv_has(vcpu, KVM_FEATURE_PV_UNHALT))
+			return pv_kick_vcpu(vcpu->vm, arg[1]);
+		break;
+	case KVM_HC_SEND_IPI:
+		if (pv_has(vcpu, KVM_FEATURE_PV_SEND_IPI))
+			return vmm_send_ipis(vcpu->vm, arg, call->bits, arg[2], arg[3]);
+		break;
+	case KVM_HC_SCHED_YIELD:
+		if (pv_has(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
+			return pv_yield_to(vcpu->vm, arg[0]);
+		break;
+	}
 	return -KVM_ENOSYS;
+}
+
+bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu)
+{
+	return (u32)vcpu->regs.rax == KVM_HC_SCHED_YIELD;
 }
 
 void vmm_pv_hypercall(struct vmm_vcpu *vcpu)
 {
-	bool wide;
-	u64 number = vcpu->regs.rax;
+	struct vmm_regs *regs = &vcpu->regs;
+	struct hypercall call = {
+		.number = regs->rax,
+		.arg = { regs->rbx, regs->rcx, regs->rdx, regs->rsi },
+		.bits = 64,
+	};
 	long result;
+	int i;
 
 	vmm_pull(vcpu, VMM_STATE_CTRL | VMM_STATE_CS);
-	wide = vmm_insn_mode(vcpu) == INSN_MODE_64;
-	result = hypercall(vcpu, wide ? number : (u32)number);
-	vcpu->regs.rax = wide ? result : (u32)result;
+	if (vmm_insn_mode(vcpu) != INSN_MODE_64) {
+		call.bits = 32;
+		call.number = (u32)call.number;
+		for (i = 0; i < ARRAY_SIZE(call.arg); i++)
+			call.arg[i] = (u32)call.arg[i];
+	}
+	result = hypercall(vcpu, &call);
+	regs->rax = call.bits == 64 ? result : (u32)result;
 }
 
 /* ---- life ---- */
@@ -261,5 +368,9 @@ void vmm_pv_destroy(struct vmm_vcpu *vcpu)
 
 void vmm_pv_reset(struct vmm_vcpu *vcpu)
 {
-	*vcpu->pv = (struct vmm_pv) {};
+	*vcpu->pv = (struct vmm_pv) {
+		.poll_control = 1,
+		.stops_told = READ_ONCE(vcpu->vm->clock_stops),
+	};
+	vmm_apic_set_pv_eoi(vcpu, 0);
 }

@@ -238,7 +238,9 @@ static bool delivery_valid(const struct vmm_events *events)
 static bool events_valid(const struct vmm_events *events)
 {
 	if (memchr_inv(events->pad, 0, sizeof(events->pad)) ||
-	    events->nmi_pending > 2 || events->mp_state > VMM_MP_WAIT_SIPI)
+	    events->nmi_pending > 2 || events->mp_state > VMM_MP_WAIT_SIPI ||
+	    (events->init & ~(VMM_INIT_PENDING | VMM_SIPI_PENDING)) || events->kicked > 1 ||
+	    (events->sipi_vector && !(events->init & VMM_SIPI_PENDING)) || events->pad0)
 		return false;
 	return delivery_valid(events);
 }
@@ -287,7 +289,9 @@ static void get_events(struct vmm_vcpu *vcpu, struct vmm_events *events)
 		.nmi_masked = vcpu->nmi_masked,
 		.shadow = vcpu->shadow,
 		.mp_state = vcpu->mp_state,
+		.kicked = READ_ONCE(vcpu->kicked),
 	};
+	vmm_apic_get_init(vcpu, events);
 }
 
 static void set_event(struct vmm_vcpu *vcpu, const struct vmm_events *events)
@@ -303,6 +307,14 @@ static void set_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
 	set_event(vcpu, events);
 	atomic_set(&vcpu->nmi_pending, events->nmi_pending);
 	WRITE_ONCE(vcpu->mp_state, events->mp_state);
+	WRITE_ONCE(vcpu->kicked, events->kicked);
+}
+
+/* Messages that wait are no part of what a reset sets. */
+static void restore_events(struct vmm_vcpu *vcpu, const struct vmm_events *events)
+{
+	set_events(vcpu, events);
+	vmm_apic_set_init(vcpu, events);
 }
 
 /* What the cache has under another name, or elsewhere. */
@@ -356,7 +368,7 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 	if (mask & VMM_STATE_DEBUG)
 		vcpu->debug = state->debug;
 	if (mask & VMM_STATE_EVENTS)
-		set_events(vcpu, &state->events);
+		restore_events(vcpu, &state->events);
 	else if (mask & VMM_STATE_EVENT)
 		set_event(vcpu, &state->events);
 	vmm_dirty(vcpu, cached(mask));

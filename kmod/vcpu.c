@@ -14,6 +14,9 @@
 #include <linux/entry-kvm.h>
 #include <linux/context_tracking.h>
 #include <linux/sched/signal.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/vtime.h>
@@ -21,27 +24,48 @@
 #include "vmm.h"
 
 /* Requests that need the vCPU's thread with IRQs on. */
-#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT))
+#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT) | \
+			  BIT(VMM_REQ_STEAL) | BIT(VMM_REQ_EOI))
+
+static unsigned int halt_poll_ns = 200000;
+module_param(halt_poll_ns, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns,
+		 "longest time to look for events before a halted vCPU sleeps, in ns; 0: none (default: 200000)");
+
+/* The first step on the way to halt_poll_ns. */
+#define MIN_POLL_NS	10000U
 
 static struct vmm_vcpu *vcpu_of(struct preempt_notifier *notifier)
 {
 	return container_of(notifier, struct vmm_vcpu, preempt);
 }
 
+static void load_on(struct vmm_vcpu *vcpu, int cpu)
+{
+	WRITE_ONCE(vcpu->cpu, cpu);
+	vmm_op(vcpu_load)(vcpu, cpu);
+}
+
+static void unload(struct vmm_vcpu *vcpu)
+{
+	vmm_op(vcpu_put)(vcpu);
+	WRITE_ONCE(vcpu->cpu, -1);
+}
+
 static void vcpu_sched_in(struct preempt_notifier *notifier, int cpu)
 {
 	struct vmm_vcpu *vcpu = vcpu_of(notifier);
 
-	WRITE_ONCE(vcpu->cpu, cpu);
-	vmm_op(vcpu_load)(vcpu, cpu);
+	load_on(vcpu, cpu);
+	vmm_pv_sched_in(vcpu);
 }
 
 static void vcpu_sched_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
 	struct vmm_vcpu *vcpu = vcpu_of(notifier);
 
-	vmm_op(vcpu_put)(vcpu);
-	WRITE_ONCE(vcpu->cpu, -1);
+	unload(vcpu);
+	vmm_pv_sched_out(vcpu);
 }
 
 static struct preempt_ops vcpu_preempt_ops = {
@@ -55,7 +79,7 @@ void vmm_vcpu_load(struct vmm_vcpu *vcpu)
 
 	lockdep_assert_held(&vcpu->lock);
 	preempt_notifier_register(&vcpu->preempt);
-	vcpu_sched_in(&vcpu->preempt, cpu);
+	load_on(vcpu, cpu);
 	vcpu->loaded = true;
 	put_cpu();
 }
@@ -64,7 +88,7 @@ void vmm_vcpu_put(struct vmm_vcpu *vcpu)
 {
 	preempt_disable();
 	vcpu->loaded = false;
-	vcpu_sched_out(&vcpu->preempt, NULL);
+	unload(vcpu);
 	preempt_notifier_unregister(&vcpu->preempt);
 	preempt_enable();
 }
@@ -112,8 +136,8 @@ static void power_up(struct vmm_vcpu *vcpu)
 	vmm_ops->vcpu_reset(vcpu);
 	vmm_fpu_reset(vcpu);
 	vmm_msr_reset(vcpu);
-	vmm_pv_reset(vcpu);
 	vmm_apic_reset(vcpu, false);
+	vmm_pv_reset(vcpu);
 	vmm_state_reset(vcpu);
 	vcpu->mp_state = vcpu->id ? VMM_MP_WAIT_INIT : VMM_MP_RUNNABLE;
 	vmm_vcpu_put(vcpu);
@@ -137,6 +161,7 @@ struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id)
 	vcpu->root = VMM_INVALID_HPA;
 	mutex_init(&vcpu->lock);
 	rcuwait_init(&vcpu->wait);
+	spin_lock_init(&vcpu->task_lock);
 	preempt_notifier_init(&vcpu->preempt, &vcpu_preempt_ops);
 
 	vcpu->run_page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
@@ -164,6 +189,7 @@ out_vcpu:
 /* vmm_vm_request() may still look at it: the struct itself goes by RCU. */
 void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
 {
+	vmm_vcpu_put_task(vcpu);
 	destroy_parts(vcpu, ARRAY_SIZE(parts));
 	vmm_ops->vcpu_destroy(vcpu);
 	put_page(vcpu->run_page);
@@ -211,15 +237,57 @@ static bool must_wake(struct vmm_vcpu *vcpu)
 	       READ_ONCE(vcpu->run->immediate_exit);
 }
 
+/* An event soon to come costs less looked for than slept for. True: it came. */
+static bool poll_for_event(struct vmm_vcpu *vcpu, u64 until)
+{
+	while (!must_wake(vcpu)) {
+		/* Nobody else waits for this CPU, or this is his time. */
+		if (need_resched() || !single_task_running() || signal_pending(current) ||
+		    ktime_get_ns() >= until)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+/* Poll longer while events come within the limit, not at all when they do not. */
+static void adapt_poll(struct vmm_vcpu *vcpu, u64 slept)
+{
+	unsigned int limit = READ_ONCE(halt_poll_ns);
+
+	if (slept > limit)
+		vcpu->poll_ns = 0;
+	else if (slept > vcpu->poll_ns)
+		vcpu->poll_ns = min(max(vcpu->poll_ns * 2, MIN_POLL_NS), limit);
+}
+
+static void wait_for_event(struct vmm_vcpu *vcpu)
+{
+	bool poll = vcpu->mp_state == VMM_MP_HALTED && READ_ONCE(halt_poll_ns) &&
+		    vmm_pv_may_poll(vcpu);
+	u64 start;
+
+	if (must_wake(vcpu))
+		return;
+	start = poll ? ktime_get_ns() : 0;
+	if (poll && vcpu->poll_ns && poll_for_event(vcpu, start + vcpu->poll_ns))
+		return;
+	rcuwait_wait_event(&vcpu->wait, must_wake(vcpu), TASK_INTERRUPTIBLE);
+	if (poll)
+		adapt_poll(vcpu, ktime_get_ns() - start);
+}
+
 /* HLT, or wait for INIT or SIPI: until there is an event or a signal. */
 static void vcpu_block(struct vmm_vcpu *vcpu)
 {
 	/* Before looking for events; pairs with vmm_vcpu_kick(). */
 	smp_store_mb(vcpu->mode, VMM_BLOCKED);
-	rcuwait_wait_event(&vcpu->wait, must_wake(vcpu), TASK_INTERRUPTIBLE);
+	wait_for_event(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
-	if (vcpu->mp_state == VMM_MP_HALTED && vmm_events_pending(vcpu))
-		WRITE_ONCE(vcpu->mp_state, VMM_MP_RUNNABLE);
+	if (vcpu->mp_state != VMM_MP_HALTED || !vmm_events_pending(vcpu))
+		return;
+	WRITE_ONCE(vcpu->mp_state, VMM_MP_RUNNABLE);
+	WRITE_ONCE(vcpu->kicked, false);
 }
 
 /* ---- entering ---- */
@@ -327,18 +395,31 @@ static int leave_for_signal(struct vmm_vcpu *vcpu)
 	return -EINTR;
 }
 
+static int serve_outside(struct vmm_vcpu *vcpu)
+{
+	clear_bit(VMM_REQ_DEAD, &vcpu->requests);
+	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
+		vmm_pv_update_clock(vcpu);
+	if (test_and_clear_bit(VMM_REQ_STEAL, &vcpu->requests))
+		vmm_pv_update_steal(vcpu);
+	if (test_and_clear_bit(VMM_REQ_EOI, &vcpu->requests))
+		vmm_apic_settle_eoi(vcpu);
+	if (test_and_clear_bit(VMM_REQ_ROOT, &vcpu->requests) && vmm_mmu_make_root(vcpu))
+		return -ENOMEM;
+	return 0;
+}
+
 /* What has to be done with IRQs on before the guest may be entered. */
 static int before_entry(struct vmm_vcpu *vcpu)
 {
-	if (test_and_clear_bit(VMM_REQ_DEAD, &vcpu->requests) || READ_ONCE(vcpu->vm->dead))
+	int r = 0;
+
+	if (unlikely(READ_ONCE(vcpu->vm->dead)))
 		return -EIO;
-	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
-		vmm_pv_update_clock(vcpu);
-	if (unlikely(READ_ONCE(vcpu->requests) & BIT(VMM_REQ_ROOT))) {
-		clear_bit(VMM_REQ_ROOT, &vcpu->requests);
-		if (vmm_mmu_make_root(vcpu))
-			return -ENOMEM;
-	}
+	if (unlikely(READ_ONCE(vcpu->requests) & REQUESTS_OUTSIDE))
+		r = serve_outside(vcpu);
+	if (unlikely(r))
+		return r;
 	if (__xfer_to_guest_mode_work_pending())
 		return vmm_guest_work() ? leave_for_signal(vcpu) : 0;
 	return 0;
@@ -407,6 +488,8 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 		if (r)
 			return r;
 	}
+	if (unlikely(vcpu->task != current))
+		vmm_vcpu_set_task(vcpu);
 	vmm_vcpu_load(vcpu);
 	vmm_fpu_load(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);

@@ -156,10 +156,12 @@ struct vmm_vm {
 	struct mmu_notifier notifier;
 	struct xarray vcpus;		/* by id; entries stay until the VM goes */
 	u32 nr_vcpus;			/* (v) */
+	u32 last_yield;			/* (a) id of the vCPU that was last given time */
 	seqcount_mutex_t clock_seq;	/* (v) for writing: the three below */
 	u64 clock_tsc;			/* host TSC at which kvmclock showed */
 	u64 clock_ns;			/* this many ns */
 	s64 clock_offset;		/* kvmclock ns - host boot-time ns */
+	u32 clock_stops;		/* (v) for writing: how often to tell of a stop */
 	u64 tsc_start;			/* (c) host TSC at which guests' TSCs are 0 */
 	struct list_head irqfds;	/* irqfd_lock in irq/irqfd.c */
 	u32 nr_irqfds;			/* as irqfds */
@@ -187,6 +189,8 @@ enum vmm_request {
 	VMM_REQ_CLOCK,		/* write kvmclock's page */
 	VMM_REQ_EVENT,		/* look for events; no data of its own */
 	VMM_REQ_DEAD,		/* vm->dead was set */
+	VMM_REQ_STEAL,		/* the thread was away: steal time, and what it missed */
+	VMM_REQ_EOI,		/* ask the guest's memory about an EOI */
 };
 
 /* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
@@ -217,6 +221,8 @@ struct vmm_vcpu {
 	atomic_t nmi_pending;		/* (a) 0 to 2 */
 	bool nmi_masked;		/* (t) */
 	bool triple_fault;		/* (t) the next thing is VMM_EXIT_SHUTDOWN */
+	bool kicked;			/* (a) HLT ends, or does not begin */
+	bool preempted;			/* (a) by the host, while it could have gone on */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
 	u64 tsc_offset;			/* (t) guest TSC - host TSC */
@@ -238,6 +244,9 @@ struct vmm_vcpu {
 	const hpa_t *root_wanted;	/* (c) the one to be loaded */
 	struct shadow_vcpu *shadow_mmu;	/* (c) NULL with nested paging */
 	int fault_errno;		/* (t) -errno: why VMM_FAULT_ERROR */
+	u32 poll_ns;			/* (t) to look for events before HLT sleeps */
+	spinlock_t task_lock;
+	struct task_struct *task;	/* task_lock; that was last in VMM_RUN, or NULL */
 	struct rcuwait wait;
 	struct preempt_notifier preempt;
 	struct vmm_apic *apic;		/* (c) */
@@ -384,6 +393,8 @@ bool vmm_slots_next_hva(struct vmm_vm *vm, hva_t start, hva_t end,
 int vmm_guest_read(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
 int vmm_guest_write(struct vmm_vm *vm, gpa_t gpa, const void *data, unsigned int length);
 int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
+/* Exchange 32 bits, aligned, with @value; with @atomic as the forms above. */
+int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomic);
 
 /* ---- mmu/mmu.c, mmu/tdp.c, mmu/pte.c ---- */
 int vmm_mmu_init(struct vmm_vm *vm);		/* registers the mmu notifier */
@@ -467,17 +478,29 @@ u8 vmm_apic_take_eoi(struct vmm_vcpu *vcpu);
  */
 void vmm_apic_accept_init(struct vmm_vcpu *vcpu);
 bool vmm_apic_init_pending(struct vmm_vcpu *vcpu);	/* that would end a sleep; any context */
-/* Highest vector that TPR and ISR let through, or -1. IRQs may be off. */
+/*
+ * Highest vector that TPR and ISR let through, or -1. IRQs may be off. VMM_APIC_ASK: there
+ * may be one, but the guest's memory has to be asked; VMM_REQ_EOI was set for that.
+ */
+#define VMM_APIC_ASK	256
 int vmm_apic_pending(struct vmm_vcpu *vcpu);
 /* Take that vector: IRR to ISR. The caller injects it. */
 void vmm_apic_accept(struct vmm_vcpu *vcpu, u8 vector);
 /* Back to IRR: the delivery of @vector was interrupted and event.c gave it up. */
 void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector);
+/* irq/pv_eoi.c; after an interrupt was accepted and nothing else waits. [entry] */
+void vmm_apic_offer_eoi(struct vmm_vcpu *vcpu);
+void vmm_apic_settle_eoi(struct vmm_vcpu *vcpu);	/* VMM_REQ_EOI; [sleep] */
+u64 vmm_apic_get_pv_eoi(struct vmm_vcpu *vcpu);		/* MSR_KVM_PV_EOI_EN */
+void vmm_apic_set_pv_eoi(struct vmm_vcpu *vcpu, u64 value);	/* was checked; [sleep] */
 u64 vmm_apic_get_cr8(struct vmm_vcpu *vcpu);
 void vmm_apic_set_cr8(struct vmm_vcpu *vcpu, u64 cr8);	/* 0 to 15 */
 void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic);
 int vmm_apic_check_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic);	/* -EINVAL */
 void vmm_apic_set_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic);	/* was checked */
+/* INIT and SIPI that wait, in EVENTS */
+void vmm_apic_get_init(struct vmm_vcpu *vcpu, struct vmm_events *events);
+void vmm_apic_set_init(struct vmm_vcpu *vcpu, const struct vmm_events *events);
 /* The guest's TSC was written: deadlines count anew. */
 void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu);
 
@@ -485,6 +508,11 @@ void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu);
 int vmm_msi_check(const struct vmm_msi *msi);	/* -EINVAL */
 /* Deliver to all vCPUs it names; how many took it. Any context, IRQs off too. */
 int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi);
+/*
+ * The message of ICR value @icr (fixed or NMI) to APIC ids @first and up, a bit each of
+ * @mask, two words of @bits (32 or 64); how many took it. Any context.
+ */
+int vmm_send_ipis(struct vmm_vm *vm, const u64 mask[2], unsigned int bits, u64 first, u64 icr);
 
 /* ---- irq/irqfd.c, irq/ioeventfd.c ---- */
 int vmm_irqfd(struct vmm_vm *vm, const struct vmm_irqfd *args);		/* vm->lock */
@@ -513,6 +541,7 @@ bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4]);
 u64 vmm_cpuid_cr4_allowed(const struct vmm_vcpu *vcpu);	/* CR4 bits its CPUID has */
 u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu);
 u64 vmm_cpuid_xcr0_supported(void);
+u32 vmm_cpuid_pv_features(const struct vmm_vcpu *vcpu);	/* EAX of KVM_CPUID_FEATURES */
 u8 vmm_cpuid_phys_bits(const struct vmm_vcpu *vcpu);
 
 /* ---- msr.c ---- */
@@ -545,16 +574,25 @@ int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);	/* copies 
 int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);
 u32 vmm_fpu_size(void);
 
-/* ---- pv.c: KVM's documented paravirtual interface ---- */
+/* ---- pv.c, pv_sched.c: KVM's documented paravirtual interface ---- */
 int vmm_pv_create(struct vmm_vcpu *vcpu);
 void vmm_pv_destroy(struct vmm_vcpu *vcpu);
 void vmm_pv_reset(struct vmm_vcpu *vcpu);
-int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, u64 *value);
-int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, u64 value);
+int vmm_pv_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value);
+int vmm_pv_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value);
+bool vmm_pv_may_poll(const struct vmm_vcpu *vcpu);	/* before HLT sleeps */
+void vmm_pv_update_steal(struct vmm_vcpu *vcpu);	/* VMM_REQ_STEAL; [sleep] */
+void vmm_pv_sched_in(struct vmm_vcpu *vcpu);	/* of the preempt notifier */
+void vmm_pv_sched_out(struct vmm_vcpu *vcpu);
+void vmm_pv_spin(struct vmm_vcpu *vcpu);	/* give time to another vCPU; [load], may sleep */
+void vmm_vcpu_set_task(struct vmm_vcpu *vcpu);	/* to current, in VMM_RUN */
+void vmm_vcpu_put_task(struct vmm_vcpu *vcpu);
 void vmm_pv_update_clock(struct vmm_vcpu *vcpu);	/* VMM_REQ_CLOCK; [sleep] */
 void vmm_pv_hypercall(struct vmm_vcpu *vcpu);	/* RAX number, RBX.. in; RAX out; [load] */
+bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu);	/* not with IRQs off */
 u64 vmm_pv_clock_ns(struct vmm_vm *vm);
-void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns);	/* vm->lock */
+/* vm->lock. @stopped: tell guests that they did not run. */
+void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns, bool stopped);
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
 
 #endif

@@ -206,11 +206,11 @@ TEST_F(invalid, clock)
 {
 	struct subject *s = self->s;
 
-	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.flags = 1);
-	REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.flags = 1);
+	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.flags = 4);
+	REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.flags = 4);
 	for (int i = 0; i < 2; i++) {
-		REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.pad[i] = 1);
-		REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.pad[i] = 1);
+		REFUSED(-EINVAL, VMM_GET_CLOCK, *(&a->clock.realtime + i) = 1);
+		REFUSED(-EINVAL, VMM_SET_CLOCK, *(&a->clock.realtime + i) = 1);
 	}
 }
 
@@ -228,10 +228,14 @@ TEST_F(invalid, state)
 	REFUSED(-EINVAL, VMM_SET_STATE, a->state.flags = 1);
 	REFUSED(-EINVAL, VMM_SET_STATE, a->state.segs.gdt.pad[0] = 1);
 	REFUSED(-EINVAL, VMM_SET_STATE, a->state.segs.idt.pad[2] = 1);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 4; i++)
 		REFUSED(-EINVAL, VMM_SET_STATE, a->state.events.pad[i] = 1);
-	REFUSED(-EINVAL, VMM_SET_STATE, a->state.lapic.pad[0] = 1);
-	REFUSED(-EINVAL, VMM_SET_STATE, a->state.lapic.pad[1] = 1);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.events.pad0 = 1);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.events.init = 4);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.events.sipi_vector = 1);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.events.kicked = 2);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.lapic.pad = 1);
+	REFUSED(-EINVAL, VMM_SET_STATE, a->state.lapic.errors = 0x100);
 }
 
 TEST_F(invalid, msrs)

@@ -50,6 +50,8 @@ struct vmm_apic {
 	bool irr_hint;			/* (a) false: no bit of IRR is set */
 	u8 in_service;			/* (t) highest vector in ISR, 0: none */
 	u8 eoi;				/* (t) vector whose EOI the process is to be told, or 0 */
+	u8 pv_eoi;			/* (t) vector whose EOI the guest may skip, 0: none */
+	u64 pv_eoi_area;		/* (t) MSR_KVM_PV_EOI_EN, 0: off */
 	u64 base;			/* (t) IA32_APIC_BASE */
 	gpa_t page;			/* (t) of xAPIC mode, else not an address */
 	unsigned long errors;		/* (a) ESR bits since its last write */
@@ -115,6 +117,14 @@ bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
 /* ---- lapic.c, for its siblings ---- */
 void apic_local(struct vmm_apic *apic, u32 lvt_offset);
 void apic_note_error(struct vmm_apic *apic, unsigned long error);	/* one ESR bit */
+
+/* ---- pv_eoi.c: before ISR is looked at ---- */
+/* False: the guest's memory is not there with IRQs off; VMM_REQ_EOI was set. */
+bool apic_pv_settle(struct vmm_apic *apic);
+static inline bool apic_pv_sync(struct vmm_apic *apic)
+{
+	return likely(!apic->pv_eoi) || apic_pv_settle(apic);
+}
 
 /* ---- lapic_regs.c, for lapic_state.c ---- */
 u32 apic_read_reg(const struct vmm_apic *apic, unsigned int n);

@@ -55,6 +55,8 @@ int vmm_apic_pending(struct vmm_vcpu *vcpu)
 	vector = highest_request(apic);
 	if (!vector || !apic_is_enabled(apic))
 		return -1;
+	if (!apic_pv_sync(apic))
+		return VMM_APIC_ASK;
 	return PRIORITY_CLASS(vector) > PRIORITY_CLASS(apic_priority(apic)) ? vector : -1;
 }
 
@@ -71,6 +73,7 @@ void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
+	apic_pv_sync(apic);
 	if (!__test_and_clear_bit(vector, apic_bitmap(apic, APIC_ISR)))
 		return;
 	apic->in_service = apic_highest(apic, APIC_ISR);

@@ -76,8 +76,12 @@ static bool is_level(struct vmm_apic *apic, u8 vector)
 
 static void write_eoi(struct vmm_apic *apic, u32 value)
 {
-	u8 vector = apic->in_service;
+	u8 vector;
 
+	/* Of an earlier interrupt, whose EOI was skipped. IRQs are on then. */
+	if (unlikely(apic->pv_eoi))
+		vmm_apic_settle_eoi(apic->vcpu);
+	vector = apic->in_service;
 	if (!vector)
 		return;
 	__clear_bit(vector, apic_bitmap(apic, APIC_ISR));
@@ -279,6 +283,7 @@ void vmm_apic_mmio_read(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u6
 	const struct apic_reg *reg = mmio_reg(offset, size);
 
 	*data = 0;
+	apic_pv_sync(vcpu->apic);
 	if (reg && (reg->access & R1))
 		*data = apic_read_reg(vcpu->apic, APIC_N(offset));
 	else if (reg && !(reg->access & W1))
@@ -301,6 +306,7 @@ static int x2apic_read(struct vmm_apic *apic, unsigned int n, u64 *value)
 {
 	if (n >= ARRAY_SIZE(registers) || !(registers[n].access & R2))
 		return -EINVAL;
+	apic_pv_sync(apic);
 	*value = apic_read_reg(apic, n);
 	if (n == APIC_N(APIC_ICR))
 		*value |= (u64)apic_get(apic, APIC_ICR2) << 32;
@@ -365,6 +371,7 @@ void apic_reset_regs(struct vmm_apic *apic)
 	WRITE_ONCE(apic->errors, 0);
 	apic->in_service = 0;
 	apic->eoi = 0;
+	apic->pv_eoi = 0;
 	apic_set(apic, APIC_LVR, APIC_VERSION_VALUE);
 	apic_set(apic, APIC_DFR, APIC_DFR_FLAT);
 	apic_set(apic, APIC_SPIV, APIC_VECTOR_MASK);
@@ -440,8 +447,9 @@ int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
-	/* An EOI that may have to be told to the process. */
-	if (msr == X2APIC_MSR(APIC_EOI) && unlikely(is_level(apic, apic->in_service)))
+	/* An EOI that may have to be told to the process, or asked about. */
+	if (msr == X2APIC_MSR(APIC_EOI) &&
+	    unlikely(is_level(apic, apic->in_service) || apic->pv_eoi))
 		return -EAGAIN;
 	return vmm_apic_msr_write(vcpu, msr, VMM_ORIGIN_GUEST, value);
 }

@@ -45,21 +45,22 @@ void vmm_apic_reset(struct vmm_vcpu *vcpu, bool init)
 void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic)
 {
 	const struct vmm_apic *apic = vcpu->apic;
-	u32 left = apic_timer_left(apic);
+	u32 left;
 	unsigned int n;
 
+	vmm_apic_settle_eoi(vcpu);
+	left = apic_timer_left(apic);
 	/* The timer before IRR: one that expires meanwhile shows twice, not never. */
 	*lapic = (struct vmm_lapic) {
 		.base = apic->base,
 		.tsc_deadline = READ_ONCE(apic->tsc_deadline),
+		.errors = READ_ONCE(apic->errors),
 	};
 	/* As just said; the other side is the order in expired(), timer.c. */
 	smp_rmb();
 	for (n = 0; n < ARRAY_SIZE(lapic->regs); n++)
 		lapic->regs[n] = apic_read_reg(apic, n);
 	lapic->regs[APIC_N(APIC_TMCCT)] = left;
-	/* Errors not yet latched are not lost: they show one write early. */
-	lapic->regs[APIC_N(APIC_ESR)] |= READ_ONCE(apic->errors);
 }
 
 /* Bits that register @n of a saved APIC may have. */
@@ -110,7 +111,7 @@ int vmm_apic_check_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic)
 	const u32 *regs = lapic->regs;
 	unsigned int n;
 
-	if (lapic->pad[0] || lapic->pad[1] || !apic_base_valid(vcpu, lapic->base) ||
+	if (lapic->pad || lapic->errors > 0xff || !apic_base_valid(vcpu, lapic->base) ||
 	    (lapic->base & MSR_IA32_APICBASE_BSP) != bsp || !mirrors_valid(vcpu, lapic))
 		return -EINVAL;
 	for (n = 0; n < ARRAY_SIZE(lapic->regs); n++) {
@@ -128,6 +129,7 @@ void vmm_apic_set_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
+	vmm_apic_settle_eoi(vcpu);
 	apic_reset_regs(apic);
 	memcpy(apic->regs, lapic->regs, sizeof(apic->regs));
 	apic->regs[APIC_N(APIC_PROCPRI)] = 0;
@@ -135,13 +137,36 @@ void vmm_apic_set_state(struct vmm_vcpu *vcpu, const struct vmm_lapic *lapic)
 	apic_set_base(apic, lapic->base);
 	if (!(apic_get(apic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
 		apic_mask_lvts(apic);
-	WRITE_ONCE(apic->errors, apic_get(apic, APIC_ESR));
+	WRITE_ONCE(apic->errors, lapic->errors);
 	apic->in_service = apic_highest(apic, APIC_ISR);
 	WRITE_ONCE(apic->irr_hint, true);
 	if (apic_timer_by_deadline(apic))
 		apic_timer_deadline(apic, lapic->tsc_deadline);
 	else
 		apic_timer_count(apic, lapic->regs[APIC_N(APIC_TMCCT)]);
+}
+
+void vmm_apic_get_init(struct vmm_vcpu *vcpu, struct vmm_events *events)
+{
+	unsigned long init = READ_ONCE(vcpu->apic->init);
+
+	events->init = init & BIT(APIC_INIT) ? VMM_INIT_PENDING : 0;
+	if (!(init & BIT(APIC_SIPI)))
+		return;
+	events->init |= VMM_SIPI_PENDING;
+	events->sipi_vector = READ_ONCE(vcpu->apic->sipi_vector);
+}
+
+void vmm_apic_set_init(struct vmm_vcpu *vcpu, const struct vmm_events *events)
+{
+	unsigned long init = 0;
+
+	if (events->init & VMM_INIT_PENDING)
+		init |= BIT(APIC_INIT);
+	if (events->init & VMM_SIPI_PENDING)
+		init |= BIT(APIC_SIPI);
+	WRITE_ONCE(vcpu->apic->sipi_vector, events->sipi_vector);
+	WRITE_ONCE(vcpu->apic->init, init);
 }
 
 void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu)

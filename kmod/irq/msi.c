@@ -85,6 +85,27 @@ static int send_physical(struct vmm_vm *vm, const struct vmm_irq *irq,
 	return accepted;
 }
 
+int vmm_send_ipis(struct vmm_vm *vm, const u64 mask[2], unsigned int bits, u64 first, u64 icr)
+{
+	struct vmm_irq irq = {
+		.mode = icr & APIC_MODE_MASK,
+		.vector = icr & APIC_VECTOR_MASK,
+	};
+	int accepted = 0;
+	unsigned int i;
+
+	if ((irq.mode != APIC_DM_FIXED || irq.vector < APIC_FIRST_VECTOR) &&
+	    irq.mode != APIC_DM_NMI)
+		return 0;
+	for (i = 0; i < 2 * bits; i++) {
+		if (!(mask[i / bits] & BIT_ULL(i % bits)) || first + i >= VMM_MAX_VCPUS)
+			continue;
+		irq.dest = first + i;
+		accepted += send_physical(vm, &irq, NULL);
+	}
+	return accepted;
+}
+
 /* Of those that match, the one that does the least important work. */
 static int send_lowest(struct vmm_vm *vm, const struct vmm_irq *irq,
 		       const struct vmm_vcpu *but, bool all)

@@ -251,15 +251,25 @@ struct vmm_ioeventfd {
 	__u32 pad[5];
 };
 
+/* vmm_clock.flags, for VMM_SET_CLOCK */
+#define VMM_CLOCK_STOPPED	(1U << 0)	/* tell the guest that it was stopped */
+#define VMM_CLOCK_REALTIME	(1U << 1)	/* add what has passed since @realtime */
+
 /*
  * struct vmm_clock - the VM's paravirtual clock (VMM_GET_CLOCK, VMM_SET_CLOCK)
- * @flags: 0
+ * @flags: 0 to get. VMM_CLOCK_STOPPED: kvmclock's page says once, on each vCPU, that the
+ *	guest did not run for a while (PVCLOCK_GUEST_STOPPED), so that its watchdogs keep
+ *	quiet.
  * @ns: nanoseconds that kvmclock shows, the same on all vCPUs
+ * @realtime: the host's CLOCK_REALTIME in ns, out: at the same moment; in, with
+ *	VMM_CLOCK_REALTIME: as it was got with @ns, maybe on another host: the guest's time
+ *	of day is right again. Nothing is taken off if it is in the future. Else 0.
  */
 struct vmm_clock {
 	__u64 flags;
 	__u64 ns;
-	__u64 pad[2];
+	__u64 realtime;
+	__u64 pad;
 };
 
 /* ---- vCPU state ---- */
@@ -360,6 +370,10 @@ struct vmm_event {
 #define VMM_SHADOW_STI		(1U << 0)
 #define VMM_SHADOW_MOV_SS	(1U << 1)
 
+/* vmm_events.init */
+#define VMM_INIT_PENDING	(1U << 0)
+#define VMM_SIPI_PENDING	(1U << 1)
+
 /* vmm_events.mp_state */
 #define VMM_MP_RUNNABLE		0
 #define VMM_MP_HALTED		1
@@ -374,6 +388,9 @@ struct vmm_event {
  * @nmi_masked: an NMI was delivered, IRET not yet executed
  * @shadow: VMM_SHADOW_*
  * @mp_state: VMM_MP_*
+ * @init: VMM_INIT_PENDING, VMM_SIPI_PENDING: messages that wait for the next VMM_RUN
+ * @sipi_vector: of VMM_SIPI_PENDING, else 0
+ * @kicked: another vCPU ended this one's HLT by hypercall, or the next one
  */
 struct vmm_events {
 	struct vmm_event event;
@@ -381,7 +398,11 @@ struct vmm_events {
 	__u8  nmi_masked;
 	__u8  shadow;
 	__u8  mp_state;
-	__u32 pad[5];
+	__u8  init;
+	__u8  sipi_vector;
+	__u8  kicked;
+	__u8  pad0;
+	__u32 pad[4];
 };
 
 /*
@@ -390,11 +411,13 @@ struct vmm_events {
  * @tsc_deadline: IA32_TSC_DEADLINE, 0: not armed
  * @regs: the registers as the manual numbers them: regs[n] is at offset n * 16.
  *	TMCCT (regs[0x39]) is what the timer still has to count.
+ * @errors: ESR bits of what happened since the guest last wrote ESR
  */
 struct vmm_lapic {
 	__u64 base;
 	__u64 tsc_deadline;
-	__u64 pad[2];
+	__u64 errors;
+	__u64 pad;
 	__u32 regs[64];
 };
 
