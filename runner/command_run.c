@@ -12,13 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 #include "command.h"
+#include "keys.h"
 #include "loop.h"
 #include "options.h"
 #include "sandbox.h"
 #include "terminal.h"
 
 static const char usage[] =
-	"Usage: vmm run --kernel FILE [OPTION]...\n"
+	"Usage: vmm run --kernel FILE | --flat FILE | --firmware FILE [OPTION]...\n"
 	"Boot a kernel as a guest; its console is this terminal.\n"
 	"\n"
 	"Options:\n";
@@ -53,24 +54,82 @@ struct session {
 
 /* ---- preparation ---- */
 
+/* A file whose name may have arguments or keys behind it, which go to @rest. */
+static enum status open_file(struct image *image, const char *what, const char *text,
+			     const char **rest)
+{
+	size_t len = keys_split(text, rest);
+	/* Lives as long as the process. */
+	char *path = strndup(text, len);
+
+	if (path)
+		return image_open(image, what, path);
+	complain("no memory for the name of a file; free some");
+	return STATUS_HOST;
+}
+
+static enum status open_module(struct boot_source *source, const char *text)
+{
+	struct boot_module *module = &source->module[source->modules++];
+
+	return open_file(&module->image, "module", text, &module->args);
+}
+
+static enum status open_modules(const struct config *config, struct boot_source *source)
+{
+	enum status status = STATUS_OK;
+
+	if (config->initrd) {
+		struct boot_module *module = &source->module[source->modules++];
+
+		module->args = "";
+		status = image_open(&module->image, "initrd", config->initrd);
+	}
+	for (unsigned int i = 0; !status && i < config->module.count; i++)
+		status = open_module(source, config->module.item[i]);
+	return status;
+}
+
+static const enum boot_mode flat_modes[] = {
+	[CONFIG_REAL] = BOOT_REAL,
+	[CONFIG_PROTECTED] = BOOT_PROTECTED,
+	[CONFIG_LONG] = BOOT_LONG,
+};
+
+static enum status open_flat(const struct config *config, struct boot_source *source)
+{
+	struct config_flat flat;
+	const char *keys;
+	enum status status = config_flat(config->flat, &flat);
+
+	source->kind = BOOT_FLAT;
+	source->flat = (struct boot_flat) { flat.addr, flat.entry, flat_modes[flat.mode] };
+	return status ? status : open_file(&source->kernel, "flat image", config->flat, &keys);
+}
+
 static enum status open_files(struct session *session)
 {
 	const struct config *config = &session->config;
+	struct boot_source *source = &session->source;
 	enum status status;
 
-	session->source.append = config->append;
-	session->source.cpus = config->cpus;
-	status = image_open(&session->source.kernel, "kernel", config->kernel);
-	if (!status && config->initrd)
-		status = image_open(&session->source.initrd, "initrd", config->initrd);
-	return status;
+	source->append = config->append;
+	source->cpus = config->cpus;
+	if (config->flat)
+		return open_flat(config, source);
+	if (config->firmware) {
+		source->kind = BOOT_FIRMWARE;
+		return image_open(&source->kernel, "firmware", config->firmware);
+	}
+	status = image_open(&source->kernel, "kernel", config->kernel);
+	return status ? status : open_modules(config, source);
 }
 
 /* What the module and the CPU can bear. */
 static enum status check_limits(const struct session *session)
 {
 	const struct vmm_info *info = &session->host.info;
-	const struct ram_part *last = &session->ram.part[RAM_PARTS - 1];
+	const struct ram_part *last = &session->ram.part[RAM_ABOVE];
 
 	if (session->config.cpus > info->max_vcpus) {
 		complain("%llu CPUs are more than the module's %u; use a smaller --cpus",
@@ -105,6 +164,8 @@ static enum status prepare(struct session *session)
 	enum status status = open_files(session);
 
 	ram_plan(&session->ram, session->config.mem);
+	if (session->source.kind == BOOT_FIRMWARE)
+		ram_plan_rom(&session->ram, session->source.kernel.size);
 	if (!status)
 		status = boot_plan(&session->source, &session->ram, &session->plan);
 	if (!status)
@@ -226,7 +287,7 @@ int command_run(int argc, char **argv)
 {
 	/* Too large for comfort on the stack, and one is all there is. */
 	static struct session session = {
-		.source = { .kernel = { .fd = -1 }, .initrd = { .fd = -1 } },
+		.source = { .kernel = { .fd = -1 } },
 		.host = { .fd = -1 },
 	};
 	enum status status;

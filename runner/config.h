@@ -10,10 +10,21 @@
 #include <stdint.h>
 #include "status.h"
 
+/* The values of an option that may be given several times. */
+#define CONFIG_LIST_MAX	15	/* with the initrd that is BOOT_MODULES_MAX */
+
+struct config_list {
+	const char *item[CONFIG_LIST_MAX];
+	unsigned int count;
+};
+
 struct config {
-	const char *kernel;
+	const char *kernel;	/* one of these three, the others are NULL */
+	const char *flat;	/* with keys, see config_flat() */
+	const char *firmware;
 	const char *initrd;	/* NULL: none */
-	const char *append;
+	struct config_list module;
+	const char *append;	/* NULL: what suits the kernel */
 	uint64_t mem;		/* bytes */
 	uint64_t cpus;
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
@@ -30,9 +41,18 @@ struct config {
 #define CONFIG_NO_PORT	UINT64_MAX
 
 #define CONFIG_MEM_DEFAULT	(256ULL << 20)
-#define CONFIG_APPEND_DEFAULT	"console=ttyS0"
 
 void config_defaults(struct config *config);
+
+enum config_mode { CONFIG_REAL, CONFIG_PROTECTED, CONFIG_LONG };
+
+struct config_flat {
+	uint64_t addr, entry;
+	uint64_t mode;		/* enum config_mode */
+};
+
+/* Read the keys of --flat. Complains. */
+enum status config_flat(const char *text, struct config_flat *flat);
 
 /* What no single option can tell: is the whole usable? Complains if not. */
 enum status config_check(const struct config *config);

@@ -14,15 +14,25 @@
 #define LAYOUT_CMDLINE		0x10000
 #define LAYOUT_CMDLINE_MAX	0x10000		/* with its NUL */
 
+/* The same, and page tables, for kernels that may be loaded into the first frames. */
+#define LAYOUT_LOADER		0x80000		/* from here to LAYOUT_RESERVED */
+#define LAYOUT_LOADER_GDT	0x80000
+#define LAYOUT_LOADER_TABLES	0x81000		/* six pages */
+#define LAYOUT_LOADER_INFO	0x87000
+#define LAYOUT_LOADER_INFO_MAX	0x9000
+#define LAYOUT_LOADER_CMDLINE	0x90000		/* LAYOUT_CMDLINE_MAX */
+
 /* The PC's reserved range. Kernels search its end for ACPI's root pointer. */
 #define LAYOUT_RESERVED		0xa0000
 #define LAYOUT_ACPI		0xe0000
-#define LAYOUT_ACPI_MAX		0x20000
+#define LAYOUT_ACPI_MAX		0x10000
+#define LAYOUT_ROM_SHADOW	0x10000		/* firmware's end, up to LAYOUT_HIGH */
 #define LAYOUT_HIGH		0x100000	/* where memory for a kernel starts */
 
 /* Addresses below 4 GiB that are never RAM: MMIO, IOAPIC, LAPIC, MSI. */
 #define LAYOUT_HOLE		0xc0000000
 #define LAYOUT_HOLE_END		0x100000000
+#define LAYOUT_ROM_MAX		0x1000000	/* before LAYOUT_HOLE_END: behind the APICs */
 
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000

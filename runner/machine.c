@@ -76,7 +76,8 @@ static enum status add_memory(struct machine *machine)
 
 		if (!part->size)
 			continue;
-		err = vmm_memory_add(machine->vm, i, part->gpa, part->size, part->host, 0);
+		err = vmm_memory_add(machine->vm, i, part->gpa, part->size, part->host,
+				     i == RAM_ROM ? VMM_SLOT_READONLY : 0);
 		if (err) {
 			complain("cannot give the guest its memory: %s; use a smaller --mem",
 				 strerror(-err));

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The reader of command lines, and the options of `vmm run`. `--name VALUE` and
- * `--name=VALUE` are the same; each option may be given once, so that nothing on
- * a command line is silently without effect.
+ * `--name=VALUE` are the same; each option but a list may be given once, so that
+ * nothing on a command line is silently without effect.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "keys.h"
 #include "options.h"
 
 #define AT(member) offsetof(struct config, member)
 
 static const struct option_row run_rows[] = {
 	{ "kernel", "FILE", OPTION_STRING, AT(kernel), 0, 0,
-	  "kernel to boot: Linux bzImage, or ELF with a PVH entry" },
+	  "kernel to boot: Linux bzImage, multiboot, ELF with PVH" },
 	{ "initrd", "FILE", OPTION_STRING, AT(initrd), 0, 0,
 	  "initial RAM disk for the kernel" },
+	{ "module", "FILE", OPTION_LIST, AT(module), 0, 0,
+	  "a further file for the kernel, as FILE[,ARGUMENTS]" },
 	{ "append", "STRING", OPTION_STRING, AT(append), 0, 0,
-	  "kernel command line (default: console=ttyS0)" },
+	  "kernel command line (Linux's default: console=ttyS0)" },
+	{ "flat", "FILE", OPTION_STRING, AT(flat), 0, 0,
+	  "image to run, as FILE[,addr=A][,entry=E][,mode=M]" },
+	{ "firmware", "FILE", OPTION_STRING, AT(firmware), 0, 0,
+	  "firmware to run instead, from its reset vector" },
 	{ "mem", "SIZE", OPTION_SIZE, AT(mem), CONFIG_MEM_MIN, CONFIG_MEM_MAX,
 	  "memory of the guest, in K, M, G or T (default: 256M)" },
 	{ "cpus", "N", OPTION_COUNT, AT(cpus), 1, CONFIG_CPUS_MAX,
@@ -63,19 +69,6 @@ static bool parse_count(const char *s, uint64_t *value)
 	return end && !*end;
 }
 
-static bool parse_port(const char *s, uint64_t *value)
-{
-	char *end;
-
-	if (s[0] != '0' || (s[1] | 0x20) != 'x')
-		return parse_count(s, value);
-	if (!isxdigit((unsigned char)s[2]))
-		return false;
-	errno = 0;
-	*value = strtoull(s + 2, &end, 16);
-	return !errno && !*end;
-}
-
 /* A unit is required: of a bare number nobody knows whether it means bytes. */
 static bool parse_size(const char *s, uint64_t *value)
 {
@@ -104,6 +97,18 @@ static void complain_range(const char *command, const struct option_row *row, co
 		 (unsigned long long)row->max >> shift, size ? "M" : "");
 }
 
+static enum status add_item(const char *command, const struct option_row *row, const char *text,
+			    struct config_list *list)
+{
+	if (list->count == CONFIG_LIST_MAX) {
+		complain("%s: --%s is given more than %u times; give fewer", command, row->name,
+			 CONFIG_LIST_MAX);
+		return STATUS_USAGE;
+	}
+	list->item[list->count++] = text;
+	return STATUS_OK;
+}
+
 static enum status store(const char *command, const struct option_row *row, const char *text,
 			 void *config)
 {
@@ -117,6 +122,8 @@ static enum status store(const char *command, const struct option_row *row, cons
 	case OPTION_STRING:
 		*(const char **)member = text;
 		return STATUS_OK;
+	case OPTION_LIST:
+		return add_item(command, row, text, member);
 	case OPTION_SIZE:
 		if (!parse_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
@@ -132,7 +139,7 @@ static enum status store(const char *command, const struct option_row *row, cons
 		}
 		break;
 	case OPTION_PORT:
-		if (!parse_port(text, &value)) {
+		if (!keys_number(text, strlen(text), &value)) {
 			complain("%s: --%s '%s': not a port; write a number, such as 0xf4",
 				 command, row->name, text);
 			return STATUS_USAGE;
@@ -187,7 +194,7 @@ enum status options_parse(const struct option_table *table, int argc, char **arg
 		}
 		/* A table has at most as many rows as a word has bits. */
 		bit = 1ULL << (row - table->rows);
-		if (seen & bit) {
+		if (seen & bit && row->kind != OPTION_LIST) {
 			complain("%s: --%s is given twice; give it once", command, row->name);
 			return STATUS_USAGE;
 		}

@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_STRING,
 	OPTION_SIZE,		/* bytes, written with a unit: 256M */
 	OPTION_COUNT,
+	OPTION_LIST,		/* may be given again, up to CONFIG_LIST_MAX times */
 	OPTION_PORT,		/* a number, with 0x before it a hexadecimal one */
 };
 

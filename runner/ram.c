@@ -10,6 +10,7 @@
 #include "layout.h"
 #include "ram.h"
 
+#define PAGE		4096ULL
 #define LARGE_PAGE	(2ULL << 20)
 
 void ram_plan(struct ram *ram, uint64_t size)
@@ -18,17 +19,26 @@ void ram_plan(struct ram *ram, uint64_t size)
 
 	*ram = (struct ram) {
 		.part = {
-			{ .gpa = 0, .size = low },
-			{ .gpa = LAYOUT_HOLE_END, .size = size - low },
+			[RAM_LOW] = { .gpa = 0, .size = low },
+			[RAM_ABOVE] = { .gpa = LAYOUT_HOLE_END, .size = size - low },
 		},
 	};
 }
 
+void ram_plan_rom(struct ram *ram, uint64_t size)
+{
+	size = (size + PAGE - 1) & ~(PAGE - 1);
+	ram->part[RAM_ROM].gpa = LAYOUT_HOLE_END - size;
+	ram->part[RAM_ROM].size = size;
+}
+
 enum status ram_map(struct ram *ram)
 {
-	uint64_t size = ram->part[0].size + ram->part[1].size;
+	uint64_t size = 0;
 	uint8_t *start;
 
+	for (unsigned int i = 0; i < RAM_PARTS; i++)
+		size += ram->part[i].size;
 	ram->map_size = size + LARGE_PAGE;
 	ram->map = mmap(NULL, ram->map_size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -66,7 +76,7 @@ enum status ram_clear(const struct ram *ram)
 
 uint64_t ram_low_end(const struct ram *ram)
 {
-	return ram->part[0].size;
+	return ram->part[RAM_LOW].size;
 }
 
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
@@ -92,8 +102,8 @@ unsigned int ram_ranges(const struct ram *ram, struct ram_range range[RAM_RANGES
 	if (low > LAYOUT_HIGH)
 		range[n++] = (struct ram_range) { LAYOUT_HIGH, low - LAYOUT_HIGH,
 						  RAM_RANGE_USABLE };
-	if (ram->part[1].size)
-		range[n++] = (struct ram_range) { ram->part[1].gpa, ram->part[1].size,
-						  RAM_RANGE_USABLE };
+	if (ram->part[RAM_ABOVE].size)
+		range[n++] = (struct ram_range) { ram->part[RAM_ABOVE].gpa,
+						  ram->part[RAM_ABOVE].size, RAM_RANGE_USABLE };
 	return n;
 }

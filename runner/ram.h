@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's RAM: one range of this process's memory, seen by the guest as a
- * part below the hole and a part above 4 GiB.
+ * part below the hole and a part above 4 GiB. Firmware is a third part: read-only, and
+ * in no memory map.
  *
  * Loaders write through these functions only; each checks start AND length.
  */
@@ -18,7 +19,8 @@ struct ram_part {
 	uint8_t *host;
 };
 
-#define RAM_PARTS	2	/* below the hole, above 4 GiB */
+/* Below the hole, above 4 GiB, and firmware that the guest cannot write. */
+enum { RAM_LOW, RAM_ABOVE, RAM_ROM, RAM_PARTS };
 
 struct ram {
 	struct ram_part part[RAM_PARTS];
@@ -28,6 +30,9 @@ struct ram {
 
 /* Divide @size bytes into parts; no memory is taken yet. */
 void ram_plan(struct ram *ram, uint64_t size);
+
+/* Plan a ROM of at least @size bytes that ends where RAM_ABOVE may start. */
+void ram_plan_rom(struct ram *ram, uint64_t size);
 
 /* Take the address space for a planned RAM; pages come with their first touch. */
 enum status ram_map(struct ram *ram);

@@ -5,73 +5,33 @@
  */
 /* unit-sources: ../runner/boot/loader.c ../runner/boot/image.c ../runner/boot/linux.c */
 /* unit-sources: ../runner/boot/elf.c ../runner/boot/pvh.c ../runner/boot/cpu.c */
+/* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c */
 /* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <elf.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <asm/bootparam.h>
-#include "tap.h"
-#include "../runner/boot/boot.h"
-#include "../runner/layout.h"
+#include "boot_world.h"
 
-#define MIB		(1ULL << 20)
 #define SETUP_SECTS	4
 #define PAYLOAD_AT	((SETUP_SECTS + 1) * 512)
 #define PAYLOAD_SIZE	4096
 #define LOAD_AT		(16 * MIB)
 #define INIT_SIZE	(8 * MIB)
 
-/* ---- messages: one for each refusal ---- */
-
-static unsigned int complaints, refusals;
-
-void complain(const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	complaints += strchr(line, ';') && !strchr(line, '\n');
-}
-
-/* ---- files ---- */
-
-static struct boot_source source;
-
-static void put_file(struct image *image, const char *what, const void *data, size_t size)
-{
-	*image = (struct image) { .what = what, .path = what, .size = size };
-	image->fd = memfd_create(what, 0);
-	if (write(image->fd, data, size) != (ssize_t)size)
-		abort();
-}
-
-static void set_kernel(const void *data, size_t size)
-{
-	if (source.kernel.fd > 0)
-		image_close(&source.kernel);
-	put_file(&source.kernel, "kernel", data, size);
-}
-
 static void set_initrd(uint64_t size)
 {
-	if (source.initrd.fd > 0)
-		image_close(&source.initrd);
-	source.initrd = (struct image) { .what = "initrd", .path = "initrd", .fd = -1 };
+	if (source.modules)
+		image_close(&source.module[0].image);
+	source.modules = 0;
 	if (!size)
 		return;
-	put_file(&source.initrd, "initrd", "initrd!", 7);
-	if (ftruncate(source.initrd.fd, size))
+	source.modules = 1;
+	source.module[0].args = "";
+	put_file(&source.module[0].image, "initrd", "initrd!", 7);
+	if (ftruncate(source.module[0].image.fd, size))
 		abort();
-	source.initrd.size = size;
+	source.module[0].image.size = size;
 }
 
 /* ---- Linux ---- */
@@ -105,22 +65,6 @@ static void make_bzimage(void)
 	memset(bzimage + PAYLOAD_AT, 0xc3, PAYLOAD_SIZE);
 }
 
-static struct boot_plan *plan;
-
-/* Plan for @mem bytes; the plan stays for those who look at it. */
-static enum status plan_for(uint64_t mem)
-{
-	enum status status;
-	struct ram ram;
-
-	free(plan);
-	plan = NULL;
-	ram_plan(&ram, mem);
-	status = boot_plan(&source, &ram, &plan);
-	refusals += status != STATUS_OK;
-	return status;
-}
-
 static enum status plan_bzimage(uint64_t mem)
 {
 	set_kernel(bzimage, sizeof(bzimage));
@@ -142,11 +86,11 @@ static void test_linux_plan(void)
 
 	set_initrd(5000);
 	is(plan_bzimage(64 * MIB), STATUS_OK, "an initrd is planned");
-	is(plan->initrd, 64 * MIB - 8192, "at the end of memory, on a page");
+	is(plan->module[0].gpa, 64 * MIB - 8192, "at the end of memory, on a page");
 	is(plan_bzimage(24 * MIB + 8192), STATUS_OK, "it may touch the kernel");
 	is(plan_bzimage(24 * MIB + 4096), STATUS_NO_ROOM, "but not overlap it");
 	is(plan_bzimage(8192 * MIB), STATUS_OK, "with much memory");
-	is(plan->initrd, 0x80000000 - 8192, "it stays below the kernel's limit");
+	is(plan->module[0].gpa, 0x80000000 - 8192, "it stays below the kernel's limit");
 	header()->initrd_addr_max = LOAD_AT - 1;
 	is(plan_bzimage(64 * MIB), STATUS_NO_ROOM, "a limit below the kernel leaves no room");
 	header()->initrd_addr_max = 0;
@@ -154,6 +98,41 @@ static void test_linux_plan(void)
 	set_initrd(1ULL << 40);
 	header()->initrd_addr_max = UINT32_MAX;
 	is(plan_bzimage(64 * MIB), STATUS_NO_ROOM, "an enormous initrd has no room");
+	set_initrd(0);
+}
+
+static void test_linux_end(void)
+{
+	make_bzimage();
+	set_kernel(bzimage, sizeof(bzimage) - 15);
+	is(plan_for(64 * MIB), STATUS_OK, "a file may end within the last paragraph");
+	is(plan->segment[0].file_size, PAYLOAD_SIZE - 15, "and is read to its end");
+	set_kernel(bzimage, sizeof(bzimage) - 16);
+	is(plan_for(64 * MIB), STATUS_BAD_FILE, "but not a paragraph before");
+}
+
+static void test_linux_narrow(void)
+{
+	struct vmm_state state;
+
+	make_bzimage();
+	header()->xloadflags = 0;
+	is(plan_bzimage(64 * MIB), STATUS_OK, "a bzImage without a 64-bit entry");
+	boot_cpu_state(plan, &state);
+	is(state.regs.rip, LOAD_AT, "starts where it is loaded");
+	is(state.regs.rsi, LAYOUT_BOOT_PARAMS, "with ESI at boot_params");
+	is(state.regs.rbx | state.regs.rbp | state.regs.rdi, 0, "EBX, EBP, EDI 0");
+	is(state.ctrl.cr0, 0x11, "in protected mode without paging");
+	is(state.segs.seg[VMM_CS].selector, 0x10, "CS is __BOOT_CS");
+	is(state.segs.seg[VMM_CS].attr, 0xc09b, "32-bit code");
+	source.append = NULL;
+	plan_bzimage(64 * MIB);
+	is_str(plan->cmdline, "console=ttyS0 panic=-1 reboot=acpi", "the default command line");
+	source.append = "quiet";
+	set_initrd(5000);
+	source.modules = 2;
+	is(plan_bzimage(64 * MIB), STATUS_USAGE, "Linux has no modules beside the initrd");
+	source.modules = 1;
 	set_initrd(0);
 }
 
@@ -203,7 +182,6 @@ static void test_linux_broken(void)
 		{ "boot flag", FIELD(boot_flag), STATUS_BAD_FILE, 0 },
 		{ "magic", FIELD(header), STATUS_BAD_FILE, 0x53726449 },
 		{ "old protocol", FIELD(version), STATUS_BAD_FILE, 0x020b },
-		{ "no 64-bit entry", FIELD(xloadflags), STATUS_BAD_FILE, 0 },
 		{ "low kernel", FIELD(loadflags), STATUS_BAD_FILE, 0 },
 		{ "no code", FIELD(syssize), STATUS_BAD_FILE, 0 },
 		{ "code shorter than its entry", FIELD(syssize), STATUS_BAD_FILE, 0x20 },
@@ -237,33 +215,6 @@ static void test_cut(const char *what, const uint8_t *file, size_t size)
 		bad += plan_for(64 * MIB) != STATUS_BAD_FILE;
 	}
 	is(bad, 0, "%s: cut anywhere, it is a bad file", what);
-}
-
-/* ---- a loaded machine ---- */
-
-static struct ram ram;
-
-static enum status load(uint64_t mem)
-{
-	enum status status;
-
-	ram_unmap(&ram);
-	ram_plan(&ram, mem);
-	free(plan);
-	status = boot_plan(&source, &ram, &plan);
-	if (!status)
-		status = ram_map(&ram);
-	return status ? status : boot_load(plan, &source, &ram);
-}
-
-static uint64_t read_u64(uint64_t gpa)
-{
-	uint64_t value = 0;
-	const void *at = ram_at(&ram, gpa, sizeof(value));
-
-	if (at)
-		memcpy(&value, at, sizeof(value));
-	return value;
 }
 
 /* Walk the identity map as a CPU would. */
@@ -320,7 +271,7 @@ static void test_linux_load(void)
 		return;
 	is(read_u64(LOAD_AT), 0xc3c3c3c3c3c3c3c3, "its code is where it wants to be");
 	is(read_u64(LOAD_AT + PAYLOAD_SIZE), 0, "behind it is nothing");
-	ok(!memcmp(ram_at(&ram, plan->initrd, 7), "initrd!", 7), "the initrd is there");
+	ok(!memcmp(ram_at(&ram, plan->module[0].gpa, 7), "initrd!", 7), "the initrd is there");
 	is_str(ram_at(&ram, LAYOUT_CMDLINE, 64), "quiet panic=-1 reboot=acpi",
 	       "so is the command line");
 
@@ -328,7 +279,7 @@ static void test_linux_load(void)
 	is(params->hdr.header, 0x53726448, "boot_params has the header");
 	is(params->hdr.type_of_loader, 0xff, "the loader's type");
 	is(params->hdr.cmd_line_ptr, LAYOUT_CMDLINE, "the command line's address");
-	is(params->hdr.ramdisk_image, plan->initrd, "the initrd's address");
+	is(params->hdr.ramdisk_image, plan->module[0].gpa, "the initrd's address");
 	is(params->hdr.ramdisk_size, 5000, "and size");
 	is(params->hdr.setup_data, 0, "no setup_data, whatever the file has");
 	is(params->acpi_rsdp_addr, LAYOUT_ACPI, "the RSDP's address");
@@ -423,7 +374,7 @@ static void test_pvh(void)
 	is(read_u64(0x1003000), 0xf4f4f4f4f4f4f4f4, "the second one too");
 	is(read_u64(plan->info), 0x1336ec578, "magic and version of the start information");
 	is(read_u64(plan->info + 8), 1ULL << 32, "one module");
-	is(read_u64(read_u64(plan->info + 16)), plan->initrd, "which is the initrd");
+	is(read_u64(read_u64(plan->info + 16)), plan->module[0].gpa, "which is the initrd");
 	is(read_u64(read_u64(plan->info + 16) + 8), 5000, "with its size");
 	is_str(ram_at(&ram, read_u64(plan->info + 24), 32), "quiet panic=-1 reboot=acpi",
 	       "the command line");
@@ -450,7 +401,8 @@ static void test_pvh_broken(void)
 		uint64_t value;
 	} cases[] = {
 #define ELF(member) offsetof(struct elf_file, member), sizeof(((struct elf_file *)NULL)->member)
-		{ "32-bit", ELF(ehdr.e_ident[EI_CLASS]), STATUS_BAD_FILE, ELFCLASS32 },
+		{ "no class", ELF(ehdr.e_ident[EI_CLASS]), STATUS_BAD_FILE, ELFCLASSNONE },
+		{ "another class", ELF(ehdr.e_ident[EI_CLASS]), STATUS_BAD_FILE, ELFCLASS32 },
 		{ "big-endian", ELF(ehdr.e_ident[EI_DATA]), STATUS_BAD_FILE, ELFDATA2MSB },
 		{ "another machine", ELF(ehdr.e_machine), STATUS_BAD_FILE, EM_AARCH64 },
 		{ "an object file", ELF(ehdr.e_type), STATUS_BAD_FILE, ET_REL },
@@ -519,8 +471,9 @@ static void test_random(void)
 
 int main(void)
 {
-	source.initrd.fd = -1;
 	test_linux_plan();
+	test_linux_end();
+	test_linux_narrow();
 	test_linux_cmdline();
 	test_linux_broken();
 	make_bzimage();
@@ -533,8 +486,6 @@ int main(void)
 	test_random();
 	is(complaints, refusals, "each of %u refusals says why and what to do in one line",
 	   refusals);
-	ram_unmap(&ram);
-	free(plan);
-	image_close(&source.kernel);
+	release();
 	return tap_end();
 }

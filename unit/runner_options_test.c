@@ -3,7 +3,7 @@
  * The command line of `vmm run`: what is taken, what is refused, and that the man
  * page tells of every option and exit status of the tables.
  */
-/* unit-sources: ../runner/options.c ../runner/config.c ../runner/status.c */
+/* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c ../runner/status.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <stdlib.h>
 #include "tap.h"
@@ -28,7 +28,7 @@ static void test_values(void)
 {
 	is(parse("--kernel", "vmlinuz"), STATUS_OK, "--kernel FILE");
 	is_str(config.kernel, "vmlinuz", "is taken");
-	is_str(config.append, "console=ttyS0", "the command line has its default");
+	ok(!config.append, "the command line is left to the kernel");
 	is(config.mem, 256ULL << 20, "so has the memory");
 	is(config.cpus, 1, "and the number of CPUs");
 	ok(!config.initrd && !config.no_reboot, "nothing else is set");
@@ -64,6 +64,82 @@ static void test_sizes(void)
 		if (cases[i].size)
 			is(config.mem, cases[i].size, "--mem '%s': bytes", cases[i].text);
 	}
+}
+
+static void test_flat(void)
+{
+	static const struct {
+		const char *text;
+		enum status status;
+		struct config_flat want;
+	} cases[] = {
+		{ "a.bin", STATUS_OK, { 0x7c00, 0x7c00, CONFIG_REAL } },
+		{ "a.bin,mode=long", STATUS_OK, { 0x100000, 0x100000, CONFIG_LONG } },
+		{ "a.bin,mode=protected,entry=0x100010", STATUS_OK,
+		  { 0x100000, 0x100010, CONFIG_PROTECTED } },
+		{ "a.bin,entry=4096,addr=0", STATUS_OK, { 0, 4096, CONFIG_REAL } },
+		{ "a.bin,addr=0xffffffff", STATUS_OK, { UINT32_MAX, UINT32_MAX, CONFIG_REAL } },
+		{ "a.bin,", STATUS_OK, { 0x7c00, 0x7c00, CONFIG_REAL } },
+		{ "a.bin,addr=0x100000000", STATUS_USAGE, { 0 } },
+		{ "a.bin,mode=", STATUS_USAGE, { 0 } },
+		{ "a.bin,mode=reals", STATUS_USAGE, { 0 } },
+		{ "a.bin,mode=real,", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr", STATUS_USAGE, { 0 } },
+		{ "a.bin,=1", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr=", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr=0x", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr=-1", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr=1,addr=1", STATUS_USAGE, { 0 } },
+		{ "a.bin,base=1", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr=11111111111111111111111111", STATUS_USAGE, { 0 } },
+		{ "a.bin,addr,mode=real", STATUS_USAGE, { 0 } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config_flat flat;
+
+		is(config_flat(cases[i].text, &flat), cases[i].status, "--flat %s",
+		   cases[i].text);
+		if (!cases[i].status)
+			ok(!memcmp(&flat, &cases[i].want, sizeof(flat)), "--flat %s: values",
+			   cases[i].text);
+	}
+}
+
+static void test_many(unsigned int count, enum status want)
+{
+	char *args[2 * CONFIG_LIST_MAX + 3] = { NULL };
+
+	for (unsigned int i = 0; i < count; i++) {
+		args[2 * i] = "--module";
+		args[2 * i + 1] = "file";
+	}
+	is(parse_args(args), want, "%u modules", count);
+}
+
+static void test_kinds(void)
+{
+	is(parse("--kernel", "a", "--module", "b", "--module", "c,d"), STATUS_OK,
+	   "modules may be several");
+	is(config.module.count, 2, "they are counted");
+	is_str(config.module.item[1], "c,d", "and in order");
+	is(config_check(&config), STATUS_OK, "a kernel may have them");
+	is(parse("--flat", "a"), STATUS_OK, "--flat");
+	is(config_check(&config), STATUS_OK, "needs no kernel");
+	is(parse("--firmware", "a"), STATUS_OK, "--firmware");
+	is(config_check(&config), STATUS_OK, "neither");
+	parse("--flat", "a,mode=x");
+	is(config_check(&config), STATUS_USAGE, "keys of --flat are checked");
+	parse("--flat", "a", "--firmware", "b");
+	is(config_check(&config), STATUS_USAGE, "but not both");
+	parse("--flat", "a", "--append", "b");
+	is(config_check(&config), STATUS_USAGE, "a flat image has no command line");
+	parse("--firmware", "a", "--module", "b");
+	is(config_check(&config), STATUS_USAGE, "firmware has no modules");
+	parse("--flat", "a", "--initrd", "b");
+	is(config_check(&config), STATUS_USAGE, "nor has a flat image an initrd");
+	test_many(CONFIG_LIST_MAX, STATUS_OK);
+	test_many(CONFIG_LIST_MAX + 1, STATUS_USAGE);
 }
 
 static void test_ports(void)
@@ -178,6 +254,8 @@ int main(void)
 {
 	test_values();
 	test_sizes();
+	test_flat();
+	test_kinds();
 	test_ports();
 	test_refused();
 	test_man_page();

@@ -15,17 +15,45 @@
 #include "../ram.h"
 #include "image.h"
 
-struct boot_source {
-	struct image kernel;
-	struct image initrd;	/* fd -1: none */
-	const char *append;
-	unsigned int cpus;
-};
-
 /* How a vCPU is entered. */
 enum boot_mode {
 	BOOT_LONG,		/* 64-bit, identity-mapped, RSI = info */
 	BOOT_PROTECTED,		/* 32-bit, paging off, EBX = info */
+	BOOT_LINUX32,		/* the same, ESI = info */
+	BOOT_MULTIBOOT,		/* the same, EBX = info, EAX = a magic number */
+	BOOT_REAL,		/* CS 0 where that reaches the entry */
+	BOOT_RESET,		/* as a CPU is after its reset */
+};
+
+/* A file for the kernel beside its own. */
+struct boot_module {
+	struct image image;
+	const char *args;	/* "": none */
+};
+
+/* GRUB's users have a dozen at most; nobody has more, and tables of them are small. */
+#define BOOT_MODULES_MAX	16
+
+/* Of a flat image: where it goes, where and how it is entered. */
+struct boot_flat {
+	uint64_t addr, entry;
+	enum boot_mode mode;	/* REAL, PROTECTED, LONG */
+};
+
+enum boot_kind {
+	BOOT_KERNEL,		/* the file says what it is */
+	BOOT_FLAT,
+	BOOT_FIRMWARE,
+};
+
+struct boot_source {
+	enum boot_kind kind;
+	struct image kernel;	/* of any kind */
+	struct boot_flat flat;	/* of BOOT_FLAT */
+	struct boot_module module[BOOT_MODULES_MAX];
+	unsigned int modules;
+	const char *append;	/* NULL: what suits the format */
+	unsigned int cpus;
 };
 
 struct boot_segment {
@@ -38,39 +66,71 @@ struct boot_segment {
 /* A kernel has a handful; a table of more is none of a kernel. */
 #define BOOT_SEGMENTS_MAX	16
 
+/* Where things that the CPU and the kernel find are: gpa of each. */
+struct boot_layout {
+	uint64_t gdt;
+	uint64_t page_tables;		/* six pages */
+	uint64_t cmdline;
+};
+
+/*
+ * Linux and PVH kernels are loaded high and get the first page frames; the others
+ * may want these for themselves and get the end of low memory.
+ */
+extern const struct boot_layout boot_layout_bottom, boot_layout_top;
+
+struct boot_range {
+	uint64_t gpa;
+	uint64_t size;
+};
+
 struct boot_plan {
 	const struct boot_format *format;
+	const struct boot_layout *layout;
 	enum boot_mode mode;
 	uint64_t entry;
 	uint64_t info;			/* gpa of the format's information */
 	struct boot_segment segment[BOOT_SEGMENTS_MAX];
 	unsigned int segments;
-	uint64_t initrd_max;		/* highest address of the initrd's last byte */
+	uint64_t low_end;		/* segments below 1 MiB end here; 0: there are none */
+	uint64_t module_max;		/* highest address of a module's last byte */
+	bool modules_up;		/* they go behind the kernel, else as high as may be */
 	uint64_t cmdline_max;		/* characters, NUL not counted */
 
 	/* decided by boot_plan() */
-	uint64_t initrd;		/* gpa */
-	uint64_t initrd_size;		/* 0: none */
+	struct boot_range module[BOOT_MODULES_MAX];
 	uint64_t cmdline_len;
 	char cmdline[];			/* in the struct's tail, see boot_plan() */
 };
 
+/* What a kernel's command line is made of. */
+enum boot_cmdline {
+	CMDLINE_NONE,		/* it has none */
+	CMDLINE_LINUX,		/* the user's, and words that Linux wants */
+	CMDLINE_WITH_NAME,	/* the file's name, then the user's */
+};
+
 struct boot_format {
 	const char *name;
-	/* Does the file's start, BOOT_MAGIC_SIZE bytes, look like one? */
+	enum boot_cmdline cmdline;
+	unsigned int modules_max;
+	/* Does the file's start, BOOT_MAGIC_SIZE bytes, look like one? NULL: not asked. */
 	int (*detect)(const uint8_t *start);
 	/* Fill the plan's first part. Complains. */
-	enum status (*plan)(const struct image *kernel, struct boot_plan *plan);
+	enum status (*plan)(const struct boot_source *source, struct boot_plan *plan);
 	/* Write the information at plan->info. */
-	enum status (*info)(const struct boot_plan *plan, const struct image *kernel,
+	enum status (*info)(const struct boot_plan *plan, const struct boot_source *source,
 			    const struct ram *ram);
 };
 
-/* Enough for the magic of every format. */
-#define BOOT_MAGIC_SIZE	0x268
+/* Enough for the magic of every format: multiboot's may be anywhere in it. */
+#define BOOT_MAGIC_SIZE	8192
 
 extern const struct boot_format boot_linux;
+extern const struct boot_format boot_multiboot;
 extern const struct boot_format boot_pvh;
+extern const struct boot_format boot_flat;
+extern const struct boot_format boot_firmware;
 
 /*
  * Check @source against a RAM that is only planned. On success *@plan is the
@@ -90,10 +150,11 @@ void boot_cpu_state(const struct boot_plan *plan, struct vmm_state *state);
 enum status boot_cpu_tables(const struct boot_plan *plan, const struct ram *ram);
 
 /*
- * Find the PVH entry of an ELF kernel and its segments (elf.c); the rest of the
- * plan is pvh.c's. Complains.
+ * The segments of an ELF kernel and its entry (elf.c), that of the PVH note or that
+ * of the header; the rest of the plan is the caller's. Complain.
  */
-enum status elf_plan(const struct image *kernel, struct boot_plan *plan);
+enum status elf_plan_pvh(const struct image *kernel, struct boot_plan *plan);
+enum status elf_plan_entry(const struct image *kernel, struct boot_plan *plan);
 
 /* Write the ACPI tables for @cpus processors at LAYOUT_ACPI; the RSDP is there. */
 enum status acpi_load(const struct ram *ram, unsigned int cpus);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ELF kernels: loadable segments by their physical addresses, and the note that
- * names the PVH entry. Facts: ELF-64 Object File Format; Xen, "ELF notes".
+ * ELF kernels of either class: loadable segments by their physical addresses, the
+ * note that names the PVH entry, and the header's entry. Facts: "Tool Interface
+ * Standard (TIS) Portable Formats Specification"; ELF-64 Object File Format; Xen,
+ * "ELF notes".
  *
- * Every number of the file is checked against the file, never trusted to be
- * ordered, disjoint or sane.
+ * Both classes are read into one form, then looked at. Every number of the file is
+ * checked against the file, never trusted to be ordered, disjoint or sane.
  */
 #include <elf.h>
 #include <string.h>
@@ -18,29 +20,109 @@
 #define PHDRS_MAX	64
 #define NOTES_MAX	256
 
+/* What counts of the file's header. */
+struct elf {
+	bool wide;		/* ELFCLASS64 */
+	uint64_t entry, phoff;
+	uint32_t phentsize, phnum;
+	uint32_t type, machine;
+};
+
 static enum status broken(const struct image *kernel, const char *why)
 {
-	complain("the kernel %s cannot be booted: %s; give a 64-bit ELF kernel with a PVH entry",
-		 kernel->path, why);
+	complain("the kernel %s cannot be booted: %s; give an ELF kernel with a PVH entry or a "
+		 "multiboot header", kernel->path, why);
 	return STATUS_BAD_FILE;
 }
 
-static enum status read_ehdr(const struct image *kernel, Elf64_Ehdr *ehdr)
+static enum status read_ehdr32(const struct image *kernel, struct elf *elf)
 {
-	enum status status = image_read(kernel, 0, ehdr, sizeof(*ehdr));
+	Elf32_Ehdr ehdr;
+	enum status status = image_read(kernel, 0, &ehdr, sizeof(ehdr));
+
+	if (!status)
+		*elf = (struct elf) {
+			.entry = ehdr.e_entry,
+			.phoff = ehdr.e_phoff,
+			.phentsize = ehdr.e_phentsize,
+			.phnum = ehdr.e_phnum,
+			.type = ehdr.e_type,
+			.machine = ehdr.e_machine,
+		};
+	return status;
+}
+
+static enum status read_ehdr64(const struct image *kernel, struct elf *elf)
+{
+	Elf64_Ehdr ehdr;
+	enum status status = image_read(kernel, 0, &ehdr, sizeof(ehdr));
+
+	if (!status)
+		*elf = (struct elf) {
+			.wide = true,
+			.entry = ehdr.e_entry,
+			.phoff = ehdr.e_phoff,
+			.phentsize = ehdr.e_phentsize,
+			.phnum = ehdr.e_phnum,
+			.type = ehdr.e_type,
+			.machine = ehdr.e_machine,
+		};
+	return status;
+}
+
+static size_t phdr_size(const struct elf *elf)
+{
+	return elf->wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+}
+
+static enum status read_ehdr(const struct image *kernel, struct elf *elf)
+{
+	uint8_t ident[EI_NIDENT];
+	enum status status = image_read(kernel, 0, ident, sizeof(ident));
 
 	if (status)
 		return status;
-	if (ehdr->e_ident[EI_CLASS] != ELFCLASS64 || ehdr->e_ident[EI_DATA] != ELFDATA2LSB ||
-	    ehdr->e_machine != EM_X86_64)
-		return broken(kernel, "it is not for x86-64");
-	if (ehdr->e_type != ET_EXEC && ehdr->e_type != ET_DYN)
+	if (ident[EI_CLASS] != ELFCLASS32 && ident[EI_CLASS] != ELFCLASS64)
+		return broken(kernel, "it is of no known class");
+	if (ident[EI_DATA] != ELFDATA2LSB)
+		return broken(kernel, "it is not for x86");
+	status = ident[EI_CLASS] == ELFCLASS64 ? read_ehdr64(kernel, elf) :
+						 read_ehdr32(kernel, elf);
+	if (status)
+		return status;
+	if (elf->machine != EM_X86_64 && elf->machine != EM_386)
+		return broken(kernel, "it is not for x86");
+	if (elf->type != ET_EXEC && elf->type != ET_DYN)
 		return broken(kernel, "it is not a linked program");
-	if (ehdr->e_phentsize != sizeof(Elf64_Phdr) || !ehdr->e_phnum || ehdr->e_phnum > PHDRS_MAX)
+	if (elf->phentsize != phdr_size(elf) || !elf->phnum || elf->phnum > PHDRS_MAX)
 		return broken(kernel, "its program headers are not usable");
-	if (!image_has(kernel, ehdr->e_phoff, ehdr->e_phnum * sizeof(Elf64_Phdr)))
+	if (!image_has(kernel, elf->phoff, elf->phnum * phdr_size(elf)))
 		return broken(kernel, "the file is truncated");
 	return STATUS_OK;
+}
+
+/* Program header @i; the wide form holds both. */
+static enum status read_phdr(const struct image *kernel, const struct elf *elf, unsigned int i,
+			     Elf64_Phdr *phdr)
+{
+	uint64_t offset = elf->phoff + i * phdr_size(elf);
+	enum status status;
+	Elf32_Phdr narrow;
+
+	if (elf->wide)
+		return image_read(kernel, offset, phdr, sizeof(*phdr));
+	status = image_read(kernel, offset, &narrow, sizeof(narrow));
+	if (!status)
+		*phdr = (Elf64_Phdr) {
+			.p_type = narrow.p_type,
+			.p_offset = narrow.p_offset,
+			.p_vaddr = narrow.p_vaddr,
+			.p_paddr = narrow.p_paddr,
+			.p_filesz = narrow.p_filesz,
+			.p_memsz = narrow.p_memsz,
+			.p_align = narrow.p_align,
+		};
+	return status;
 }
 
 /* ---- segments ---- */
@@ -66,10 +148,21 @@ static enum status add_segment(const struct image *kernel, const Elf64_Phdr *phd
 	return STATUS_OK;
 }
 
+static bool is_loaded(const struct boot_plan *plan, uint64_t gpa)
+{
+	for (unsigned int i = 0; i < plan->segments; i++) {
+		const struct boot_segment *seg = &plan->segment[i];
+
+		if (gpa >= seg->gpa && gpa - seg->gpa < seg->file_size)
+			return true;
+	}
+	return false;
+}
+
 /* ---- notes ---- */
 
 struct note {
-	Elf64_Nhdr hdr;
+	Elf64_Nhdr hdr;			/* both classes have the same */
 	uint64_t name, desc, next;	/* offsets in the file */
 };
 
@@ -139,27 +232,18 @@ static enum status scan_notes(const struct image *kernel, const Elf64_Phdr *phdr
 	return STATUS_OK;
 }
 
-static bool is_loaded(const struct boot_plan *plan, uint64_t gpa)
-{
-	for (unsigned int i = 0; i < plan->segments; i++) {
-		const struct boot_segment *seg = &plan->segment[i];
+/* ---- the two ways to enter ---- */
 
-		if (gpa >= seg->gpa && gpa - seg->gpa < seg->file_size)
-			return true;
-	}
-	return false;
-}
-
-enum status elf_plan(const struct image *kernel, struct boot_plan *plan)
+enum status elf_plan_pvh(const struct image *kernel, struct boot_plan *plan)
 {
 	uint64_t entry = 0;
-	Elf64_Ehdr ehdr;
-	enum status status = read_ehdr(kernel, &ehdr);
+	struct elf elf;
+	enum status status = read_ehdr(kernel, &elf);
 
-	for (unsigned int i = 0; !status && i < ehdr.e_phnum; i++) {
+	for (unsigned int i = 0; !status && i < elf.phnum; i++) {
 		Elf64_Phdr phdr;
 
-		status = image_read(kernel, ehdr.e_phoff + i * sizeof(phdr), &phdr, sizeof(phdr));
+		status = read_phdr(kernel, &elf, i, &phdr);
 		if (!status && phdr.p_type == PT_LOAD)
 			status = add_segment(kernel, &phdr, plan);
 		else if (!status && phdr.p_type == PT_NOTE)
@@ -173,4 +257,28 @@ enum status elf_plan(const struct image *kernel, struct boot_plan *plan)
 		return broken(kernel, "its PVH entry is outside its segments");
 	plan->entry = entry;
 	return STATUS_OK;
+}
+
+enum status elf_plan_entry(const struct image *kernel, struct boot_plan *plan)
+{
+	struct elf elf;
+	enum status status = read_ehdr(kernel, &elf);
+
+	if (!status)
+		plan->entry = elf.entry;
+	for (unsigned int i = 0; !status && i < elf.phnum; i++) {
+		Elf64_Phdr phdr;
+
+		status = read_phdr(kernel, &elf, i, &phdr);
+		if (status || phdr.p_type != PT_LOAD)
+			continue;
+		status = add_segment(kernel, &phdr, plan);
+		/* Linked to run elsewhere: the address is made a physical one. */
+		if (elf.entry >= phdr.p_vaddr && elf.entry - phdr.p_vaddr < phdr.p_filesz)
+			plan->entry = elf.entry - phdr.p_vaddr + phdr.p_paddr;
+	}
+	if (status)
+		return status;
+	return is_loaded(plan, plan->entry) ? STATUS_OK :
+					      broken(kernel, "its entry is outside its segments");
 }

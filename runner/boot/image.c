@@ -76,6 +76,14 @@ enum status image_read(const struct image *image, uint64_t offset, void *buf, si
 	return STATUS_OK;
 }
 
+enum status image_start(const struct image *image, uint8_t *buf, size_t size)
+{
+	size_t len = image->size < size ? image->size : size;
+
+	memset(buf + len, 0, size - len);
+	return image_read(image, 0, buf, len);
+}
+
 enum status image_load(const struct image *image, uint64_t offset, uint64_t len,
 		       const struct ram *ram, uint64_t gpa)
 {

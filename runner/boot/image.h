@@ -33,4 +33,7 @@ enum status image_read(const struct image *image, uint64_t offset, void *buf, si
 enum status image_load(const struct image *image, uint64_t offset, uint64_t len,
 		       const struct ram *ram, uint64_t gpa);
 
+/* The first @size bytes; zeros behind the end of a shorter file. */
+enum status image_start(const struct image *image, uint8_t *buf, size_t size);
+
 #endif /* RUNNER_BOOT_IMAGE_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A Linux bzImage through its 64-bit entry. Facts: kernel documentation, "The
- * Linux/x86 Boot Protocol": "The Real-Mode Kernel Header", "64-bit Boot Protocol".
+ * A Linux bzImage through its 64-bit entry, or its 32-bit entry if it has no other.
+ * Facts: kernel documentation, "The Linux/x86 Boot Protocol": "The Real-Mode Kernel
+ * Header", "64-bit Boot Protocol", "32-bit Boot Protocol".
  *
  * The kernel is loaded where it prefers to be: elsewhere it would only move itself
  * there.
@@ -33,13 +34,13 @@ static int linux_detect(const uint8_t *start)
 {
 	struct setup_header hdr;
 
-	memcpy(&hdr, start + HEADER_AT, BOOT_MAGIC_SIZE - HEADER_AT);
+	memcpy(&hdr, start + HEADER_AT, sizeof(hdr));
 	return hdr.boot_flag == BOOT_FLAG && hdr.header == HEADER_MAGIC;
 }
 
 static enum status broken(const struct image *kernel, const char *why)
 {
-	complain("the kernel %s cannot be booted: %s; give a 64-bit bzImage", kernel->path, why);
+	complain("the kernel %s cannot be booted: %s; give another bzImage", kernel->path, why);
 	return STATUS_BAD_FILE;
 }
 
@@ -50,8 +51,6 @@ static enum status check_header(const struct image *kernel, const struct setup_h
 		return broken(kernel, "its header has no magic");
 	if (hdr->version < VERSION_MIN)
 		return broken(kernel, "its boot protocol is older than 2.12");
-	if (!(hdr->xloadflags & XLF_KERNEL_64))
-		return broken(kernel, "it has no 64-bit entry");
 	if (!(hdr->loadflags & LOADED_HIGH))
 		return broken(kernel, "it wants to be below 1 MiB");
 	if (hdr->pref_address % PAGE || hdr->pref_address >= LAYOUT_HOLE_END)
@@ -76,16 +75,27 @@ static enum status read_header(const struct image *kernel, struct setup_header *
 	return status ? status : check_header(kernel, hdr);
 }
 
-static enum status linux_plan(const struct image *kernel, struct boot_plan *plan)
+/* The header counts whole paragraphs, the file may end within the last. */
+static uint64_t code_size(const struct image *kernel, uint64_t offset, uint32_t paragraphs)
 {
+	uint64_t size = (uint64_t)paragraphs * PARAGRAPH;
+	uint64_t there = offset < kernel->size ? kernel->size - offset : 0;
+
+	return there < size && size - there < PARAGRAPH ? there : size;
+}
+
+static enum status linux_plan(const struct boot_source *source, struct boot_plan *plan)
+{
+	const struct image *kernel = &source->kernel;
 	struct setup_header hdr;
 	enum status status = read_header(kernel, &hdr);
 	struct boot_segment *seg = &plan->segment[0];
+	bool wide;
 
 	if (status)
 		return status;
 	seg->offset = ((hdr.setup_sects ? hdr.setup_sects : SETUP_SECTS_OLD) + 1) * SECTOR;
-	seg->file_size = (uint64_t)hdr.syssize * PARAGRAPH;
+	seg->file_size = code_size(kernel, seg->offset, hdr.syssize);
 	seg->gpa = hdr.pref_address;
 	seg->size = hdr.init_size;
 	if (seg->file_size <= ENTRY_64)
@@ -95,11 +105,13 @@ static enum status linux_plan(const struct image *kernel, struct boot_plan *plan
 	if (!image_has(kernel, seg->offset, seg->file_size))
 		return broken(kernel, "the file is truncated");
 
+	wide = hdr.xloadflags & XLF_KERNEL_64;
 	plan->segments = 1;
-	plan->mode = BOOT_LONG;
-	plan->entry = seg->gpa + ENTRY_64;
+	plan->mode = wide ? BOOT_LONG : BOOT_LINUX32;
+	plan->entry = wide ? seg->gpa + ENTRY_64 : seg->gpa;
+	plan->layout = &boot_layout_bottom;
 	plan->info = LAYOUT_BOOT_PARAMS;
-	plan->initrd_max = hdr.initrd_addr_max;
+	plan->module_max = hdr.initrd_addr_max;
 	plan->cmdline_max = hdr.cmdline_size;
 	return STATUS_OK;
 }
@@ -118,12 +130,12 @@ static void fill_e820(struct boot_params *params, const struct ram *ram)
 	params->e820_entries = count;
 }
 
-static enum status linux_info(const struct boot_plan *plan, const struct image *kernel,
+static enum status linux_info(const struct boot_plan *plan, const struct boot_source *source,
 			      const struct ram *ram)
 {
 	struct boot_params params = { 0 };
 	struct setup_header *hdr = &params.hdr;
-	enum status status = read_header(kernel, hdr);
+	enum status status = read_header(&source->kernel, hdr);
 	void *to;
 
 	if (status)
@@ -131,8 +143,8 @@ static enum status linux_info(const struct boot_plan *plan, const struct image *
 	hdr->type_of_loader = LOADER_UNKNOWN;
 	hdr->code32_start = plan->segment[0].gpa;
 	hdr->cmd_line_ptr = LAYOUT_CMDLINE;
-	hdr->ramdisk_image = plan->initrd;
-	hdr->ramdisk_size = plan->initrd_size;
+	hdr->ramdisk_image = plan->module[0].gpa;
+	hdr->ramdisk_size = plan->module[0].size;
 	hdr->setup_data = 0;
 	params.acpi_rsdp_addr = LAYOUT_ACPI;
 	fill_e820(&params, ram);
@@ -145,6 +157,8 @@ static enum status linux_info(const struct boot_plan *plan, const struct image *
 
 const struct boot_format boot_linux = {
 	.name = "Linux bzImage",
+	.cmdline = CMDLINE_LINUX,
+	.modules_max = 1,
 	.detect = linux_detect,
 	.plan = linux_plan,
 	.info = linux_info,

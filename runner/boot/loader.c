@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The order of a boot, whatever the kernel's format: detect, place the kernel's
- * segments, the initrd and the command line, later copy them.
+ * segments, the modules and the command line, later copy them.
  *
- * Invariant of a plan: segments and initrd are disjoint, at or above LAYOUT_HIGH,
- * below the end of low RAM.
+ * Invariant of a plan: segments and modules are disjoint, below the end of low RAM,
+ * and at or above LAYOUT_HIGH; segments also below the plan's low_end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,23 @@
 
 static const struct boot_format *const formats[] = {
 	&boot_linux,
+	&boot_multiboot,
 	&boot_pvh,
 };
+
+const struct boot_layout boot_layout_bottom = {
+	.gdt = LAYOUT_GDT,
+	.page_tables = LAYOUT_PAGE_TABLES,
+	.cmdline = LAYOUT_CMDLINE,
+};
+
+const struct boot_layout boot_layout_top = {
+	.gdt = LAYOUT_LOADER_GDT,
+	.page_tables = LAYOUT_LOADER_TABLES,
+	.cmdline = LAYOUT_LOADER_CMDLINE,
+};
+
+#define LINUX_DEFAULT	"console=ttyS0"
 
 /*
  * Words for Linux that go behind the user's, unless the user says otherwise with a
@@ -43,9 +58,8 @@ static const struct {
 
 static enum status detect(const struct image *kernel, struct boot_plan *plan)
 {
-	uint8_t start[BOOT_MAGIC_SIZE] = { 0 };
-	uint64_t size = kernel->size < sizeof(start) ? kernel->size : sizeof(start);
-	enum status status = image_read(kernel, 0, start, size);
+	uint8_t start[BOOT_MAGIC_SIZE];
+	enum status status = image_start(kernel, start, sizeof(start));
 
 	if (status)
 		return status;
@@ -55,9 +69,24 @@ static enum status detect(const struct image *kernel, struct boot_plan *plan)
 			return STATUS_OK;
 		}
 	}
-	complain("the kernel %s is neither a Linux bzImage nor an ELF file; give one of these",
-		 kernel->path);
+	complain("the kernel %s is no Linux bzImage, has no multiboot header and is no ELF file; "
+		 "give one of these, or use --flat", kernel->path);
 	return STATUS_BAD_FILE;
+}
+
+static enum status choose_format(const struct boot_source *source, struct boot_plan *plan)
+{
+	switch (source->kind) {
+	case BOOT_FLAT:
+		plan->format = &boot_flat;
+		return STATUS_OK;
+	case BOOT_FIRMWARE:
+		plan->format = &boot_firmware;
+		return STATUS_OK;
+	case BOOT_KERNEL:
+		break;
+	}
+	return detect(&source->kernel, plan);
 }
 
 /* ---- segments ---- */
@@ -67,6 +96,13 @@ static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 	return a < b ? a_size > b - a : b_size > a - b;
 }
 
+/* Of what the kernel's formats load below 1 MiB, all must be before low_end. */
+static bool is_misplaced(const struct boot_plan *plan, const struct boot_segment *seg)
+{
+	return seg->gpa < LAYOUT_HIGH &&
+	       (seg->gpa > plan->low_end || seg->size > plan->low_end - seg->gpa);
+}
+
 /* The format has checked that no segment wraps. */
 static enum status check_segments(const struct boot_plan *plan, const struct image *kernel,
 				  const struct ram *ram)
@@ -74,9 +110,10 @@ static enum status check_segments(const struct boot_plan *plan, const struct ima
 	for (unsigned int i = 0; i < plan->segments; i++) {
 		const struct boot_segment *seg = &plan->segment[i];
 
-		if (seg->gpa < LAYOUT_HIGH) {
-			complain("the kernel %s wants to be below 1 MiB, at %#llx; give another",
-				 kernel->path, (unsigned long long)seg->gpa);
+		if (is_misplaced(plan, seg)) {
+			complain("the %s %s cannot be at %#llx; give one that loads to 1 MiB or "
+				 "above", plan->format->name, kernel->path,
+				 (unsigned long long)seg->gpa);
 			return STATUS_BAD_FILE;
 		}
 		for (unsigned int j = 0; j < i; j++) {
@@ -123,29 +160,73 @@ static enum status load_segments(const struct boot_plan *plan, const struct imag
 	return STATUS_OK;
 }
 
-/* ---- initrd ---- */
+/* ---- modules ---- */
+
+static enum status no_room(const struct image *image, uint64_t start)
+{
+	complain("the %s %s does not fit: %llu MiB behind a kernel that ends at %llu MiB; "
+		 "use a larger --mem", image->what, image->path, MIB(image->size), MIB(start));
+	return STATUS_NO_ROOM;
+}
+
+/* Behind the kernel and the module before it, on a page. */
+static enum status place_up(const struct image *image, uint64_t *start, uint64_t end,
+			    struct boot_range *range)
+{
+	uint64_t gpa = (*start + PAGE - 1) & ~(PAGE - 1);
+
+	if (end < gpa || image->size > end - gpa)
+		return no_room(image, *start);
+	*range = (struct boot_range) { gpa, image->size };
+	*start = gpa + image->size;
+	return STATUS_OK;
+}
 
 /* As high as it may be: kernels unpack themselves upwards from their own place. */
-static enum status place_initrd(struct boot_plan *plan, const struct image *initrd,
-				const struct ram *ram)
+static enum status place_down(const struct image *image, uint64_t start, uint64_t *end,
+			      struct boot_range *range)
+{
+	if (*end < start || image->size > *end - start ||
+	    ((*end - image->size) & ~(PAGE - 1)) < start)
+		return no_room(image, start);
+	*end = (*end - image->size) & ~(PAGE - 1);
+	*range = (struct boot_range) { *end, image->size };
+	return STATUS_OK;
+}
+
+static enum status place_modules(struct boot_plan *plan, const struct boot_source *source,
+				 const struct ram *ram)
 {
 	uint64_t end = ram_low_end(ram);
 	uint64_t start = kernel_end(plan);
+	enum status status = STATUS_OK;
 
-	if (initrd->fd < 0)
-		return STATUS_OK;
-	if (end - 1 > plan->initrd_max)
-		end = plan->initrd_max + 1;
-	if (end < start || initrd->size > end - start ||
-	    ((end - initrd->size) & ~(PAGE - 1)) < start) {
-		complain("the initrd %s does not fit: %llu MiB behind a kernel that ends at "
-			 "%llu MiB; use a larger --mem", initrd->path, MIB(initrd->size),
-			 MIB(start));
-		return STATUS_NO_ROOM;
+	if (source->modules > plan->format->modules_max) {
+		complain("a %s takes %u files beside it, not %u; leave some out",
+			 plan->format->name, plan->format->modules_max, source->modules);
+		return STATUS_USAGE;
 	}
-	plan->initrd = (end - initrd->size) & ~(PAGE - 1);
-	plan->initrd_size = initrd->size;
-	return STATUS_OK;
+	if (end - 1 > plan->module_max)
+		end = plan->module_max + 1;
+	for (unsigned int i = 0; !status && i < source->modules; i++) {
+		const struct image *image = &source->module[i].image;
+		struct boot_range *range = &plan->module[i];
+
+		status = plan->modules_up ? place_up(image, &start, end, range) :
+					    place_down(image, start, &end, range);
+	}
+	return status;
+}
+
+static enum status load_modules(const struct boot_plan *plan, const struct boot_source *source,
+				const struct ram *ram)
+{
+	enum status status = STATUS_OK;
+
+	for (unsigned int i = 0; !status && i < source->modules; i++)
+		status = image_load(&source->module[i].image, 0, plan->module[i].size, ram,
+				    plan->module[i].gpa);
+	return status;
 }
 
 /* ---- command line ---- */
@@ -163,17 +244,28 @@ static bool has_word(const char *append, const char *start)
 	return false;
 }
 
-static void compose_cmdline(struct boot_plan *plan, const char *append)
+/* Append @word to the line that ends at @end. */
+static char *add_word(struct boot_plan *plan, char *end, const char *word)
 {
-	char *end = stpcpy(plan->cmdline, append);
+	if (end != plan->cmdline && *word)
+		*end++ = ' ';
+	return stpcpy(end, word);
+}
 
-	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
-		if (has_word(append, defaults[i].start))
-			continue;
-		if (end != plan->cmdline)
-			*end++ = ' ';
-		end = stpcpy(end, defaults[i].word);
-	}
+static void compose_cmdline(struct boot_plan *plan, const struct boot_source *source)
+{
+	bool linux_words = plan->format->cmdline == CMDLINE_LINUX;
+	const char *append = source->append;
+	char *end = plan->cmdline;
+
+	if (!append)
+		append = linux_words ? LINUX_DEFAULT : "";
+	if (plan->format->cmdline == CMDLINE_WITH_NAME)
+		end = add_word(plan, end, source->kernel.path);
+	end = add_word(plan, end, append);
+	for (size_t i = 0; linux_words && i < sizeof(defaults) / sizeof(defaults[0]); i++)
+		if (!has_word(append, defaults[i].start))
+			end = add_word(plan, end, defaults[i].word);
 	plan->cmdline_len = end - plan->cmdline;
 }
 
@@ -181,6 +273,8 @@ static enum status check_cmdline(const struct boot_plan *plan)
 {
 	uint64_t max = plan->cmdline_max;
 
+	if (plan->format->cmdline == CMDLINE_NONE)
+		return STATUS_OK;
 	if (max > LAYOUT_CMDLINE_MAX - 1)
 		max = LAYOUT_CMDLINE_MAX - 1;
 	if (plan->cmdline_len <= max)
@@ -193,9 +287,11 @@ static enum status check_cmdline(const struct boot_plan *plan)
 static enum status load_cmdline(const struct boot_plan *plan, const struct ram *ram)
 {
 	void *to;
-	enum status status = boot_place(ram, "command line", LAYOUT_CMDLINE, plan->cmdline_len + 1,
-					&to);
+	enum status status;
 
+	if (plan->format->cmdline == CMDLINE_NONE)
+		return STATUS_OK;
+	status = boot_place(ram, "command line", plan->layout->cmdline, plan->cmdline_len + 1, &to);
 	if (!status)
 		memcpy(to, plan->cmdline, plan->cmdline_len + 1);
 	return status;
@@ -217,16 +313,16 @@ enum status boot_place(const struct ram *ram, const char *what, uint64_t gpa, ui
 static enum status fill_plan(const struct boot_source *source, const struct ram *ram,
 			     struct boot_plan *plan)
 {
-	enum status status = detect(&source->kernel, plan);
+	enum status status = choose_format(source, plan);
 
 	if (!status)
-		status = plan->format->plan(&source->kernel, plan);
+		status = plan->format->plan(source, plan);
 	if (!status)
 		status = check_segments(plan, &source->kernel, ram);
 	if (!status)
-		status = place_initrd(plan, &source->initrd, ram);
+		status = place_modules(plan, source, ram);
 	if (!status) {
-		compose_cmdline(plan, source->append);
+		compose_cmdline(plan, source);
 		status = check_cmdline(plan);
 	}
 	return status;
@@ -235,7 +331,8 @@ static enum status fill_plan(const struct boot_source *source, const struct ram 
 enum status boot_plan(const struct boot_source *source, const struct ram *ram,
 		      struct boot_plan **plan)
 {
-	size_t room = strlen(source->append) + 1 + DEFAULTS_SIZE;
+	size_t room = strlen(source->append ? source->append : LINUX_DEFAULT) + 1 +
+		      strlen(source->kernel.path) + 1 + DEFAULTS_SIZE;
 	enum status status;
 
 	*plan = calloc(1, sizeof(**plan) + room);
@@ -256,8 +353,8 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 {
 	enum status status = load_segments(plan, &source->kernel, ram);
 
-	if (!status && plan->initrd_size)
-		status = image_load(&source->initrd, 0, plan->initrd_size, ram, plan->initrd);
+	if (!status)
+		status = load_modules(plan, source, ram);
 	if (!status)
 		status = load_cmdline(plan, ram);
 	if (!status)
@@ -265,6 +362,6 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 	if (!status)
 		status = boot_cpu_tables(plan, ram);
 	if (!status)
-		status = plan->format->info(plan, &source->kernel, ram);
+		status = plan->format->info(plan, source, ram);
 	return status;
 }

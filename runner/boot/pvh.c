@@ -46,7 +46,7 @@ _Static_assert(sizeof(struct memmap_entry) == 24, "as the ABI has it");
 /* All that EBX leads to, in one piece. */
 struct info {
 	struct start_info start;
-	struct module module;
+	struct module module[BOOT_MODULES_MAX];
 	struct memmap_entry memmap[RAM_RANGES_MAX];
 };
 
@@ -55,16 +55,18 @@ static int pvh_detect(const uint8_t *start)
 	return !memcmp(start, ELFMAG, SELFMAG);
 }
 
-static enum status pvh_plan(const struct image *kernel, struct boot_plan *plan)
+static enum status pvh_plan(const struct boot_source *source, struct boot_plan *plan)
 {
 	plan->mode = BOOT_PROTECTED;
 	plan->info = LAYOUT_START_INFO;
-	plan->initrd_max = LAYOUT_HOLE_END - 1;
+	plan->layout = &boot_layout_bottom;
+	plan->module_max = LAYOUT_HOLE_END - 1;
 	plan->cmdline_max = LAYOUT_CMDLINE_MAX - 1;
-	return elf_plan(kernel, plan);
+	return elf_plan_pvh(&source->kernel, plan);
 }
 
-static enum status pvh_info(const struct boot_plan *plan, const struct image *kernel,
+/* A module's arguments are not passed on: no kernel known asks for them. */
+static enum status pvh_info(const struct boot_plan *plan, const struct boot_source *source,
 			    const struct ram *ram)
 {
 	struct info info = {
@@ -80,7 +82,6 @@ static enum status pvh_info(const struct boot_plan *plan, const struct image *ke
 	enum status status;
 	void *to;
 
-	(void)kernel;
 	info.start.memmap_entries = ram_ranges(ram, range);
 	for (unsigned int i = 0; i < info.start.memmap_entries; i++)
 		info.memmap[i] = (struct memmap_entry) {
@@ -88,11 +89,12 @@ static enum status pvh_info(const struct boot_plan *plan, const struct image *ke
 			.size = range[i].size,
 			.type = range[i].type,
 		};
-	if (plan->initrd_size) {
-		info.start.nr_modules = 1;
+	info.start.nr_modules = source->modules;
+	if (source->modules)
 		info.start.modlist = plan->info + offsetof(struct info, module);
-		info.module.start = plan->initrd;
-		info.module.size = plan->initrd_size;
+	for (unsigned int i = 0; i < source->modules; i++) {
+		info.module[i].start = plan->module[i].gpa;
+		info.module[i].size = plan->module[i].size;
 	}
 	status = boot_place(ram, "start information", plan->info, sizeof(info), &to);
 	if (!status)
@@ -102,6 +104,8 @@ static enum status pvh_info(const struct boot_plan *plan, const struct image *ke
 
 const struct boot_format boot_pvh = {
 	.name = "ELF with PVH entry",
+	.cmdline = CMDLINE_LINUX,
+	.modules_max = BOOT_MODULES_MAX,
 	.detect = pvh_detect,
 	.plan = pvh_plan,
 	.info = pvh_info,

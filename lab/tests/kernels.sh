@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Kernels that are not Linux, and images that are no kernels, in one emulated host:
+# HOST (svm) and KERNEL (6.1) from the environment. The programs are those of
+# lab/tests/kernels/, made here, and know nothing of vmm. TAP.
+
+cd "$(dirname "$0")/../.." || exit 1
+. scripts/env.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+from=lab/tests/kernels
+
+# cc32 OUT SOURCE... [OPTION]...
+cc32()
+{
+	local out=$1
+
+	shift
+	gcc -m32 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
+		-fcf-protection=none -mno-sse -mno-mmx -O1 -Wall -Wextra -Werror -nostdlib -static \
+		-Wl,--build-id=none,--no-warn-rwx-segments -DAP_COUNT=0x9000 "$@" -o "$work/$out"
+}
+
+# flat OUT OPTION...: a flat image of flat.S
+flat()
+{
+	local out=$1
+
+	shift
+	gcc -c -Wall -Werror "$@" $from/flat.S -o "$work/flat.o" &&
+		objcopy -O binary -j .text "$work/flat.o" "$work/$out"
+}
+
+build()
+{
+	cc32 mb32 -Wl,-T,$from/multiboot.ld $from/multiboot.S $from/multiboot.c &&
+	objcopy -I elf32-i386 -O elf64-x86-64 "$work/mb32" "$work/mb64" &&
+	cc32 kludge -DKLUDGE -Wl,-T,$from/multiboot.ld $from/multiboot.S $from/multiboot.c &&
+	objcopy -O binary "$work/kludge" "$work/mbflat" &&
+	flat real -DMODE=16 -DSELECTOR=0 &&
+	flat high -DMODE=16 -DSELECTOR=0x3000 &&
+	flat protected -DMODE=32 &&
+	flat long -DMODE=64 &&
+	flat firmware -DMODE=16 -DSELECTOR=0xf000 -DFIRMWARE &&
+	printf 'the first\n' >"$work/one" && printf 'the second\n' >"$work/two"
+}
+
+# Runs in the host; prints TAP.
+cat >"$work/kernels.sh" <<'END'
+n=0
+run() { timeout ${RUN_LIMIT:-60} vmm run --debug-exit 0xf4 --debug-console 0xe9 "$@" </dev/null; }
+
+# ok NAME STATUS
+ok()
+{
+	n=$((n + 1))
+	if [ "$2" = 0 ]; then
+		echo "ok $n $1"
+	else
+		echo "not ok $n $1"
+		sed 's/^/# err: /' err
+		tail -n 25 out | sed 's/^/# out: /'
+	fi
+}
+is() { [ "$2" = "$3" ] || echo "# got '$2', want '$3'"; [ "$2" = "$3" ]; ok "$1" $?; }
+said() { grep -qxF -- "$2" out; ok "$1: $2" $?; }
+
+for kernel in mb32 mb64 mbflat; do
+	run --kernel $kernel --append 'exit=21 cpus=3' --cpus 3 --mem 64M --initrd one \
+		--module two,with=arguments,and=more >out 2>err
+	is "$kernel: status of the debug-exit port" $? 43
+	said $kernel "debug console 0xe9"
+	said $kernel "booted by vmm"
+	said $kernel "command line: $kernel exit=21 cpus=3"
+	said $kernel "module one: the first"
+	said $kernel "module two with=arguments,and=more: the second"
+	said $kernel "lower KiB 0x280"
+	said $kernel "upper KiB 0xfc00"
+	said $kernel "memory 0x0 usable 0xa0000"
+	said $kernel "memory 0xa0000 reserved 0x60000"
+	said $kernel "memory 0x100000 usable 0x3f00000"
+	said $kernel "ACPI is found"
+	said $kernel "long mode 0x123456701234567"
+	said $kernel "processors 0x3"
+done
+for mode in real protected long; do
+	case $mode in real) digit=1 ;; protected) digit=3 ;; long) digit=6 ;; esac
+	run --flat $mode,mode=$mode >out 2>err
+	is "flat $mode: status" $? $(((0x30 + digit) * 2 + 1))
+	said "flat $mode" $digit
+done
+run --flat high,addr=0x30000 >out 2>err
+is "flat real at 0x30000: status" $? $((0x31 * 2 + 1))
+run --flat protected,addr=0x2000000,mode=protected --mem 64M >out 2>err
+is "flat protected at 32 MiB: status" $? $((0x33 * 2 + 1))
+run --firmware firmware >out 2>err
+is "firmware: status" $? $((0x31 * 2 + 1))
+run --flat real,addr=0x3fffffff,mode=long --mem 64M >out 2>err
+is "flat image without room: status" $? 4
+vmm run --flat real --debug-exit 0x3f8 </dev/null >out 2>err
+is "a port that is taken: status" $? 2
+run --flat real,entry=0x8000000 >out 2>err
+is "an entry outside: status" $? 2
+echo "1..$n"
+END
+
+echo "TAP version 13"
+build || { echo "Bail out! cannot build the programs"; exit 1; }
+put=()
+for file in mb32 mb64 mbflat real high protected long firmware one two; do
+	put+=(--put "$work/$file")
+done
+lab/lab --host "${HOST:-svm}" --kernel "${KERNEL:-6.1}" --smp 2 --timeout "${LIMIT:-300}" \
+	--put "$work/kernels.sh" "${put[@]}" -- sh kernels.sh </dev/null >"$work/out" 2>"$work/err"
+status=$?
+tr -d '\r' <"$work/out"
+if [ $status != 0 ]; then
+	echo "Bail out! the lab ended with status $status"
+	tail -n 20 "$work/err" | sed 's/^/# lab: /'
+	exit 1
+fi
+grep -q '^1\.\.' "$work/out" && ! grep -q '^not ok' "$work/out"
