@@ -12,6 +12,12 @@
 #include "loop.h"
 #include "terminal.h"
 
+/*
+ * How often to look whether the terminal is ours now: a shell that brings a running
+ * job to the foreground sends it no signal.
+ */
+#define FOREGROUND_MS	300
+
 static void stop_process(void)
 {
 	terminal_restore();
@@ -32,13 +38,22 @@ static const struct {
 	{ SIGCONT, terminal_raw },
 };
 
+/* Who started us under nohup wants us to outlive the terminal. */
+static bool stays_ignored(int sig)
+{
+	struct sigaction action;
+
+	return sig == SIGHUP && !sigaction(sig, NULL, &action) && action.sa_handler == SIG_IGN;
+}
+
 enum status loop_open(struct loop *loop, struct console *console, bool terminal)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaddset(&set, signals[i].signal);
+		if (!stays_ignored(signals[i].signal))
+			sigaddset(&set, signals[i].signal);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* A reader that went away shows as EPIPE, in the thread that can tell. */
 	signal(SIGPIPE, SIG_IGN);
@@ -93,10 +108,10 @@ static bool on_console(enum console_event event, struct loop_result *result)
 	return console_ends[event].over;
 }
 
-/* A terminal that is another program's now must not be read. */
-static int input_fd(const struct loop *loop)
+/* The terminal is another program's now: it must not be read. */
+static bool in_background(const struct loop *loop)
 {
-	return loop->terminal && !terminal_is_raw() ? -1 : console_input_fd(loop->console);
+	return loop->terminal && !terminal_is_raw();
 }
 
 enum { SIGNAL, WAKE, INPUT, END, SOURCES };
@@ -113,8 +128,14 @@ static struct loop_result loop_poll(struct loop *loop, int end_fd)
 	};
 
 	for (;;) {
-		source[INPUT].fd = input_fd(loop);
-		if (poll(source, SOURCES, -1) < 0)
+		bool background = in_background(loop);
+		int ready;
+
+		source[INPUT].fd = background ? -1 : console_input_fd(loop->console);
+		ready = poll(source, SOURCES, background ? FOREGROUND_MS : -1);
+		if (!ready)
+			terminal_raw();
+		if (ready <= 0)
 			continue;
 		if (source[SIGNAL].revents && on_signal(loop, &result))
 			return result;

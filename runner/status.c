@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The table of exit statuses, which `vmm run --help` prints and vmm.1 repeats
- * (unit/runner_options.c compares the two), and the line of an error.
+ * (unit/runner_options_test.c compares them), and the line of an error.
  */
 #include <stdarg.h>
 #include "status.h"

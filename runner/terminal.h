@@ -10,11 +10,14 @@
 
 /*
  * Remember the mode of @fd, a terminal, and see to its restoration at exit() and at
- * the signals that a program error raises. Once a process, before threads exist.
+ * the signals that end a process by default. Once a process, before threads exist.
  */
 void terminal_open(int fd);
 
-/* Enter raw mode, if a terminal is open and this process is in its foreground. */
+/*
+ * Enter raw mode, if a terminal is open. In the background the terminal is not the
+ * guest's and its mode stays.
+ */
 void terminal_raw(void);
 
 /* Undo terminal_raw(). Any number of times, from signal handlers too. */

@@ -231,6 +231,26 @@ static void test_man_page(void)
 	}
 }
 
+/* Every value of enum status has its row, and only those, each once and in order. */
+static void test_statuses(void)
+{
+	FILE *file = fopen("../runner/status.h", "r");
+	unsigned int n = 0, value;
+	char line[256];
+
+	if (!ok(file, "status.h can be read"))
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, " STATUS_%*[A-Z_] = %u", &value) != 1)
+			continue;
+		ok(n < status_row_count && status_rows[n].status == value,
+		   "status %u of status.h is row %u", value, n);
+		n++;
+	}
+	fclose(file);
+	is(n, status_row_count, "there are no other rows");
+}
+
 static void test_help(void)
 {
 	char *text = NULL;
@@ -241,6 +261,13 @@ static void test_help(void)
 	options_print(&run_options, out);
 	status_print(out);
 	fclose(out);
+	for (unsigned int i = 0; i < status_row_count; i++) {
+		char want[256];
+
+		snprintf(want, sizeof(want), "  %3d  %s\n", status_rows[i].status,
+			 status_rows[i].text);
+		ok(strstr(text, want), "help has status %d with its text", status_rows[i].status);
+	}
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 		lines++;
 		wide += strlen(line) > 80;
@@ -259,6 +286,7 @@ int main(void)
 	test_ports();
 	test_refused();
 	test_man_page();
+	test_statuses();
 	test_help();
 	return tap_end();
 }
