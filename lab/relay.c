@@ -4,8 +4,8 @@
  * input, output and exit status are the relay's own.
  *
  *   relay [--layer FILE]... [--put FILE]... [--timeout S] [--boot-limit S]
- *         [--panic-limit S] [--tty] [--no-ping] [--unlock FD] [--off-status N]
- *         [--disk PROGRAM] --emulator ARG... --command ARG...
+ *         [--panic-limit S] [--silence-limit S] [--tty] [--no-ping] [--unlock FD]
+ *         [--off-status N] [--disk PROGRAM] --emulator ARG... --command ARG...
  *
  * In the emulator's arguments @INITRD@, @LOG@ and @DISK@ stand for files that
  * exist only as descriptors of this process. The emulator's standard input and
@@ -61,7 +61,7 @@ enum verdict {
 #define PANIC_LIMIT	3.0
 /* What a hanging host may take to say where it hangs, given an NMI. */
 #define NMI_LIMIT	6.0
-/* A host without a sign of life for so long hangs; a slow one never did. */
+/* A host without a sign of life for so long hangs, unless told; a slow one never did. */
 #define SILENCE_LIMIT	60.0
 /* From the command's end to the emulator's: power-off and nothing else. */
 #define OFF_LIMIT	20.0
@@ -77,11 +77,12 @@ struct stream {
 static struct {
 	char *layers[LIST_MAX], *puts[LIST_MAX];
 	int nr_layers, nr_puts;
-	double timeout, boot_limit, panic_limit;
+	double timeout, boot_limit, panic_limit, silence_limit;
 	int tty, ping, lock, off_status;
 	char *disk;
 	char **emulator, **command;
-} opt = { .boot_limit = 60, .panic_limit = PANIC_LIMIT, .ping = 1, .lock = -1 };
+} opt = { .boot_limit = 60, .panic_limit = PANIC_LIMIT, .silence_limit = SILENCE_LIMIT, .ping = 1,
+	  .lock = -1 };
 
 static struct {
 	pid_t pid;
@@ -581,8 +582,8 @@ static int out_of_time(double t)
 	}
 	if (stuck)
 		last_sign = t;
-	if (opt.ping && host.hello && !host.exited && t - last_sign > SILENCE_LIMIT) {
-		say("the host hangs: no sign of life for %g s", SILENCE_LIMIT);
+	if (opt.ping && host.hello && !host.exited && t - last_sign > opt.silence_limit) {
+		say("the host hangs: no sign of life for %g s", opt.silence_limit);
 		send_nmi();
 		return HOST_FAILED;
 	}
@@ -705,6 +706,8 @@ static int parse(int argc, char **argv)
 		else if (!strcmp(arg, "--boot-limit") && number(value, &opt.boot_limit))
 			i++;
 		else if (!strcmp(arg, "--panic-limit") && number(value, &opt.panic_limit))
+			i++;
+		else if (!strcmp(arg, "--silence-limit") && number(value, &opt.silence_limit))
 			i++;
 		else
 			return 0;

@@ -126,6 +126,29 @@ case_panic()
 	says "and its lines are shown" "Kernel panic - not syncing: sysrq triggered"
 }
 
+# The command keeps the one CPU for itself, so that nobody else in the host runs: no
+# sign of life, and its log is shown.
+case_hang()
+{
+	gcc -O2 -Wall -static -x c -o "$work/hog" - <<-'END' || exit 1
+	#include <sched.h>
+	int main(void)
+	{
+		struct sched_param param = { .sched_priority = 99 };
+		if (sched_setscheduler(0, SCHED_FIFO, &param))
+			return 1;
+		for (;;)
+			;
+	}
+	END
+	LAB_SILENCE_LIMIT=10 lab --put "$work/hog" -- sh -c \
+		'echo -1 >/proc/sys/kernel/sched_rt_runtime_us; exec ./hog' \
+		</dev/null >/dev/null 2>"$work/err"
+	ok "a host that hangs is status 125" 125 $?
+	says "and is named" "the host hangs: no sign of life for 10 s"
+	says "and the end of its log is shown" "host: \["
+}
+
 case_complaint()
 {
 	lab -- sh -c 'echo "<4>WARNING: CPU: 0 PID: 1 at planted" >/dev/kmsg; true' \
@@ -241,7 +264,7 @@ case_usage()
 
 echo "TAP version 13"
 for each in ${*:-usage status signal not_found input binary live put timeout panic \
-	      complaint reset emulator start terminal leaves_nothing}; do
+	      hang complaint reset emulator start terminal leaves_nothing}; do
 	"case_$each"
 done
 echo "1..$n"
