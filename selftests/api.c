@@ -249,4 +249,22 @@ TEST(other_vcpus_wait_for_init)
 	EXPECT_EQ(7U << 24, state.lapic.regs[APIC_ID / 16]);
 }
 
+static void guest_done(void)
+{
+	GUEST_DONE();
+}
+
+TEST(vcpus_come_in_any_order_and_before_memory)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *second, *first;
+
+	ASSERT_EQ(0, vm_slot(vm, 0, 0, 0, NULL, 0));
+	second = vcpu_new(vm, 1, guest_done);
+	first = vcpu_new(vm, 0, guest_done);
+	ASSERT_EQ(0, vm_slot(vm, 0, 0, GUEST_MEM_SIZE, vm->mem, 0));
+	vcpu_done(first);
+	vcpu_done(second);
+}
+
 VMM_TEST_MAIN

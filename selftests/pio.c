@@ -85,23 +85,16 @@ TEST(in_takes_the_answer_by_size)
 
 static u8 buffer[64];
 
-static void guest_outs(void)
+static void guest_strings(void)
 {
 	const void *from = buffer;
+	void *to = buffer;
 	u64 count = 4;
 
-	__asm__ volatile("outsb" : "+S"(from) : "d"(PORT) : "memory");
-	__asm__ volatile("rep outsl" : "+S"(from), "+c"(count) : "d"(PORT) : "memory");
-	GUEST_DONE();
-}
-
-static void guest_ins(void)
-{
-	void *to = buffer;
-	u64 count = 3;
-
-	__asm__ volatile("insw" : "+D"(to) : "d"(PORT) : "memory");
-	__asm__ volatile("rep insb" : "+D"(to), "+c"(count) : "d"(PORT) : "memory");
+	__asm__ volatile("outsb; outsw; outsl; rep outsb; rep outsw; rep outsl;"
+			 "insb; insw; insl; rep insb; rep insw; rep insl;"
+			 "rep outsl (%%esi), %%dx; rep outsl %%fs:(%%rsi), %%dx"
+			 : "+S"(from), "+D"(to), "+c"(count) : "d"(PORT) : "memory");
 	GUEST_DONE();
 }
 
@@ -115,35 +108,37 @@ static void skip(struct vcpu *vcpu, u32 length)
 	vcpu_set(vcpu, &state, VMM_STATE_REGS);
 }
 
-static void expect_string(struct __test_metadata *_metadata, void (*guest)(void),
-			  u16 first, u16 second)
+TEST(string_forms_leave_as_instructions)
 {
-	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest);
+	static const struct {
+		const char *name;
+		u8 length, opcode;	/* the opcode is the last byte */
+	} forms[] = {
+		{ "outsb", 1, 0x6e }, { "outsw", 2, 0x6f }, { "outsl", 1, 0x6f },
+		{ "rep outsb", 2, 0x6e }, { "rep outsw", 3, 0x6f }, { "rep outsl", 2, 0x6f },
+		{ "insb", 1, 0x6c }, { "insw", 2, 0x6d }, { "insl", 1, 0x6d },
+		{ "rep insb", 2, 0x6c }, { "rep insw", 3, 0x6d }, { "rep insl", 2, 0x6d },
+		{ "with 32 bits of address", 3, 0x6f }, { "with a segment", 3, 0x6f },
+	};
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_strings);
 	struct vmm_exit_insn *insn = &vcpu->run->insn;
 
-	vcpu_expect(vcpu, VMM_EXIT_INSN);
-	EXPECT_EQ(VMM_INSN_PIO, insn->cause);
-	EXPECT_EQ(15, insn->length);
-	EXPECT_EQ(first, insn->bytes[0] | (first >> 8 ? insn->bytes[1] << 8 : 0));
-	EXPECT_EQ(vcpu_rip(vcpu), vcpu->run->rip);
-	/* RIP is at the instruction: unless something is done it comes again. */
-	vcpu_expect(vcpu, VMM_EXIT_INSN);
-	skip(vcpu, first >> 8 ? 2 : 1);
-	vcpu_expect(vcpu, VMM_EXIT_INSN);
-	EXPECT_EQ(VMM_INSN_PIO, insn->cause);
-	EXPECT_EQ(second, insn->bytes[0] | insn->bytes[1] << 8);
-	skip(vcpu, 2);
+	for (u32 i = 0; i < ARRAY_SIZE(forms); i++) {
+		const char *name = forms[i].name;
+
+		vcpu_expect(vcpu, VMM_EXIT_INSN);
+		EXPECT_EQ_FOR(VMM_INSN_PIO, insn->cause, "%s", name);
+		EXPECT_EQ_FOR(15, insn->length, "%s", name);
+		EXPECT_EQ_FOR(forms[i].opcode, insn->bytes[forms[i].length - 1], "%s", name);
+		EXPECT_EQ_FOR(vcpu_rip(vcpu), vcpu->run->rip, "%s", name);
+		EXPECT_EQ_FOR(0, memcmp(vm_ptr(vcpu->vm, vcpu->run->rip), insn->bytes, 15),
+			      "bytes of %s", name);
+		/* RIP is at the instruction: unless something is done it comes again. */
+		vcpu_expect(vcpu, VMM_EXIT_INSN);
+		EXPECT_EQ_FOR(vcpu_rip(vcpu), vcpu->run->rip, "%s again", name);
+		skip(vcpu, forms[i].length);
+	}
 	vcpu_done(vcpu);
-}
-
-TEST(outs_leaves_as_an_instruction)
-{
-	expect_string(_metadata, guest_outs, 0x6e, 0x6ff3);
-}
-
-TEST(ins_leaves_as_an_instruction)
-{
-	expect_string(_metadata, guest_ins, 0x6d66, 0x6cf3);
 }
 
 static void guest_user(void)
