@@ -159,8 +159,15 @@ with_kvm()
 without_extension()
 {
 	[ "$host" = svm ] || return
-	LAB_QEMU_ARGS="-cpu EPYC,-svm" lab -- vmm doctor
+	LAB_QEMU_ARGS="-cpu EPYC,-svm" lab -- sh -c '
+		vmm run --kernel /boot/vmlinuz 2>/tmp/err
+		echo "run: $?, $(grep -c "" /tmp/err) line"
+		cat /tmp/err
+		vmm doctor'
 	is "no extension: status" "$status" 7
+	is "no extension: vmm run says so with the same status" "$(status_of run)" "7, 1 line"
+	says "no extension: vmm run says what to do" \
+		'^vmm: .*no virtualization to be used; switch on SVM or VT-x'
 	says "no extension: cause" '^FAIL +cpu .*without nested virtualization'
 	says "no extension: cure" 'nested=1'
 	says "no extension: the module says so too" '^FAIL +machine .*neither VT-x nor AMD-V'
