@@ -47,6 +47,7 @@ struct session {
 	struct boot_source source;
 	struct boot_plan *plan;
 	struct ram ram;
+	struct virtio_slots devices;
 	struct host host;
 	struct console *console;
 	struct loop loop;
@@ -175,6 +176,8 @@ static enum status prepare(struct session *session)
 	if (!status)
 		status = ram_map(&session->ram);
 	if (!status)
+		status = virtio_slots_open(&session->devices, &session->config.devices);
+	if (!status)
 		status = open_console(session);
 	return status;
 }
@@ -187,6 +190,7 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.source = &session->source,
 		.plan = session->plan,
 		.console = session->console,
+		.devices = &session->devices,
 		.cpus = session->config.cpus,
 		.debug_exit = session->config.debug_exit,
 		.debug_console = session->config.debug_console,

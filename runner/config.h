@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "status.h"
+#include "virtio/bay.h"
 
 /* The values of an option that may be given several times. */
 #define CONFIG_LIST_MAX	15	/* with the initrd that is BOOT_MODULES_MAX */
@@ -28,6 +29,7 @@ struct config {
 	uint64_t mem;		/* bytes */
 	uint64_t cpus;
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
+	struct virtio_options devices;
 	bool no_reboot;
 	bool help;
 };

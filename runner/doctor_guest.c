@@ -66,6 +66,10 @@ static const struct guest_row {
 	  "more than one CPU", "uses the first CPU only" },
 	{ "initrd", { "BLK_DEV_INITRD" }, DOCTOR_WARN, DOCTOR_WARN,
 	  "takes --initrd", "ignores --initrd, and there is no disk" },
+	{ "virtio-pci", { "PCI", "PCI_MSI", "VIRTIO_PCI" }, DOCTOR_WARN, DOCTOR_OK,
+	  "finds the virtio devices on the PCI bus", "finds no virtio device" },
+	{ "virtio-rng", { "HW_RANDOM", "HW_RANDOM_VIRTIO" }, DOCTOR_OK, DOCTOR_OK,
+	  "takes random bytes from the host", "has the CPU's random bytes only" },
 	{ "pvpanic", { "PVPANIC", "PVPANIC_MMIO" }, DOCTOR_OK, DOCTOR_OK,
 	  "tells of panics", "panics are known from the console's text alone" },
 };

@@ -34,11 +34,17 @@
 #define LAYOUT_HOLE_END		0x100000000
 #define LAYOUT_ROM_MAX		0x1000000	/* before LAYOUT_HOLE_END: behind the APICs */
 
+#define LAYOUT_PCI_MMIO		0xc0000000	/* where BARs are */
+#define LAYOUT_PCI_MMIO_SIZE	0x20000000
+#define LAYOUT_PCI_ECAM		0xe0000000	/* bus 0: 32 devices, 8 functions, a page each */
+#define LAYOUT_PCI_ECAM_SIZE	0x100000
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000
 #define LAYOUT_LAPIC		0xfee00000
 
 /* Ports */
+#define LAYOUT_PCI_PORTS	0xcf8
+#define LAYOUT_PCI_PORTS_SIZE	8
 #define LAYOUT_COM1		0x3f8
 #define LAYOUT_COM1_SIZE	8
 #define LAYOUT_COM1_IRQ		4

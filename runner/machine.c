@@ -25,6 +25,21 @@ static void send_msi(void *opaque, const struct vmm_msi *msi)
 	vmm_signal_msi(machine->vm, msi);
 }
 
+static int route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
+{
+	struct machine *machine = opaque;
+
+	return add ? vmm_irqfd_add(machine->vm, fd, msi) : vmm_irqfd_remove(machine->vm, fd, msi);
+}
+
+static int doorbell(void *opaque, uint64_t gpa, int fd, bool add)
+{
+	struct machine *machine = opaque;
+	const struct vmm_ioeventfd ev = { .address = gpa, .fd = fd };
+
+	return add ? vmm_ioeventfd_add(machine->vm, &ev) : vmm_ioeventfd_remove(machine->vm, &ev);
+}
+
 static void on_event(void *opaque, enum device_event event)
 {
 	struct machine *machine = opaque;
@@ -122,12 +137,26 @@ static enum status add_optional(struct machine *machine, const struct device_typ
 	return port == CONFIG_NO_PORT ? STATUS_OK : add_device(machine, type, port);
 }
 
+static enum status create_bay(struct machine *machine)
+{
+	const struct virtio_site site = {
+		.ram = machine->spec.ram,
+		.env = &machine->env,
+		.pio = &machine->pio,
+		.mmio = &machine->mmio,
+	};
+
+	return virtio_bay_create(machine->spec.devices, &site, &machine->bay);
+}
+
 static enum status create_devices(struct machine *machine)
 {
 	enum status status = STATUS_OK;
 
 	machine->env = (struct device_env) {
 		.send_msi = send_msi,
+		.route = route,
+		.doorbell = doorbell,
 		.event = on_event,
 		.exit = on_exit_status,
 		.opaque = machine,
@@ -135,6 +164,8 @@ static enum status create_devices(struct machine *machine)
 	};
 	for (unsigned int i = 0; !status && i < DEVICE_COUNT; i++)
 		status = add_device(machine, device_types[i], device_types[i]->start);
+	if (!status)
+		status = create_bay(machine);
 	if (!status)
 		status = add_optional(machine, &debug_exit_type, machine->spec.debug_exit);
 	if (!status)
@@ -220,6 +251,7 @@ void machine_destroy(struct machine *machine)
 	for (unsigned int i = 0; machine->vcpu && i < machine->spec.cpus; i++)
 		vmm_vcpu_destroy(machine->vcpu[i].handle);
 	free(machine->vcpu);
+	virtio_bay_destroy(machine->bay);
 	while (machine->devices) {
 		struct machine_device *last = &machine->device[--machine->devices];
 

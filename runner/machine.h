@@ -18,6 +18,7 @@
 #include "devices/device.h"
 #include "host.h"
 #include "status.h"
+#include "virtio/bay.h"
 
 struct console;
 struct machine;
@@ -31,6 +32,7 @@ struct machine_spec {
 	const struct boot_source *source;
 	const struct boot_plan *plan;
 	struct console *console;
+	const struct virtio_slots *devices;
 	unsigned int cpus;
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 };
@@ -73,6 +75,7 @@ struct machine {
 	struct device_env env;
 	struct machine_device device[MACHINE_DEVICES_MAX];
 	unsigned int devices;
+	struct virtio_bay *bay;
 	struct vcpu *vcpu;
 
 	int end_fd;			/* eventfd, readable when the machine has ended */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The reader of command lines, and the options of `vmm run`. `--name VALUE` and
- * `--name=VALUE` are the same; each option but a list may be given once, so that
- * nothing on a command line is silently without effect.
+ * `--name=VALUE` are the same; each option but a list or a device may be given once, so
+ * that nothing on a command line is silently without effect.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -109,6 +109,18 @@ static enum status add_item(const char *command, const struct option_row *row, c
 	return STATUS_OK;
 }
 
+static enum status store_device(const char *command, const struct option_row *row,
+				const char *text, struct virtio_options *options)
+{
+	if (options->count == VIRTIO_SLOTS_MAX) {
+		complain("%s: --%s %s: more than %u devices; leave some out", command, row->name,
+			 text, VIRTIO_SLOTS_MAX);
+		return STATUS_USAGE;
+	}
+	options->option[options->count++] = (struct virtio_option) { row->name, text };
+	return STATUS_OK;
+}
+
 static enum status store(const char *command, const struct option_row *row, const char *text,
 			 void *config)
 {
@@ -124,6 +136,8 @@ static enum status store(const char *command, const struct option_row *row, cons
 		return STATUS_OK;
 	case OPTION_LIST:
 		return add_item(command, row, text, member);
+	case OPTION_DEVICE:
+		return store_device(command, row, text, member);
 	case OPTION_SIZE:
 		if (!parse_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
@@ -194,7 +208,7 @@ enum status options_parse(const struct option_table *table, int argc, char **arg
 		}
 		/* A table has at most as many rows as a word has bits. */
 		bit = 1ULL << (row - table->rows);
-		if (seen & bit && row->kind != OPTION_LIST) {
+		if (seen & bit && row->kind != OPTION_LIST && row->kind != OPTION_DEVICE) {
 			complain("%s: --%s is given twice; give it once", command, row->name);
 			return STATUS_USAGE;
 		}

@@ -18,6 +18,7 @@ enum option_kind {
 	OPTION_COUNT,
 	OPTION_LIST,		/* may be given again, up to CONFIG_LIST_MAX times */
 	OPTION_PORT,		/* a number, with 0x before it a hexadecimal one */
+	OPTION_DEVICE,		/* one more of them: it may be given again */
 };
 
 struct option_row {

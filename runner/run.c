@@ -279,6 +279,10 @@ static void *vcpu_thread(void *opaque)
 
 enum status machine_start(struct machine *machine)
 {
+	enum status status = virtio_bay_start(machine->bay);
+
+	if (status)
+		return status;
 	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
 		int err = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
@@ -308,6 +312,8 @@ void machine_stop(struct machine *machine)
 		pthread_join(vcpu->thread, NULL);
 		vcpu->started = false;
 	}
+	/* The last: a vCPU may wait for it. */
+	virtio_bay_stop(machine->bay);
 }
 
 /* The signal's arrival is all it is for. */

@@ -51,6 +51,9 @@ static const struct rule {
 	{ SCMP_SYS(write), ANY },
 	{ SCMP_SYS(poll), ANY },
 	{ SCMP_SYS(ppoll), ANY },
+	{ SCMP_SYS(epoll_create1), ANY },
+	{ SCMP_SYS(epoll_ctl), ANY },
+	{ SCMP_SYS(epoll_wait), ANY },
 	{ SCMP_SYS(restart_syscall), ANY },
 	{ SCMP_SYS(clock_gettime), ANY },
 	/* the terminal's mode */
@@ -69,7 +72,7 @@ static const struct rule {
 	{ SCMP_SYS(mremap), ANY },
 	{ SCMP_SYS(munmap), ANY },
 	{ SCMP_SYS(madvise), ANY },
-	{ SCMP_SYS(getrandom), ANY },	/* the heap's canaries */
+	{ SCMP_SYS(getrandom), ANY },	/* the entropy device */
 	/* threads and their signals */
 	{ SCMP_SYS(clone), THREAD },
 	{ SCMP_SYS(rt_sigaction), { 0, UINT32_MAX, LIBC_SIGNAL } },

@@ -108,6 +108,14 @@ static void check_madt(const uint8_t *madt, unsigned int cpus)
 	is(bad, 0, "MADT: with ids in order");
 }
 
+static void check_mcfg(const uint8_t *mcfg)
+{
+	check_table(mcfg, "MCFG");
+	is(u32(mcfg + 4), 44 + 16, "MCFG: one segment");
+	is(u64(mcfg + 44), LAYOUT_PCI_ECAM, "MCFG: where ECAM is");
+	is(u32(mcfg + 52), 0, "MCFG: segment 0, bus 0 to 0");
+}
+
 static void test_tables(unsigned int cpus)
 {
 	const uint8_t *rsdp = at(LAYOUT_ACPI), *xsdt;
@@ -120,9 +128,10 @@ static void test_tables(unsigned int cpus)
 	is(rsdp[15], 2, "RSDP: revision");
 	xsdt = at(u64(rsdp + 24));
 	check_table(xsdt, "XSDT");
-	is(u32(xsdt + 4), 36 + 2 * 8, "XSDT: two tables");
+	is(u32(xsdt + 4), 36 + 3 * 8, "XSDT: three tables");
 	check_fadt(at(u64(xsdt + 36)));
 	check_madt(at(u64(xsdt + 44)), cpus);
+	check_mcfg(at(u64(xsdt + 52)));
 }
 
 /* ---- the disassembler ---- */
@@ -164,6 +173,16 @@ static const struct {
 	{ "dsdt.dsl", "Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive" },
 	{ "dsdt.dsl", "Name (_HID, \"QEMU0001\")" },
 	{ "dsdt.dsl", "Name (\\_S5, Package (0x04)" },
+	{ "mcfg.dsl", "Base Address : 00000000E0000000" },
+	{ "mcfg.dsl", "End Bus Number : 00" },
+	{ "dsdt.dsl", "Name (_HID, EisaId (\"PNP0A08\")" },
+	{ "dsdt.dsl", "Name (_CID, EisaId (\"PNP0A03\")" },
+	{ "dsdt.dsl", "WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode," },
+	{ "dsdt.dsl", "DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, "
+		      "ReadWrite," },
+	{ "dsdt.dsl", "0xC0000000, // Range Minimum" },
+	{ "dsdt.dsl", "0xDFFFFFFF, // Range Maximum" },
+	{ "dsdt.dsl", "Memory32Fixed (ReadWrite," },
 };
 
 static void test_iasl(void)
@@ -180,8 +199,9 @@ static void test_iasl(void)
 		abort();
 	write_table(fadt, "facp.dat");
 	write_table(at(u64(xsdt + 44)), "apic.dat");
+	write_table(at(u64(xsdt + 52)), "mcfg.dat");
 	write_table(at(u64(fadt + 140)), "dsdt.dat");
-	is(command("iasl -d facp.dat apic.dat dsdt.dat"), 0, "iasl reads the tables");
+	is(command("iasl -d facp.dat apic.dat mcfg.dat dsdt.dat"), 0, "iasl reads the tables");
 	ok(command("grep -iE 'error|warning|invalid|incorrect|unknown' *.dsl out") != 0,
 	   "and finds no fault in them");
 	is(command("iasl -we -p again dsdt.dsl && grep -q '^Compilation successful. 0 Errors, "

@@ -777,6 +777,7 @@ static void test_guest_rows(void)
 	is_str(value_of("smp"), "absent", "an option that is not set");
 	is_str(value_of("kvmclock"), "absent", "the last of three is missing");
 	is(find("pvpanic")->level, DOCTOR_OK, "some are no loss");
+	is(find("virtio-pci")->level, DOCTOR_WARN, "without a bus there are no virtio devices");
 	ok(strstr(find("format")->text, "9.9-x"), "the release is told");
 
 	put("/boot/config-9.9", "CONFIG_ACPI=y\n");

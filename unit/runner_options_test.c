@@ -277,6 +277,32 @@ static void test_help(void)
 	free(text);
 }
 
+/* Options of devices, which no other option's rule fits: they may be repeated. */
+static void test_devices(void)
+{
+	static const struct option_row rows[] = {
+		{ "disk", "FILE", OPTION_DEVICE, offsetof(struct config, devices), 0, 0, "a disk" },
+		{ "net", "KIND", OPTION_DEVICE, offsetof(struct config, devices), 0, 0, "network" },
+	};
+	static const struct option_table table = { "run", rows, 2 };
+	char *args[4] = { "--disk", "a", "--net=user", "--disk=b,ro" };
+	char *many[VIRTIO_SLOTS_MAX + 1];
+
+	config_defaults(&config);
+	is(options_parse(&table, 4, args, &config), STATUS_OK, "devices may be repeated");
+	is(config.devices.count, 3, "all of them are kept");
+	is_str(config.devices.option[0].name, "disk", "with the option's name");
+	is_str(config.devices.option[1].text, "user", "and what was said");
+	is_str(config.devices.option[2].text, "b,ro", "in their order");
+	for (unsigned int i = 0; i <= VIRTIO_SLOTS_MAX; i++)
+		many[i] = "--disk=x";
+	config_defaults(&config);
+	is(options_parse(&table, VIRTIO_SLOTS_MAX, many, &config), STATUS_OK,
+	   "as many as there are slots");
+	config_defaults(&config);
+	is(options_parse(&table, VIRTIO_SLOTS_MAX + 1, many, &config), STATUS_USAGE, "not more");
+}
+
 int main(void)
 {
 	test_values();
@@ -288,5 +314,6 @@ int main(void)
 	test_man_page();
 	test_statuses();
 	test_help();
+	test_devices();
 	return tap_end();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Hardware-reduced ACPI tables: RSDP, XSDT, FADT, MADT, DSDT. Facts: ACPI
+ * Hardware-reduced ACPI tables: RSDP, XSDT, FADT, MADT, MCFG, DSDT. Facts: ACPI
  * Specification, "ACPI Software Programming Model" and "Hardware-Reduced ACPI".
  *
  * They say that there is no legacy hardware, so that a kernel looks for none.
@@ -47,7 +47,7 @@ struct rsdp {
 
 struct xsdt {
 	struct table_header header;
-	uint64_t entry[2];
+	uint64_t entry[3];
 } __attribute__((packed));
 
 #define XSDT_REVISION	1
@@ -126,6 +126,18 @@ struct madt_ioapic {
 } __attribute__((packed));
 
 #define MADT_IOAPIC		1
+
+/* One segment: the pages of the functions of some buses. */
+struct mcfg {
+	struct table_header header;
+	uint8_t reserved[8];
+	uint64_t ecam;
+	uint16_t segment;
+	uint8_t first_bus, last_bus;
+	uint8_t reserved_end[4];
+} __attribute__((packed));
+
+#define MCFG_REVISION		1
 
 #define DSDT_REVISION		2
 
@@ -209,6 +221,38 @@ static void pvpanic(struct aml *aml)
 	aml_end(aml, device);
 }
 
+/* The host bridge of pci/host.c: bus 0, its ports, and where BARs may be. */
+static void pci(struct aml *aml)
+{
+	size_t device = aml_device_begin(aml, "PCI0");
+	size_t resources;
+
+	aml_name_eisaid(aml, "_HID", "PNP0A08");
+	aml_name_eisaid(aml, "_CID", "PNP0A03");
+	aml_name_integer(aml, "_SEG", 0);
+	aml_name_integer(aml, "_BBN", 0);
+	aml_name_integer(aml, "_UID", 0);
+	resources = aml_resources_begin(aml, "_CRS");
+	aml_buses(aml, 0, 1);
+	aml_ports(aml, LAYOUT_PCI_PORTS, LAYOUT_PCI_PORTS_SIZE);
+	aml_memory_window(aml, LAYOUT_PCI_MMIO, LAYOUT_PCI_MMIO_SIZE);
+	aml_resources_end(aml, resources);
+	aml_end(aml, device);
+}
+
+/* Kernels want to hear that ECAM is taken before they believe in MCFG. */
+static void ecam(struct aml *aml)
+{
+	size_t device = aml_device_begin(aml, "ECAM");
+	size_t resources;
+
+	aml_name_eisaid(aml, "_HID", "PNP0C02");
+	resources = aml_resources_begin(aml, "_CRS");
+	aml_memory(aml, LAYOUT_PCI_ECAM, LAYOUT_PCI_ECAM_SIZE);
+	aml_resources_end(aml, resources);
+	aml_end(aml, device);
+}
+
 /* SLP_TYP of both PM1 blocks in the old model; the first counts here. */
 static void soft_off(struct aml *aml)
 {
@@ -229,6 +273,8 @@ static uint64_t dsdt(struct aml *area)
 	scope = aml_scope_begin(area, "\\_SB_");
 	com1(area);
 	pvpanic(area);
+	pci(area);
+	ecam(area);
 	aml_end(area, scope);
 	return table_end(area, start);
 }
@@ -274,6 +320,13 @@ static uint64_t madt(struct aml *area, unsigned int cpus)
 	return table_end(area, start);
 }
 
+static uint64_t mcfg(struct aml *area)
+{
+	const struct mcfg mcfg = { .ecam = LAYOUT_PCI_ECAM };
+
+	return table(area, "MCFG", MCFG_REVISION, &mcfg, sizeof(mcfg));
+}
+
 static void write_rsdp(struct aml *area, uint64_t xsdt_gpa)
 {
 	struct rsdp rsdp = { .revision = RSDP_REVISION, .length = sizeof(rsdp), .xsdt = xsdt_gpa };
@@ -297,6 +350,7 @@ enum status acpi_load(const struct ram *ram, unsigned int cpus)
 	area.buf = to;
 	xsdt.entry[0] = fadt(&area, dsdt(&area));
 	xsdt.entry[1] = madt(&area, cpus);
+	xsdt.entry[2] = mcfg(&area);
 	write_rsdp(&area, table(&area, "XSDT", XSDT_REVISION, &xsdt, sizeof(xsdt)));
 	if (!area.overflow)
 		return STATUS_OK;

@@ -29,6 +29,13 @@
 #define RES_INTERRUPT	0x89
 #define RES_CONSUMER	0x01
 #define RES_EDGE	0x02
+#define RES_MEMORY32	0x86
+#define RES_DWORD_SPACE	0x87
+#define RES_WORD_SPACE	0x88
+#define RES_SPACE_MEMORY 0
+#define RES_SPACE_BUS	2
+#define RES_SPACE_FIXED	0x0c	/* both ends are */
+#define RES_WRITABLE	0x01
 #define RES_END		0x79
 
 void aml_bytes(struct aml *aml, const void *data, size_t len)
@@ -208,4 +215,41 @@ void aml_edge_interrupt(struct aml *aml, uint32_t gsi)
 	byte(aml, RES_CONSUMER | RES_EDGE);
 	byte(aml, 1);		/* one interrupt */
 	dword(aml, gsi);
+}
+
+void aml_memory(struct aml *aml, uint32_t start, uint32_t size)
+{
+	byte(aml, RES_MEMORY32);
+	word(aml, 1 + sizeof(start) + sizeof(size));
+	byte(aml, RES_WRITABLE);
+	dword(aml, start);
+	dword(aml, size);
+}
+
+void aml_buses(struct aml *aml, uint16_t first, uint16_t count)
+{
+	byte(aml, RES_WORD_SPACE);
+	word(aml, 3 + 5 * sizeof(first));
+	byte(aml, RES_SPACE_BUS);
+	byte(aml, RES_SPACE_FIXED);
+	byte(aml, 0);		/* nothing type-specific */
+	word(aml, 0);		/* granularity */
+	word(aml, first);
+	word(aml, first + count - 1);
+	word(aml, 0);		/* translation */
+	word(aml, count);
+}
+
+void aml_memory_window(struct aml *aml, uint32_t start, uint32_t size)
+{
+	byte(aml, RES_DWORD_SPACE);
+	word(aml, 3 + 5 * sizeof(start));
+	byte(aml, RES_SPACE_MEMORY);
+	byte(aml, RES_SPACE_FIXED);
+	byte(aml, RES_WRITABLE);
+	dword(aml, 0);		/* granularity */
+	dword(aml, start);
+	dword(aml, start + size - 1);
+	dword(aml, 0);		/* translation */
+	dword(aml, size);
 }

@@ -45,5 +45,10 @@ void aml_name_eisaid(struct aml *aml, const char *name, const char *id);
 /* Inside resources: fixed ports, 16 bits decoded; an interrupt, edge, active high. */
 void aml_ports(struct aml *aml, uint16_t port, uint8_t count);
 void aml_edge_interrupt(struct aml *aml, uint32_t gsi);
+/* Memory at a fixed address, read and written. */
+void aml_memory(struct aml *aml, uint32_t start, uint32_t size);
+/* What a bridge passes on: bus numbers, memory that is not cached. */
+void aml_buses(struct aml *aml, uint16_t first, uint16_t count);
+void aml_memory_window(struct aml *aml, uint32_t start, uint32_t size);
 
 #endif /* RUNNER_BOOT_AML_H */

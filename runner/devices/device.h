@@ -30,6 +30,13 @@ struct console;
 struct device_env {
 	/* Send an interrupt message. */
 	void (*send_msi)(void *opaque, const struct vmm_msi *msi);
+	/*
+	 * Have writes to the eventfd @fd send @msi, or no longer. 0 or -errno: what a guest
+	 * wrote may be no message at all.
+	 */
+	int (*route)(void *opaque, int fd, const struct vmm_msi *msi, bool add);
+	/* Have the guest's writes at @gpa signal @fd instead of arriving, or no longer. */
+	int (*doorbell)(void *opaque, uint64_t gpa, int fd, bool add);
 	/* Tell the machine what a guest asked for. Any vCPU thread. */
 	void (*event)(void *opaque, enum device_event event);
 	/* End the process with @status. Any vCPU thread. */

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* All virtio devices of a machine; see bay.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../pci/pci.h"
+#include "bay.h"
+#include "transport.h"
+
+#define BAY_VERSION	1
+
+struct virtio_bay {
+	struct iothread *io;
+	struct pci_host *host;
+	struct virtio_pci *device[VIRTIO_SLOTS_MAX];
+	struct virtio_core *core[VIRTIO_SLOTS_MAX];	/* each its device's */
+	unsigned int count;
+};
+
+/* ---- slots ---- */
+
+static enum status add_slot(struct virtio_slots *slots, const struct virtio_type *type,
+			    const char *text)
+{
+	struct virtio_slot *slot = &slots->slot[slots->count];
+	enum status status;
+
+	if (slots->count == VIRTIO_SLOTS_MAX) {
+		complain("more than %u devices; leave out a --%s", VIRTIO_SLOTS_MAX, type->name);
+		return STATUS_USAGE;
+	}
+	*slot = (struct virtio_slot) { .type = type };
+	status = type->open ? type->open(text, &slot->backend) : STATUS_OK;
+	if (!status)
+		slots->count++;
+	return status;
+}
+
+enum status virtio_slots_open(struct virtio_slots *slots, const struct virtio_options *options)
+{
+	enum status status = STATUS_OK;
+
+	for (unsigned int i = 0; i < virtio_type_count; i++) {
+		const struct virtio_type *type = virtio_types[i];
+
+		if (!type->open)
+			status = add_slot(slots, type, NULL);
+		for (unsigned int n = 0; !status && type->open && n < options->count; n++)
+			if (!strcmp(options->option[n].name, type->name))
+				status = add_slot(slots, type, options->option[n].text);
+		if (status)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+void virtio_slots_close(struct virtio_slots *slots)
+{
+	while (slots->count) {
+		struct virtio_slot *slot = &slots->slot[--slots->count];
+
+		if (slot->type->close)
+			slot->type->close(slot->backend);
+	}
+}
+
+/* ---- the bay ---- */
+
+static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *slot,
+			      const struct ram *ram)
+{
+	struct virtio_core *core = virtio_create(slot->type, slot->backend, ram, bay->io);
+	struct virtio_pci *device = core ? virtio_pci_create(bay->host, core) : NULL;
+
+	if (!device) {
+		complain("cannot create the device %s: %s; allow more open files, or free memory",
+			 slot->type->name, strerror(errno));
+		return STATUS_HOST;
+	}
+	bay->core[bay->count] = core;
+	bay->device[bay->count++] = device;
+	return STATUS_OK;
+}
+
+enum status virtio_bay_create(const struct virtio_slots *slots, const struct virtio_site *site,
+			      struct virtio_bay **out)
+{
+	struct virtio_bay *bay = calloc(1, sizeof(*bay));
+	enum status status = STATUS_HOST;
+
+	if (bay)
+		status = iothread_create(&bay->io);
+	if (!status) {
+		bay->host = pci_host_create(site->env, site->pio, site->mmio);
+		status = bay->host ? STATUS_OK : STATUS_HOST;
+	}
+	if (!bay || (bay->io && !bay->host))
+		complain("cannot create the devices' bus: no memory; free some");
+	for (unsigned int i = 0; !status && i < slots->count; i++)
+		status = add_device(bay, &slots->slot[i], site->ram);
+	if (status) {
+		virtio_bay_destroy(bay);
+		return status;
+	}
+	*out = bay;
+	return STATUS_OK;
+}
+
+void virtio_bay_destroy(struct virtio_bay *bay)
+{
+	if (!bay)
+		return;
+	while (bay->count)
+		virtio_pci_destroy(bay->device[--bay->count]);
+	pci_host_destroy(bay->host);
+	iothread_destroy(bay->io);
+	free(bay);
+}
+
+enum status virtio_bay_start(struct virtio_bay *bay)
+{
+	return iothread_start(bay->io);
+}
+
+void virtio_bay_stop(struct virtio_bay *bay)
+{
+	if (bay)
+		iothread_stop(bay->io);
+}
+
+/* ---- pause and state ---- */
+
+static void quiesce(void *opaque)
+{
+	struct virtio_bay *bay = opaque;
+
+	for (unsigned int i = 0; i < bay->count; i++)
+		virtio_quiesce(bay->core[i]);
+}
+
+static void resume(void *opaque)
+{
+	struct virtio_bay *bay = opaque;
+
+	for (unsigned int i = 0; i < bay->count; i++)
+		virtio_resume(bay->core[i]);
+}
+
+void virtio_bay_quiesce(struct virtio_bay *bay)
+{
+	iothread_call(bay->io, quiesce, bay);
+}
+
+void virtio_bay_resume(struct virtio_bay *bay)
+{
+	iothread_call(bay->io, resume, bay);
+}
+
+void virtio_bay_save(struct virtio_bay *bay, struct state *state)
+{
+	size_t start = state_begin(state, "devices", BAY_VERSION);
+
+	state_put(state, bay->count);
+	for (unsigned int i = 0; i < bay->count; i++)
+		virtio_pci_save(bay->device[i], state);
+	state_end(state, start);
+}
+
+void virtio_bay_load(struct virtio_bay *bay, struct state *state)
+{
+	struct state section;
+
+	state_enter(state, "devices", BAY_VERSION, &section);
+	if (state_get(&section) != bay->count)
+		section.bad = true;
+	for (unsigned int i = 0; i < bay->count && state_good(&section); i++)
+		virtio_pci_load(bay->device[i], &section);
+	state_leave(state, &section);
+}

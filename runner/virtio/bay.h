@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine's virtio devices: which there are, and all of them together, from making to
+ * taking apart, with the I/O thread they live in.
+ */
+#ifndef RUNNER_VIRTIO_BAY_H
+#define RUNNER_VIRTIO_BAY_H
+
+#include "../bus.h"
+#include "../devices/device.h"
+#include "../state.h"
+#include "../status.h"
+
+/* What fits on a PCI bus beside the host bridge. */
+#define VIRTIO_SLOTS_MAX	31
+
+/* What the user wants: `--NAME TEXT`. */
+struct virtio_option {
+	const char *name;
+	const char *text;
+};
+
+struct virtio_options {
+	struct virtio_option option[VIRTIO_SLOTS_MAX];
+	unsigned int count;
+};
+
+/* A device to be: what was opened for it lives from one start of the machine to the next. */
+struct virtio_slot {
+	const struct virtio_type *type;
+	void *backend;
+};
+
+struct virtio_slots {
+	struct virtio_slot slot[VIRTIO_SLOTS_MAX];
+	unsigned int count;
+};
+
+/* Before the sandbox: open all that @options name, and add what every machine has. Complains. */
+enum status virtio_slots_open(struct virtio_slots *slots, const struct virtio_options *options);
+void virtio_slots_close(struct virtio_slots *slots);
+
+struct virtio_bay;
+struct ram;
+
+/* Where the devices of a machine reach it. */
+struct virtio_site {
+	const struct ram *ram;
+	const struct device_env *env;
+	struct bus *pio, *mmio;
+};
+
+/* Complains. */
+enum status virtio_bay_create(const struct virtio_slots *slots, const struct virtio_site *site,
+			      struct virtio_bay **bay);
+/* It has been stopped, or never started. NULL is fine. */
+void virtio_bay_destroy(struct virtio_bay *bay);
+
+/* Start the thread, before vCPUs run; stop it when none does. Complains. */
+enum status virtio_bay_start(struct virtio_bay *bay);
+void virtio_bay_stop(struct virtio_bay *bay);
+
+/* The vCPUs do not run: no request is in flight, and no guest memory changes until resume. */
+void virtio_bay_quiesce(struct virtio_bay *bay);
+void virtio_bay_resume(struct virtio_bay *bay);
+
+/* The state of a quiesced bay; and into one as created, of the same slots. */
+void virtio_bay_save(struct virtio_bay *bay, struct state *state);
+void virtio_bay_load(struct virtio_bay *bay, struct state *state);
+
+#endif /* RUNNER_VIRTIO_BAY_H */

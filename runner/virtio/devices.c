@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The list of virtio devices; a machine has them in this order. */
+#include "virtio.h"
+
+extern const struct virtio_type virtio_rng;
+
+const struct virtio_type *const virtio_types[] = {
+	&virtio_rng,
+};
+
+const unsigned int virtio_type_count = sizeof(virtio_types) / sizeof(virtio_types[0]);
