@@ -152,6 +152,7 @@ struct shadow_walk {
 	unsigned int top;	/* level of step[0] */
 	unsigned int steps;
 	struct shadow_step step[PAGING_MAX_LEVELS];
+	bool retiring;		/* a table is in a slot about to go */
 	gpa_t gpa;		/* that @gva is at */
 	u32 error;		/* SHADOW_FAULT: for the guest */
 };
@@ -161,7 +162,7 @@ enum shadow_outcome {
 	SHADOW_FAULT,		/* #PF */
 	SHADOW_UNREADABLE,	/* the last step's entry is not in readable memory */
 	SHADOW_UNWRITABLE,	/* step[steps - 1]'s accessed or dirty bit cannot be set */
-	SHADOW_AGAIN,		/* an entry changed meanwhile */
+	SHADOW_AGAIN,		/* an entry changed meanwhile, or its slot goes */
 };
 
 /* [sleep], no lock. @walk: vcpu, gva and access are set. Needs CTRL, CS, REGS. */

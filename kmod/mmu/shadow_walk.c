@@ -26,6 +26,8 @@ static bool read_step(void *context, u64 gpa, unsigned int shift, u64 *entry)
 		return false;
 	step->hva = memory.hva + offset_in_page(gpa);
 	step->readonly = memory.flags & VMM_SLOT_READONLY;
+	/* What it holds must not get into a table: the slot's pages were zapped already. */
+	walk->retiring |= memory.retiring;
 	if (!guest_entry_read(step->hva, shift, &step->entry))
 		return false;
 	walk->steps++;
@@ -83,6 +85,7 @@ enum shadow_outcome shadow_walk(struct shadow_walk *walk, bool implicit)
 	const struct paging_format *format;
 
 	walk->steps = 0;
+	walk->retiring = false;
 	paging_setup(&walk->paging, &vcpu->ctrl, rflags, guest_machine());
 	format = walk->paging.format;
 	if (!format) {
@@ -93,7 +96,7 @@ enum shadow_outcome shadow_walk(struct shadow_walk *walk, bool implicit)
 	switch (paging_walk(&walk->paging, format, walk->gva, walk->access, read_step, walk,
 			    &walk->gpa, &walk->error)) {
 	case PAGING_OK:
-		return set_used(walk);
+		return walk->retiring ? SHADOW_AGAIN : set_used(walk);
 	case PAGING_FAULT:
 		return SHADOW_FAULT;
 	default:
