@@ -57,16 +57,14 @@ bool shadow_any_unsync(struct vmm_mmu *mmu)
 	return has_entries(&mmu->shadow->unsync[0]) || has_entries(&mmu->shadow->unsync[1]);
 }
 
-/* True: an entry lost its writable bit, so TLBs have to be flushed. */
-static bool protect(struct vmm_mmu *mmu, gfn_t gfn)
+static void protect(struct vmm_mmu *mmu, gfn_t gfn)
 {
 	struct rmap *rmap = rmap_of(&mmu->shadow->frames, gfn);
 	struct rmap_cursor cursor;
-	bool changed = false;
 	u64 *entry;
 
 	if (!rmap)
-		return false;
+		return;
 	for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor)) {
 		u64 pte = READ_ONCE(*entry);
 
@@ -76,9 +74,7 @@ static bool protect(struct vmm_mmu *mmu, gfn_t gfn)
 		while (!try_cmpxchg64(entry, &pte, pte & ~shadow_format.write))
 			;
 		mmu->cleared++;
-		changed = true;
 	}
-	return changed;
 }
 
 /* ---- comparing ---- */
@@ -186,14 +182,21 @@ static void compare_or_zap(struct vmm_vm *vm, struct shadow_page *sp)
 		shadow_zap(&vm->mmu, sp);
 }
 
-static bool protect_list(struct vmm_mmu *mmu, struct list_head *list)
+/*
+ * An entry that is gone, or lost its writable bit before, may still be in a TLB: the
+ * flush is needed for what was cleared ever since the last one, not here alone.
+ */
+static void protect_lists(struct vmm_vm *vm, struct list_head *list, struct list_head *more)
 {
 	struct shadow_page *sp;
-	bool changed = false;
 
 	list_for_each_entry(sp, list, written)
-		changed |= protect(mmu, sp->key.gfn);
-	return changed;
+		protect(&vm->mmu, sp->key.gfn);
+	if (more)
+		list_for_each_entry(sp, more, written)
+			protect(&vm->mmu, sp->key.gfn);
+	if (!list_empty(list) || (more && !list_empty(more)))
+		vmm_mmu_flush_locked(vm);
 }
 
 static void sync_list(struct vmm_vm *vm, struct list_head *list, bool keep)
@@ -229,15 +232,10 @@ void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	struct list_head *lowest = &mmu->shadow->unsync[0], *above = &mmu->shadow->unsync[1];
-	bool changed;
 
 	lockdep_assert_held_write(&mmu->lock);
-	changed = protect_list(mmu, above);
-	if (which != SYNC_ABOVE)
-		changed |= protect_list(mmu, lowest);
+	protect_lists(vm, above, which != SYNC_ABOVE ? lowest : NULL);
 	/* From here on nobody writes the tables without a fault. */
-	if (changed)
-		vmm_mmu_flush_locked(vm);
 	sync_list(vm, above, which == SYNC_FOR_LINK);
 	if (which != SYNC_ABOVE)
 		sync_list(vm, lowest, which == SYNC_FOR_LINK);
