@@ -568,6 +568,51 @@ TEST_F(paging, paging_is_switched_off_and_on)
 	}
 }
 
+/* Are reads of pages [@first, @last), @size bytes from one to the next, of DATA(0)? */
+static u32 wrong_reads(struct probe *probe, u64 size, u32 first, u32 last)
+{
+	struct probe_result result;
+	u32 i, wrong = 0;
+
+	for (i = first; i < last; i++) {
+		probe_do(probe, &(struct probe_access){ .gva = i * size + 1 }, &result);
+		wrong += result.fault || result.value != probe_id(DATA(0));
+	}
+	return wrong;
+}
+
+/* More than a reverse map of shadow paging has room for: of the frame, then of a table. */
+TEST(a_frame_is_mapped_and_a_table_linked_a_thousand_times)
+{
+	const u32 fixed = probe_root_fixed(PROBE_32), entries = 1024, checked = 16;
+	const u64 large = 4UL << 20, at = 0xc0000000 / 4096;
+	struct vm *vm = vm_new();
+	struct probe probe = probe_new(vm, 0);
+	u32 i;
+
+	probe_fill(vm);
+	probe_tables(vm, PROBE_32);
+	for (i = 0; i < entries; i++)
+		probe_set_entry(vm, PROBE_32, PROBE_TABLE(1) + i * 4, DATA(0) | P);
+	for (i = fixed; i < entries; i++)
+		probe_set_entry(vm, PROBE_32, PROBE_TABLE(0) + i * 4, PROBE_TABLE(1) | P);
+	probe_enter(&probe, PROBE_32, PROBE_WP & probe_env_supported(PROBE_32));
+	EXPECT_EQ(0, wrong_reads(&probe, 4096, at, at + entries - checked));
+	/* Its own check, which is slow here, looks whether the maps stay short. */
+	audit(true);
+	EXPECT_EQ(0, wrong_reads(&probe, 4096, at + entries - checked, at + entries));
+	audit(false);
+	EXPECT_EQ(0, wrong_reads(&probe, large, fixed, entries - checked));
+	audit(true);
+	EXPECT_EQ(0, wrong_reads(&probe, large, entries - checked, entries));
+	audit(false);
+	/* The table changes, and the change is seen through each link. */
+	probe_store(&probe, PROBE_TABLE(1), DATA(0x10) | P);
+	probe_load_cr3(&probe, probe.cr3);
+	EXPECT_EQ(entries - fixed, wrong_reads(&probe, large, fixed, entries));
+	vm_free(vm);
+}
+
 TEST(one_vcpu_goes_through_all_modes)
 {
 	struct vm *vm = vm_new();

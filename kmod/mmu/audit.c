@@ -107,14 +107,17 @@ static void audit_nested(struct vmm_vm *vm)
 static bool rmap_has(const struct rmap *rmap, const u64 *entry)
 {
 	struct rmap_cursor cursor;
+	unsigned int count = 0;
+	bool found = false;
 	const u64 *at;
 
 	if (!rmap)
 		return false;
-	for (at = rmap_first(rmap, &cursor); at; at = rmap_next(&cursor))
-		if (at == entry)
-			return true;
-	return false;
+	for (at = rmap_first(rmap, &cursor); at; at = rmap_next(&cursor), count++)
+		found |= at == entry;
+	if (count > RMAP_MAX_LISTS * RMAP_LIST_ENTRIES)
+		complain("a reverse map without bounds", 0, count, 0);
+	return found;
 }
 
 static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, unsigned int index)

@@ -60,6 +60,13 @@ static void set_list(struct rmap *rmap, struct rmap_list *list)
 	rmap->value = (unsigned long)list | RMAP_IS_LIST;
 }
 
+bool rmap_full(const struct rmap *rmap)
+{
+	const struct rmap_list *first = list_of(rmap);
+
+	return first && first->depth == RMAP_MAX_LISTS && first->count == RMAP_LIST_ENTRIES;
+}
+
 void rmap_add(struct rmap *rmap, u64 *entry, struct rmap_pool *pool)
 {
 	struct rmap_list *list = list_of(rmap), *first;
@@ -70,6 +77,7 @@ void rmap_add(struct rmap *rmap, u64 *entry, struct rmap_pool *pool)
 	}
 	if (!list || list->count == RMAP_LIST_ENTRIES) {
 		first = pool_take(pool);
+		first->depth = list ? list->depth + 1 : 1;
 		if (list)
 			first->next = list;
 		else

@@ -18,9 +18,16 @@ struct rmap {
 /* 14 make the list 128 bytes long, two cache lines. */
 #define RMAP_LIST_ENTRIES	14
 
+/*
+ * Lists of one map. A guest can let all its tables map one frame; to take the entries
+ * out one by one, each looked for in all the lists, would hold the lock for hours.
+ */
+#define RMAP_MAX_LISTS		64
+
 struct rmap_list {
 	struct rmap_list *next;
-	unsigned long count;
+	u32 count;
+	u32 depth;		/* lists from here on */
 	u64 *entry[RMAP_LIST_ENTRIES];
 };
 
@@ -33,7 +40,9 @@ struct rmap_pool {
 int rmap_pool_fill(struct rmap_pool *pool, unsigned int want);	/* [sleep] -ENOMEM */
 void rmap_pool_drain(struct rmap_pool *pool);
 
-/* Takes at most one list out of @pool, which must have one. */
+/* Is there no room for another entry? Then all have to go first. */
+bool rmap_full(const struct rmap *rmap);
+/* Takes at most one list out of @pool, which must have one. @rmap is not full. */
 void rmap_add(struct rmap *rmap, u64 *entry, struct rmap_pool *pool);
 void rmap_remove(struct rmap *rmap, u64 *entry);
 

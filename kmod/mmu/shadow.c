@@ -527,15 +527,12 @@ static void zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 
 void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 {
-	struct rmap_cursor cursor;
 	struct rmap *rmap;
 	gfn_t gfn = first;
-	u64 *entry;
 
 	lockdep_assert_held_write(&mmu->lock);
 	while ((rmap = rmap_find(&mmu->shadow->frames, &gfn, last)))
-		while ((entry = rmap_first(rmap, &cursor)))
-			shadow_drop(mmu, entry);
+		shadow_drop_all(mmu, rmap);
 	zap_tables(mmu, first, last);
 }
 

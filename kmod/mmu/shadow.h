@@ -119,6 +119,8 @@ void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool);
 /* Make a present entry absent. May doom the direct page below. */
 void shadow_drop(struct vmm_mmu *mmu, u64 *entry);
+/* The same for all entries that map a frame, of which @rmap is the map. */
+void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap);
 gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index);
 /* Empty it, unlink it, doom it. */
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp);

@@ -171,12 +171,31 @@ static void set_entry(u64 *entry, u64 pte)
 		sp->present++;
 }
 
+static void unlink_parents(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	struct rmap_cursor cursor;
+	u64 *entry;
+
+	while ((entry = rmap_first(&sp->parents, &cursor))) {
+		struct shadow_page *parent = shadow_of(entry);
+
+		WRITE_ONCE(*entry, 0);
+		mmu->cleared++;
+		if (parent)
+			parent->present--;
+		rmap_remove(&sp->parents, entry);
+	}
+}
+
 void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 		 struct rmap_pool *pool)
 {
 	u64 pte = vmm_pte_make_table(&shadow_format, __pa(child->table));
 
 	lockdep_assert_held_write(&mmu->lock);
+	/* Faults bring back the links that are still of use. */
+	if (unlikely(rmap_full(&child->parents)))
+		unlink_parents(mmu, child);
 	rmap_add(&child->parents, entry, pool);
 	/* In a PAE root all bits of permission are reserved. */
 	if (!shadow_of(entry))
@@ -186,12 +205,15 @@ void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 
 void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool)
 {
+	struct rmap *rmap = rmap_of(&mmu->shadow->frames, gfn);
 	struct shadow_page *sp = shadow_of(entry);
 
 	lockdep_assert_held_write(&mmu->lock);
+	if (unlikely(rmap_full(rmap)))
+		shadow_drop_all(mmu, rmap);
 	if (sp->gfns)
 		sp->gfns[index_of(entry)] = gfn;
-	rmap_add(rmap_of(&mmu->shadow->frames, gfn), entry, pool);
+	rmap_add(rmap, entry, pool);
 	set_entry(entry, pte);
 }
 
@@ -216,23 +238,16 @@ void shadow_drop(struct vmm_mmu *mmu, u64 *entry)
 		shadow_zap(mmu, child);
 }
 
-/* ---- ends ---- */
-
-static void unlink_parents(struct vmm_mmu *mmu, struct shadow_page *sp)
+void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap)
 {
 	struct rmap_cursor cursor;
 	u64 *entry;
 
-	while ((entry = rmap_first(&sp->parents, &cursor))) {
-		struct shadow_page *parent = shadow_of(entry);
-
-		WRITE_ONCE(*entry, 0);
-		mmu->cleared++;
-		if (parent)
-			parent->present--;
-		rmap_remove(&sp->parents, entry);
-	}
+	while ((entry = rmap_first(rmap, &cursor)))
+		shadow_drop(mmu, entry);
 }
+
+/* ---- ends ---- */
 
 /* The depth is bounded: direct pages only have direct ones below them. */
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
