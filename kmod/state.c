@@ -325,6 +325,20 @@ static u64 cached(u64 mask)
 	return mask & ~(VMM_STATE_LAPIC | VMM_STATE_EVENT);
 }
 
+void vmm_get_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[4])
+{
+	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
+	const size_t size = sizeof(ctrl->pdpte);
+
+	memset(pdpte, 0, size);
+	if (!vmm_pae_paging(ctrl))
+		return;
+	if (vmm_caps.pdpte_registers)
+		memcpy(pdpte, ctrl->pdpte, size);
+	else if (vmm_guest_read(vcpu->vm, ctrl->cr3 & CR3_PDPT, pdpte, size))
+		memset(pdpte, 0, size);
+}
+
 void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 {
 	vmm_pull(vcpu, cached(mask));
@@ -335,6 +349,7 @@ void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 	if (mask & VMM_STATE_CTRL) {
 		state->ctrl = vcpu->ctrl;
 		state->ctrl.cr8 = vmm_apic_get_cr8(vcpu);
+		vmm_get_pdptes(vcpu, state->ctrl.pdpte);
 	}
 	if (mask & VMM_STATE_DEBUG)
 		state->debug = vcpu->debug;

@@ -346,6 +346,9 @@ static inline bool vmm_pae_paging(const struct vmm_ctrl *ctrl)
 	return (ctrl->cr0 & X86_CR0_PG) && (ctrl->cr4 & X86_CR4_PAE) && !(ctrl->efer & EFER_LMA);
 }
 
+/* PAE's top table as it is in force, else zeros. Needs CTRL. [sleep] */
+void vmm_get_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[4]);
+
 /* Needs sections CTRL and CS. */
 enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu);
 unsigned int vmm_cpl(const struct vmm_vcpu *vcpu);

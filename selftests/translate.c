@@ -263,6 +263,30 @@ TEST(pae_paging)
 	FAULTS(0x3000, R, 0);
 }
 
+/* Memory's or the registers', by the host: who walks on from it has to find the same. */
+TEST(the_state_has_the_top_table_of_pae_that_is_in_force)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_done);
+	const u64 p = PTE_P | PTE_W | PTE_U;
+	struct vmm_translate walk;
+	struct vmm_state state;
+	unsigned int i;
+
+	memset(table(vm, 0), 0, 2 * 4096);
+	table(vm, 0)[1] = TABLE(1) | PTE_P;
+	table(vm, 1)[0] = 0x600000 | p | PTE_PS;
+	set_ctrl(vcpu, CR0, TABLE(0), X86_CR4_PAE, 0, false);
+	vcpu_get(vcpu, &state, VMM_STATE_CTRL);
+	for (i = 0; i < 4; i++) {
+		walk = translate(vcpu, (u64)i << 30, R);
+		EXPECT_EQ(walk.fault ? 0 : TABLE(1) | PTE_P, state.ctrl.pdpte[i]);
+	}
+	set_ctrl(vcpu, CR0 & ~X86_CR0_PG, TABLE(0), X86_CR4_PAE, 0, false);
+	vcpu_get(vcpu, &state, VMM_STATE_CTRL);
+	EXPECT_EQ(0, state.ctrl.pdpte[1]);
+}
+
 TEST(two_levels_with_and_without_4m_pages)
 {
 	struct vm *vm = vm_new();

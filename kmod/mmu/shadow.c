@@ -393,21 +393,6 @@ static void refresh_pae(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES]
 			shadow_drop(mmu, &pae[i]);
 }
 
-/* The guest's page-directory-pointer table, or zeros. [sleep] */
-static void read_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[PAE_ROOT_ENTRIES])
-{
-	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
-	const u64 at = ctrl->cr3 & paging_formats[PAGING_PAE].root;
-
-	memset(pdpte, 0, PAE_ROOT_ENTRIES * sizeof(*pdpte));
-	if (!vmm_pae_paging(ctrl))
-		return;
-	if (vmm_caps.pdpte_registers)
-		memcpy(pdpte, ctrl->pdpte, sizeof(ctrl->pdpte));
-	else if (vmm_guest_read(vcpu->vm, at, pdpte, PAE_ROOT_ENTRIES * sizeof(*pdpte)))
-		memset(pdpte, 0, PAE_ROOT_ENTRIES * sizeof(*pdpte));
-}
-
 static void set_root(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES])
 {
 	struct shadow_vcpu *shadow = vcpu->shadow_mmu;
@@ -442,7 +427,7 @@ int vmm_mmu_make_root(struct vmm_vcpu *vcpu)
 		vmm_request(vcpu, VMM_REQ_ROOT);
 		return -ENOMEM;
 	}
-	read_pdptes(vcpu, pdpte);
+	vmm_get_pdptes(vcpu, pdpte);
 	shadow_recycle(vm);
 	write_lock(&vm->mmu.lock);
 	shadow_sync(vm, shadow->compare_all ? SYNC_ALL : SYNC_WRITTEN);
@@ -486,7 +471,7 @@ void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
 
 	if (!is_long(&vcpu->ctrl))
 		gva = (u32)gva;
-	read_pdptes(vcpu, pdpte);
+	vmm_get_pdptes(vcpu, pdpte);
 	write_lock(&vm->mmu.lock);
 	/* Paging-structure caches are forgotten for all addresses. */
 	shadow_sync(vm, SYNC_ABOVE);
