@@ -186,6 +186,7 @@ struct emul_ctx {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	bool long64;
+	bool too_long;		/* more than EMUL_MAX_INSN bytes */
 	bool element_done;	/* TF is set and REP did one of several elements */
 	bool no_trap;		/* no single-step trap follows */
 	bool stop;		/* the CPU may be able to run what follows */
@@ -327,6 +328,7 @@ enum emul_status emul_replace(struct emul_ctx *ctx, const struct emul_span *span
 			      const void *old, const void *new);
 
 bool emul_canonical(const struct emul_ctx *ctx, uint64_t linear);
+uint64_t emul_linear(const struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t offset);
 
 /* Read code at regs.rip + @skip: at least one byte, at most *@len, which is set. */
 enum emul_status emul_fetch(struct emul_ctx *ctx, unsigned int skip, uint8_t *buf,

@@ -119,6 +119,8 @@ enum emul_status emul_decode(struct emul_ctx *ctx, bool fetch)
 		if (ZYAN_SUCCESS(zyan))
 			return EMUL_OK;
 		ctx->insn.length = 0;
+		ctx->too_long = zyan == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ||
+			(zyan == ZYDIS_STATUS_NO_MORE_DATA && ctx->length == EMUL_MAX_INSN);
 		if (!fetch || ctx->length == EMUL_MAX_INSN ||
 		    (ctx->length && zyan != ZYDIS_STATUS_NO_MORE_DATA))
 			return EMUL_UNSUPPORTED;
@@ -187,10 +189,17 @@ static enum emul_status finish(struct emul_ctx *ctx, enum emul_status status, bo
 	return status;
 }
 
-/* In a mode that the CPU runs, it has seen to that itself before the exit. */
-static bool undefined(const struct emul_ctx *ctx)
+/*
+ * What is no instruction: #UD, or #GP if it is too long for one. In a mode that the CPU
+ * runs, it has seen to that itself before the exit.
+ */
+static enum emul_status no_instruction(struct emul_ctx *ctx)
 {
-	return ctx->whole && !ctx->insn.length && ctx->length;
+	if (!ctx->whole || ctx->insn.length || !ctx->length)
+		return EMUL_UNSUPPORTED;
+	if (ctx->too_long)
+		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
+	return emul_raise(ctx, EMUL_VECTOR_UD);
 }
 
 enum emul_status emul_step(struct emul_ctx *ctx)
@@ -201,8 +210,8 @@ enum emul_status emul_step(struct emul_ctx *ctx)
 
 	emul_begin(ctx);
 	status = emul_decode(ctx, true);
-	if (status == EMUL_UNSUPPORTED && undefined(ctx))
-		status = emul_raise(ctx, EMUL_VECTOR_UD);
+	if (status == EMUL_UNSUPPORTED)
+		status = no_instruction(ctx);
 	if (status)
 		return finish(ctx, status, traced);
 	ctx->next = next_rip(ctx);

@@ -287,13 +287,12 @@ enum emul_status emul_do_cmpxchg_pair(struct emul_ctx *ctx, unsigned int half)
 	uint8_t old[EMUL_MAX_OPERAND], expect[EMUL_MAX_OPERAND], new[EMUL_MAX_OPERAND];
 	uint64_t offset = emul_offset(ctx, &ctx->operands[0]);
 	enum vmm_sreg seg = emul_segment(&ctx->operands[0]);
-	uint64_t base = ctx->long64 && seg < VMM_FS ? 0 : ctx->segs.seg[seg].base;
 	enum emul_status status;
 	struct emul_span span;
 	uint64_t low = 0, high = 0;
 	bool equal;
 
-	if (half == 8 && (base + offset) % EMUL_MAX_OPERAND)
+	if (half == 8 && emul_linear(ctx, seg, offset) % EMUL_MAX_OPERAND)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
 	status = emul_resolve(ctx, seg, offset, half * 2, VMM_ACCESS_WRITE, &span);
 	if (status)

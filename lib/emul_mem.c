@@ -50,12 +50,17 @@ static bool segment_limit_allows(const struct emul_ctx *ctx, const struct vmm_se
 	return last <= seg->limit;
 }
 
+uint64_t emul_linear(const struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t offset)
+{
+	if (!ctx->long64)
+		return (uint32_t)(ctx->segs.seg[seg].base + offset);
+	return offset + (seg == VMM_FS || seg == VMM_GS ? ctx->segs.seg[seg].base : 0);
+}
+
 static enum emul_status linear_long(struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t offset,
 				    unsigned int size, uint64_t *linear)
 {
-	uint64_t base = seg == VMM_FS || seg == VMM_GS ? ctx->segs.seg[seg].base : 0;
-
-	*linear = base + offset;
+	*linear = emul_linear(ctx, seg, offset);
 	if (!emul_canonical(ctx, *linear) || !emul_canonical(ctx, *linear + size - 1))
 		return segment_fault(ctx, seg);
 	return EMUL_OK;
@@ -70,7 +75,7 @@ static enum emul_status linear_legacy(struct emul_ctx *ctx, enum vmm_sreg seg, u
 		return segment_fault(ctx, seg);
 	if (!segment_limit_allows(ctx, s, offset, size))
 		return segment_fault(ctx, seg);
-	*linear = (uint32_t)(s->base + offset);
+	*linear = emul_linear(ctx, seg, offset);
 	return EMUL_OK;
 }
 
@@ -80,6 +85,8 @@ static enum emul_status page_fault(struct emul_ctx *ctx, uint64_t linear, uint32
 {
 	ctx->cr2 = linear;
 	ctx->cr2_set = true;
+	/* The handler may run in the same stretch, and asks for it. */
+	ctx->ctrl.cr2 = linear;
 	return emul_raise_error(ctx, EMUL_VECTOR_PF, error);
 }
 
@@ -130,8 +137,10 @@ static enum emul_status translate(struct emul_ctx *ctx, uint64_t linear, uint32_
 	return EMUL_OK;
 }
 
-static enum emul_status resolve_linear(struct emul_ctx *ctx, uint64_t linear, unsigned int size,
-				       uint32_t access, struct emul_span *span)
+/* @wrap: bits of a linear address that count */
+static enum emul_status resolve_linear(struct emul_ctx *ctx, uint64_t linear, uint64_t wrap,
+				       unsigned int size, uint32_t access,
+				       struct emul_span *span)
 {
 	unsigned int left = EMUL_PAGE_SIZE - linear % EMUL_PAGE_SIZE;
 	enum emul_status status;
@@ -143,16 +152,14 @@ static enum emul_status resolve_linear(struct emul_ctx *ctx, uint64_t linear, un
 		return status;
 	span->count = 2;
 	span->part[1].len = size - left;
-	linear += left;
-	if (!ctx->long64)
-		linear = (uint32_t)linear;
-	return translate(ctx, linear, access, &span->part[1].gpa);
+	return translate(ctx, (linear + left) & wrap, access, &span->part[1].gpa);
 }
 
+/* "Alignment Check Exception": far pointers and table registers as their offset. */
 static bool misaligned(const struct emul_ctx *ctx, uint64_t linear, unsigned int size)
 {
 	return ctx->cpl == 3 && (ctx->ctrl.cr0 & EMUL_CR0_AM) &&
-	       (ctx->regs.rflags & EMUL_AC) && size <= 8 && linear % size;
+	       (ctx->regs.rflags & EMUL_AC) && size <= 8 && linear % (size == 6 ? 4 : size);
 }
 
 enum emul_status emul_resolve(struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t offset,
@@ -171,15 +178,17 @@ enum emul_status emul_resolve(struct emul_ctx *ctx, enum vmm_sreg seg, uint64_t 
 		return emul_raise_error(ctx, EMUL_VECTOR_AC, 0);
 	if (ctx->cpl == 3)
 		access |= VMM_ACCESS_USER;
-	return resolve_linear(ctx, linear, size, access, span);
+	return resolve_linear(ctx, linear, ctx->long64 ? UINT64_MAX : UINT32_MAX, size, access,
+			      span);
 }
 
+/* In long mode the tables are anywhere, whatever the code's segment is. */
 enum emul_status emul_resolve_system(struct emul_ctx *ctx, uint64_t linear, unsigned int size,
 				     uint32_t access, struct emul_span *span)
 {
-	if (!(ctx->ctrl.efer & EMUL_EFER_LMA))
-		linear = (uint32_t)linear;
-	return resolve_linear(ctx, linear, size, access, span);
+	uint64_t wrap = ctx->ctrl.efer & EMUL_EFER_LMA ? UINT64_MAX : UINT32_MAX;
+
+	return resolve_linear(ctx, linear & wrap, wrap, size, access, span);
 }
 
 /* ---- bytes ---- */

@@ -96,6 +96,7 @@ static enum emul_status move(struct emul_ctx *ctx, bool aligned, unsigned int wr
 	};
 	enum emul_status status;
 	struct emul_span span;
+	enum vmm_sreg seg;
 	uint64_t offset;
 
 	if (ctx->insn.operand_count_visible != 2 ||
@@ -103,10 +104,10 @@ static enum emul_status move(struct emul_ctx *ctx, bool aligned, unsigned int wr
 	    !vector_register(&ctx->operands[stores], &move.reg))
 		return EMUL_UNSUPPORTED;
 	offset = emul_offset(ctx, move.mem);
-	/* Segment bases that are no multiple of it are the guest's own trouble. */
-	if (aligned && offset % move.size)
+	seg = emul_segment(move.mem);
+	if (aligned && emul_linear(ctx, seg, offset) % move.size)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
-	status = emul_resolve(ctx, emul_segment(move.mem), offset, move.size,
+	status = emul_resolve(ctx, seg, offset, move.size,
 			      stores ? VMM_ACCESS_WRITE : VMM_ACCESS_READ, &span);
 	if (status)
 		return status;

@@ -162,6 +162,7 @@ enum emul_status emul_write_cr(struct emul_ctx *ctx, unsigned int n, uint64_t va
 		return EMUL_ERROR;
 	}
 	ctx->ctrl = ctrl;
+	ctx->cr2 = ctrl.cr2;
 	ctx->stop = true;
 	return EMUL_OK;
 }

@@ -216,6 +216,12 @@ static void alignment(void)
 	step(0x8b, 0x03);
 	is_exception(17, 0, "a misaligned access of a user who asked is #AC(0)");
 	is(step(0x66, 0x8b, 0x03), EMUL_OK, "an aligned one is not");
+	world.ctx.regs.rbx = PAGE_AT(1) + 8;
+	is(step(0xff, 0x2b), EMUL_FAULT, "ljmp [rbx], a far pointer of 6 bytes");
+	ok(world.ctx.event.vector != 17, "is aligned as its offset is");
+	world.ctx.regs.rbx = PAGE_AT(1) + 6;
+	is(step(0xff, 0x2b), EMUL_FAULT, "ljmp [rbx]");
+	is_exception(17, 0, "is #AC(0) where it is not");
 
 	world_reset(LONG64);
 	world.ctx.regs.rbx = PAGE_AT(1) + 8;
@@ -230,6 +236,18 @@ static void alignment(void)
 	world.ctx.ctrl.cr0 |= EMUL_CR0_EM;
 	step(0x0f, 0x10, 0x03);
 	is_exception(6, -1, "with EM #UD");
+}
+
+/* What counts is the linear address. */
+static void aligned_vectors(void)
+{
+	world_reset(LONG64);
+	world.ctx.segs.seg[VMM_FS].base = PAGE_AT(1) + 8;
+	world.ctx.regs.rbx = 8;
+	is(step(0x64, 0x0f, 0x28, 0x03), EMUL_OK, "movaps from an odd offset in an odd segment");
+	world.ctx.regs.rbx = 16;
+	is(step(0x64, 0x0f, 0x28, 0x03), EMUL_FAULT, "and from one that only seems aligned");
+	is_exception(13, 0, "is #GP(0)");
 }
 
 static void avx(void)
@@ -383,6 +401,7 @@ int main(void)
 	long_mode_addresses();
 	segments();
 	alignment();
+	aligned_vectors();
 	avx();
 	single_steps();
 	fetching();

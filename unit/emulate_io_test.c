@@ -153,6 +153,34 @@ static void rights(void)
 	is(step(0x6e), EMUL_FAULT, "not in virtual-8086 mode");
 }
 
+#define HIGH	0xffffff0000000000ull
+
+static int translate_high(void *data, uint64_t gva, uint32_t access, uint64_t *gpa,
+			  uint32_t *error)
+{
+	*error = 0;
+	return gva < HIGH ? 1 : world_translate(data, gva - HIGH, access, gpa, error);
+}
+
+/* A 32-bit program of a 64-bit system: its task's segment is above 4 GiB. */
+static void high_task_segment(void)
+{
+	struct emul_env env = world_env;
+
+	env.translate = translate_high;
+	world_reset(PROTECTED32);
+	world_user();
+	world.ctx.env = &env;
+	world.ctx.ctrl.efer = EMUL_EFER_LMA;
+	world_segment(VMM_TR, HIGH + PAGE_AT(2) - 0x200, 0x2fff, VMM_SEG_P | 0xb);
+	memset(world.memory + 2 * EMUL_PAGE_SIZE - 0x200, 0, 0x1000);
+	world.memory[2 * EMUL_PAGE_SIZE - 0x200 + 102] = 104;
+	/* The bitmap's two bytes for this port are in two pages. */
+	world.ctx.regs.rdx = (0x200 - 104 - 1) * 8;
+	is(step(0xec), EMUL_OK, "in al, dx by a map over a page's end, high up");
+	is(world.logged, 1, "the port is read");
+}
+
 static void pieces(void)
 {
 	static const struct {
@@ -252,6 +280,7 @@ int main(void)
 	ins();
 	outs();
 	rights();
+	high_task_segment();
 	pieces();
 	once();
 	return tap_end();

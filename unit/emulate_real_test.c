@@ -509,6 +509,12 @@ static void stretches(void)
 	is(ctx->regs.rip, 1, "ends before it");
 	is(emul_stretch(ctx, 100), EMUL_UNSUPPORTED, "and says so when it comes first");
 
+	code("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16);
+	put64(IDT + 13 * 4, 0x10000500);
+	put(0x500, "\xf4", 1);
+	is(emul_stretch(ctx, 100), EMUL_OK, "an instruction of 16 bytes");
+	ok(ctx->regs.rip == 0x500 && word(STACK - 6) == 0, "is #GP");
+
 	code("\x90\x90\xf4", 3);
 	put64(IDT + 1 * 4, 0x10000500);
 	put(0x500, "\xf4", 1);
@@ -522,9 +528,24 @@ static void stretches(void)
 	ok(ctx->regs.rcx == 5 && !ctx->regs.rip, "is cut");
 }
 
+/* CR2 is the last fault's or the last write's, whichever is later. */
+static void fault_address(void)
+{
+	reset(PROTECTED32);
+	world.kind[9] = ABSENT;
+	ctx->regs.rbx = PAGE_AT(9);
+	is(step(0x8b, 0x03), EMUL_FAULT, "mov eax, [absent]");
+	is(step(0x0f, 0x20, 0xd0), EMUL_OK, "mov eax, cr2 in the same stretch");
+	is(ctx->regs.rax, PAGE_AT(9), "is where it was");
+	ctx->regs.rax = 0x1234;
+	is(step(0x0f, 0x22, 0xd0), EMUL_OK, "mov cr2, eax");
+	is(ctx->cr2, 0x1234, "is what the vCPU gets at the end");
+}
+
 int main(void)
 {
 	real_segments();
+	fault_address();
 	real_flow();
 	real_interrupts();
 	control_registers();
