@@ -118,6 +118,15 @@ enum emul_status {
 	EMUL_ERROR,		/* ctx->error says why; the VM cannot go on */
 };
 
+/* The x87 unit without its registers. */
+struct emul_x87 {
+	uint16_t control;
+	uint16_t status;
+	uint8_t tags;		/* as FXSAVE has them: 1 for a register in use */
+};
+
+#define EMUL_X87_CONTROL	0x37f	/* after FNINIT */
+
 /* @data of each call is emul_ctx.data. gpa ranges do not cross a page. */
 struct emul_env {
 	/*
@@ -138,6 +147,9 @@ struct emul_env {
 	/* The first @size bytes, 16 or 32, of vector register @n; 0 or -errno. */
 	int (*vector_get)(void *data, unsigned int n, unsigned int size, void *val);
 	int (*vector_set)(void *data, unsigned int n, unsigned int size, const void *val);
+	/* The x87 unit's words; setting the initial state empties its registers. */
+	int (*x87_get)(void *data, struct emul_x87 *x87);
+	int (*x87_set)(void *data, const struct emul_x87 *x87);
 	/* Replace the control registers: 0, -EINVAL if no CPU could hold them, -errno. */
 	int (*set_ctrl)(void *data, const struct vmm_ctrl *ctrl);
 	/* The value that RDMSR would give; 0 or -errno. */
@@ -422,6 +434,12 @@ enum emul_string_op {
 	EMUL_MOVS, EMUL_CMPS, EMUL_STOS, EMUL_LODS, EMUL_SCAS, EMUL_INS, EMUL_OUTS
 };
 emul_handler emul_do_string;
+
+/* emul_x87.c */
+enum emul_x87_op { EMUL_FNINIT, EMUL_FNCLEX, EMUL_FNOP, EMUL_FNSTCW, EMUL_FNSTSW };
+emul_handler emul_do_x87, emul_do_x87_store, emul_do_fldcw, emul_do_fwait;
+/* What FNINIT makes. */
+extern const struct emul_x87 emul_x87_initial;
 
 /* emul_sse.c; arg: enum emul_sse_op */
 enum emul_sse_op { EMUL_SSE_ANY, EMUL_SSE_ALIGNED };

@@ -188,6 +188,14 @@ static const struct emul_insn instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_OUTSW] = { emul_do_string, EMUL_OUTS },
 	[ZYDIS_MNEMONIC_OUTSD] = { emul_do_string, EMUL_OUTS },
 
+	[ZYDIS_MNEMONIC_FNINIT] = { emul_do_x87, EMUL_FNINIT },
+	[ZYDIS_MNEMONIC_FNCLEX] = { emul_do_x87, EMUL_FNCLEX },
+	[ZYDIS_MNEMONIC_FNOP] = { emul_do_x87, EMUL_FNOP },
+	[ZYDIS_MNEMONIC_FNSTCW] = { emul_do_x87_store, EMUL_FNSTCW },
+	[ZYDIS_MNEMONIC_FNSTSW] = { emul_do_x87_store, EMUL_FNSTSW },
+	[ZYDIS_MNEMONIC_FLDCW] = { emul_do_fldcw, 0 },
+	[ZYDIS_MNEMONIC_FWAIT] = { emul_do_fwait, 0 },
+
 	[ZYDIS_MNEMONIC_MOVUPS] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVUPD] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVDQU] = { emul_do_sse, EMUL_SSE_ANY },

@@ -24,12 +24,18 @@
  * XSAVE area, standard form: the legacy region, the header's XSTATE_BV, and the upper
  * halves of YMM registers, which are the first behind the header on every CPU.
  */
+#define XSAVE_FCW	0
+#define XSAVE_FSW	2
+#define XSAVE_FTW	4
+#define XSAVE_MXCSR	24
+#define XSAVE_ST	32
 #define XSAVE_XMM	160
 #define XSAVE_BV	512
 #define XSAVE_HEADER	64
 #define XSAVE_YMM	(XSAVE_BV + XSAVE_HEADER)
 #define XSAVE_HALF	16
 #define XSAVE_HALVES	(16 * XSAVE_HALF)
+#define XSAVE_BV_X87	1
 #define XSAVE_BV_SSE	2
 #define XSAVE_BV_AVX	4
 
@@ -139,6 +145,46 @@ static int env_vector_set(void *data, unsigned int n, unsigned int size, const v
 	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
 }
 
+static int env_x87_get(void *data, struct emul_x87 *x87)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	int ret = xsave_read(vcpu, XSAVE_HALF);
+	uint64_t bv;
+
+	if (ret)
+		return ret;
+	*x87 = emul_x87_initial;
+	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
+	if (!(bv & XSAVE_BV_X87))
+		return 0;
+	memcpy(&x87->control, vcpu->xsave + XSAVE_FCW, sizeof(x87->control));
+	memcpy(&x87->status, vcpu->xsave + XSAVE_FSW, sizeof(x87->status));
+	x87->tags = vcpu->xsave[XSAVE_FTW];
+	return 0;
+}
+
+static int env_x87_set(void *data, const struct emul_x87 *x87)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	int ret = xsave_read(vcpu, XSAVE_HALF);
+	uint64_t bv;
+
+	if (ret)
+		return ret;
+	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
+	/* Pointers and registers go with the initial state, or were in it. */
+	if (!(bv & XSAVE_BV_X87) || !memcmp(x87, &emul_x87_initial, sizeof(*x87))) {
+		memset(vcpu->xsave, 0, XSAVE_MXCSR);
+		memset(vcpu->xsave + XSAVE_ST, 0, XSAVE_XMM - XSAVE_ST);
+	}
+	memcpy(vcpu->xsave + XSAVE_FCW, &x87->control, sizeof(x87->control));
+	memcpy(vcpu->xsave + XSAVE_FSW, &x87->status, sizeof(x87->status));
+	vcpu->xsave[XSAVE_FTW] = x87->tags;
+	bv |= XSAVE_BV_X87;
+	memcpy(vcpu->xsave + XSAVE_BV, &bv, sizeof(bv));
+	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
+}
+
 static int env_set_ctrl(void *data, const struct vmm_ctrl *ctrl)
 {
 	struct session *s = data;
@@ -181,6 +227,8 @@ static const struct emul_env env = {
 	.mmio = env_mmio,
 	.vector_get = env_vector_get,
 	.vector_set = env_vector_set,
+	.x87_get = env_x87_get,
+	.x87_set = env_x87_set,
 	.set_ctrl = env_set_ctrl,
 	.get_msr = env_get_msr,
 	.interrupted = env_interrupted,

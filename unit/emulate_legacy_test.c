@@ -244,7 +244,7 @@ static bool wanted(const struct emul_ctx *ctx)
 	static emul_handler *const left_out[] = {
 		emul_do_sse, emul_do_iret, emul_do_rdtsc, emul_do_store_table, emul_do_smsw,
 		emul_do_system_segment, emul_do_load_far, emul_do_kernel, emul_do_int,
-		emul_do_into,
+		emul_do_into, emul_do_x87, emul_do_x87_store, emul_do_fldcw, emul_do_fwait,
 	};
 	const struct emul_insn *row = emul_lookup(ctx->insn.mnemonic);
 	bool selector = ctx->insn.operand_count && is_segment(&ctx->operands[0]);

@@ -347,6 +347,42 @@ static void state_flows(void)
 	vmm_destroy(vm);
 }
 
+static uint16_t xsave_word(unsigned int at)
+{
+	uint16_t val;
+
+	memcpy(&val, module.xsave + at, sizeof(val));
+	return val;
+}
+
+static void x87(void)
+{
+	struct vmm *vm = machine();
+	struct vmm_vcpu *vcpu = processor(vm);
+
+	memset(module.xsave, 0xa5, 160);
+	memset(module.xsave + 512, 0, 64);
+	is(emulate(vcpu, "\xd9\x3b", 2), VMM_EMUL_OK, "fnstcw [nowhere]");
+	is(device.val & 0xffff, 0x37f, "a unit in its initial state, whatever lies there");
+	is(emulate(vcpu, "\xd9\x2b", 2), VMM_EMUL_OK, "fldcw [nowhere], all ones");
+	ok(xsave_word(0) == 0x1f7f && xsave_word(2) == 0 && module.xsave[4] == 0 &&
+	   module.xsave[32] == 0 && (module.xsave[512] & 1), "is in the image, the rest is initial");
+
+	module.xsave[2] = 0x80;
+	module.xsave[4] = 0xff;
+	module.xsave[32] = 1;
+	is(emulate(vcpu, "\xdd\x3b", 2), VMM_EMUL_OK, "fnstsw [nowhere]");
+	is(device.val & 0xffff, 0x80, "the image's");
+	is(emulate(vcpu, "\xdb\xe2", 2), VMM_EMUL_OK, "fnclex");
+	ok(xsave_word(2) == 0 && module.xsave[4] == 0xff && module.xsave[32] == 1,
+	   "leaves the registers alone");
+	is(emulate(vcpu, "\xdb\xe3", 2), VMM_EMUL_OK, "fninit");
+	ok(xsave_word(0) == 0x37f && module.xsave[4] == 0 && module.xsave[32] == 0,
+	   "empties them");
+	vmm_vcpu_destroy(vcpu);
+	vmm_destroy(vm);
+}
+
 static void events(void)
 {
 	struct vmm *vm = machine();
@@ -461,6 +497,7 @@ int main(void)
 	replacing();
 	state_flows();
 	events();
+	x87();
 	devices_and_rom();
 	describing();
 	free(ram);

@@ -42,6 +42,7 @@ static struct world {
 	unsigned int logged;
 	uint64_t answer;		/* what devices and ports read, one more each time */
 	uint8_t vector[16][EMUL_VECTOR_SIZE];
+	struct emul_x87 x87;
 	struct vmm_ctrl ctrl;		/* as set last */
 	bool interrupted;
 } world;
@@ -150,6 +151,20 @@ static int world_vector_set(void *data, unsigned int n, unsigned int size, const
 	return 0;
 }
 
+static int world_x87_get(void *data, struct emul_x87 *x87)
+{
+	(void)data;
+	*x87 = world.x87;
+	return 0;
+}
+
+static int world_x87_set(void *data, const struct emul_x87 *x87)
+{
+	(void)data;
+	world.x87 = *x87;
+	return 0;
+}
+
 /* CR4.VMXE stands for all bits that the vCPU does not have. */
 static int world_set_ctrl(void *data, const struct vmm_ctrl *ctrl)
 {
@@ -178,6 +193,7 @@ static const struct emul_env world_env = {
 	.ram_write = world_ram_write, .ram_replace = world_ram_replace,
 	.pio = world_pio, .mmio = world_mmio,
 	.vector_get = world_vector_get, .vector_set = world_vector_set,
+	.x87_get = world_x87_get, .x87_set = world_x87_set,
 	.set_ctrl = world_set_ctrl, .get_msr = world_get_msr, .interrupted = world_interrupted,
 };
 
