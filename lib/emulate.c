@@ -382,10 +382,17 @@ static enum emul_status emulate_one(struct session *s)
 	struct vmm_event event = s->state.events.event;
 	enum emul_status status = emul_step(ctx);
 
+	if (status == EMUL_KERNEL)
+		status = EMUL_UNSUPPORTED;
+	/* A program of the guest's must not be able to end the whole of it. */
+	if (status == EMUL_UNSUPPORTED && emul_cpl(ctx) == 3)
+		status = emul_raise(ctx, EMUL_VECTOR_UD);
+	if (status == EMUL_FAULT)
+		ctx->regs.rflags |= EMUL_RF;
 	/* An event that waits is not this instruction's: it still does. */
 	if (ctx->event.type == VMM_EVENT_NONE)
 		ctx->event = event;
-	return status == EMUL_KERNEL ? EMUL_UNSUPPORTED : status;
+	return status;
 }
 
 static enum emul_status emulate_stretch(struct session *s)

@@ -215,7 +215,10 @@ enum vmm_emul_result {
 	 * For VMM_INSN_REAL_MODE: a run of instructions is done.
 	 */
 	VMM_EMUL_OK,
-	/* Not an instruction known here; nothing changed. See vmm_emul_describe(). */
+	/*
+	 * Not an instruction known here; nothing changed. See vmm_emul_describe(). At
+	 * CPL 3 it is a #UD of the guest's instead, but for VMM_INSN_REAL_MODE.
+	 */
 	VMM_EMUL_UNSUPPORTED,
 	/* An ioctl failed; the vCPU cannot go on. See vmm_emul_error(). */
 	VMM_EMUL_ERROR,

@@ -347,6 +347,25 @@ static void state_flows(void)
 	vmm_destroy(vm);
 }
 
+/* What a program at CPL 3 brings up does not reach the guest's owner. */
+static void users(void)
+{
+	struct vmm *vm = machine();
+	struct vmm_vcpu *vcpu = processor(vm);
+	struct vmm_run *run = vmm_vcpu_run_page(vcpu);
+
+	is(emulate(vcpu, "\xd8\x03", 2), VMM_EMUL_UNSUPPORTED, "fadd [nowhere] by the supervisor");
+	module.state.segs.seg[VMM_CS].attr |= VMM_SEG_DPL;
+	module.state.segs.seg[VMM_SS].attr |= VMM_SEG_DPL;
+	is(emulate(vcpu, "\xd8\x03", 2), VMM_EMUL_OK, "by a user");
+	ok(run->sync_in & VMM_STATE_EVENT &&
+	   run->state.events.event.type == VMM_EVENT_EXCEPTION &&
+	   run->state.events.event.vector == 6, "is a #UD");
+	is(run->state.regs.rip, 2 * PAGE, "at the instruction");
+	vmm_vcpu_destroy(vcpu);
+	vmm_destroy(vm);
+}
+
 static uint16_t xsave_word(unsigned int at)
 {
 	uint16_t val;
@@ -497,6 +516,7 @@ int main(void)
 	replacing();
 	state_flows();
 	events();
+	users();
 	x87();
 	devices_and_rom();
 	describing();
