@@ -104,7 +104,8 @@ for sig in TERM INT HUP QUIT; do
 	is "SIG$sig: status" $? $((128 + $(kill -l $sig)))
 	is "SIG$sig: no message" "$(cat err)" ""
 done
-start nohup
+# As nohup does, which busybox has not.
+start sh -c 'trap "" HUP; exec "$@"' sh
 kill -HUP $!
 kill -TERM $!
 wait $!
