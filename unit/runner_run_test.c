@@ -33,6 +33,7 @@ struct vmm_vcpu {
 };
 
 static uint64_t bus_written, bus_reads;
+static unsigned int eoi_vector;
 static char complaint[256];
 
 /* ---- in place of the library, the buses and the message ---- */
@@ -98,6 +99,28 @@ void bus_write(const struct bus *bus, uint64_t addr, unsigned int size, uint64_t
 {
 	(void)bus;
 	bus_written = addr + size + value;
+}
+
+void i82093aa_eoi(struct i82093aa *chip, uint8_t vector)
+{
+	(void)chip;
+	eoi_vector = vector;
+}
+
+void console_release(struct console *console)
+{
+	(void)console;
+}
+
+enum status virtio_bay_start(struct virtio_bay *bay)
+{
+	(void)bay;
+	return STATUS_OK;
+}
+
+void virtio_bay_stop(struct virtio_bay *bay)
+{
+	(void)bay;
 }
 
 void complain(const char *fmt, ...)
@@ -202,6 +225,7 @@ static void test_goes_on(void)
 		{ .run = { .exit_reason = VMM_EXIT_MMIO,
 			   .mmio = { .gpa = 0xfec00000, .size = 4 } } },
 		{ .run.exit_reason = VMM_EXIT_INSN, .emul = VMM_EMUL_OK },
+		{ .run = { .exit_reason = VMM_EXIT_EOI, .eoi.vector = 0x31 } },
 		{ .run.exit_reason = VMM_EXIT_SHUTDOWN },
 	};
 	struct machine_end end;
@@ -211,6 +235,7 @@ static void test_goes_on(void)
 	is(vcpu.given, COUNT(answers), "signals, accesses and emulated instructions go on");
 	is(end.status, STATUS_TRIPLE_FAULT, "until the end");
 	is(bus_written, 0x80 + 1 + 0x55, "a write reaches the bus with port, size and data");
+	is(eoi_vector, 0x31, "the end of an interrupt reaches the IOAPIC");
 	is(bus_reads, 0x3f8 * 16 + 2 + 0xfec00000ULL * 16 + 4, "so do reads of ports and memory");
 }
 
