@@ -141,6 +141,23 @@ static u64 bits_of(u32 choice)
 	       (choice & 4 ? PTE_NX : 0);
 }
 
+/*
+ * On a slow host with nested paging, where the CPU is what walks these tables, every
+ * environment and every choice of bits is met, but not each with each other.
+ */
+static bool left_out(enum probe_mode mode, u32 env, u32 choice)
+{
+	u32 below = 0, all = 0, share;
+
+	for (u32 i = 0; i < 16; i++)
+		if (!(i & ~probe_env_supported(mode)) && !known_gap(mode, i)) {
+			below += i < env;
+			all++;
+		}
+	share = host_slowness() < all ? host_slowness() : all;
+	return get_info().paging == VMM_PAGING_NESTED && (below + choice) % share;
+}
+
 static const char *all_accesses(struct probe *probe, u64 gva)
 {
 	const char *wrong = NULL;
@@ -175,6 +192,8 @@ TEST_F_TIMEOUT(paging, every_permission_at_two_levels_for_every_access, 200)
 		for (choice = 0; choice < 64; choice++) {
 			const char *wrong;
 
+			if (left_out(variant->mode, env, choice))
+				continue;
 			SET(2, (PROBE_TABLE(self->levels - 1) | bits_of(choice >> 3)) & nx);
 			SET(1, (DATA(0) | bits_of(choice)) & nx);
 			probe_invlpg(&self->probe, self->gva);
@@ -202,6 +221,8 @@ TEST_F_TIMEOUT(paging, permissions_of_large_pages, 200)
 		for (choice = 0; choice < 8; choice++) {
 			const char *wrong;
 
+			if (left_out(variant->mode, env, choice))
+				continue;
 			SET(2, (LARGE | PTE_PS | bits_of(choice)) & nx);
 			probe_invlpg(&self->probe, self->gva);
 			wrong = all_accesses(&self->probe, self->gva);
