@@ -70,5 +70,14 @@ closes "carriage returns" "1 passed, 0 failed, 0 skipped" \
 	"$run" $'1..1\r' $'ok 1 a\r' $'# end prog 0\r' "$end"
 closes "results outside a program do not count" "0 passed, 0 failed, 0 skipped" \
 	"ok 1 a" "$end"
+n=$((n + 1))
+twice=$(sed -n "/^jobs='/,/^'/p" scripts/test | awk 'NF > 3 && seen[$1]++ { print $1 }')
+if [ -z "$twice" ]; then
+	echo "ok $n each job has one line of the table"
+else
+	bad=1
+	echo "not ok $n each job has one line of the table"
+	echo "# twice:" $twice
+fi
 echo "1..$n"
 exit $bad
