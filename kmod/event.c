@@ -164,6 +164,8 @@ static bool deliver_nmi(struct vmm_vcpu *vcpu)
 
 	if (!vmm_op(event_ready)(vcpu, VMM_KIND_NMI))
 		return false;
+	if (unlikely(vcpu->stepping))
+		vmm_step_disarm(vcpu);
 	atomic_dec(&vcpu->nmi_pending);
 	vcpu->nmi_masked = true;
 	vmm_op(event_inject)(vcpu, &nmi);
@@ -179,6 +181,8 @@ static bool deliver_interrupt(struct vmm_vcpu *vcpu, u8 vector)
 
 	if (!vmm_op(event_ready)(vcpu, VMM_KIND_INTR))
 		return false;
+	if (unlikely(vcpu->stepping))
+		vmm_step_disarm(vcpu);
 	vmm_apic_accept(vcpu, vector);
 	vmm_op(event_inject)(vcpu, &event);
 	return true;
@@ -190,6 +194,8 @@ void vmm_events_deliver(struct vmm_vcpu *vcpu)
 	int vector;
 
 	if (vcpu->event.type != VMM_EVENT_NONE) {
+		if (unlikely(vcpu->stepping))
+			vmm_step_disarm(vcpu);
 		vmm_op(event_inject)(vcpu, &vcpu->event);
 		vcpu->event.type = VMM_EVENT_NONE;
 		taken = true;

@@ -27,7 +27,7 @@ void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
 	bool trap = vcpu->regs.rflags & X86_EFLAGS_TF;
 
 	vmm_op(advance_rip)(vcpu, length);
-	if (likely(!trap))
+	if (likely(!trap) || vcpu->step_armed)
 		return;
 	vmm_pull(vcpu, VMM_STATE_DEBUG);
 	vcpu->debug.dr6 |= DR_STEP;
@@ -285,6 +285,8 @@ static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 {
 	u8 vector = exit->exception.vector;
 
+	if (unlikely(vcpu->guest_debug.flags) && vmm_debug_takes(vcpu, exit))
+		return VMM_USER;
 	if (vector == X86_TRAP_PF && !vmm_caps.nested)
 		return memory_outcome(vcpu, exit, vmm_shadow_fault(vcpu, exit));
 	if (vector == X86_TRAP_GP && !exit->exception.error && gp_hides_undefined(vcpu))

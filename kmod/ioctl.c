@@ -402,6 +402,11 @@ static long vcpu_nmi(void *object, void *arg)
 	return 0;
 }
 
+static long vcpu_set_guest_debug(void *object, void *arg)
+{
+	return vmm_set_guest_debug(object, arg);
+}
+
 static const struct ioctl_row vcpu_rows[] = {
 	{ VMM_RUN, ROW_VCPU_LOCK, vcpu_run },
 	{ VMM_GET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_state },
@@ -414,6 +419,7 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ VMM_SET_CPUID, ROW_VCPU_LOCK, vcpu_set_cpuid },
 	{ VMM_TRANSLATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_translate },
 	{ VMM_NMI, 0, vcpu_nmi },
+	{ VMM_SET_GUEST_DEBUG, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_guest_debug },
 };
 
 static const struct ioctl_table vcpu_table = {

@@ -284,13 +284,15 @@ static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state 
 static void get_events(struct vmm_vcpu *vcpu, struct vmm_events *events)
 {
 	*events = (struct vmm_events) {
-		.event = vcpu->event,
 		.nmi_pending = atomic_read(&vcpu->nmi_pending),
 		.nmi_masked = vcpu->nmi_masked,
 		.shadow = vcpu->shadow,
 		.mp_state = vcpu->mp_state,
 		.kicked = READ_ONCE(vcpu->kicked),
 	};
+	/* Of an event that was delivered only the type is cleared. */
+	if (vcpu->event.type != VMM_EVENT_NONE)
+		events->event = vcpu->event;
 	vmm_apic_get_init(vcpu, events);
 }
 

@@ -25,7 +25,7 @@
 
 /* Requests that need the vCPU's thread with IRQs on. */
 #define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT) | \
-			  BIT(VMM_REQ_STEAL) | BIT(VMM_REQ_EOI))
+			  BIT(VMM_REQ_STEAL) | BIT(VMM_REQ_EOI) | BIT(VMM_REQ_STEPPED))
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
@@ -310,6 +310,8 @@ static void serve_requests(struct vmm_vcpu *vcpu)
 	if (!READ_ONCE(vcpu->requests))
 		return;
 	clear_bit(VMM_REQ_EVENT, &vcpu->requests);
+	if (test_and_clear_bit(VMM_REQ_STEP, &vcpu->requests))
+		vmm_step_arm(vcpu);
 	if (test_and_clear_bit(VMM_REQ_FLUSH, &vcpu->requests))
 		vmm_ops->flush_tlb(vcpu, VMM_FLUSH_ALL, 0);
 }
@@ -425,6 +427,31 @@ static int before_entry(struct vmm_vcpu *vcpu)
 	return 0;
 }
 
+/* One instruction, for a debugger; or none if the host wants something first. */
+static enum vmm_next step_guest(struct vmm_vcpu *vcpu)
+{
+	enum vmm_next next = VMM_ENTER;
+	bool handle;
+
+	if (vcpu->step_done)
+		return vmm_step_report(vcpu);
+	vmm_step_begin(vcpu);
+	handle = vcpu_enter(vcpu);
+	if (!vmm_step_end(vcpu, handle) && handle)
+		next = vmm_exit_handle(vcpu);
+	/* At an instruction again that could not be done yet, or a new one? */
+	if (vcpu->regs.rip != vcpu->step_rip && vcpu->event.type == VMM_EVENT_NONE)
+		vcpu->step_done = true;
+	return vcpu->step_done && next != VMM_USER ? vmm_step_report(vcpu) : next;
+}
+
+static enum vmm_next turn(struct vmm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->guest_debug.flags & VMM_DEBUG_STEP))
+		return step_guest(vcpu);
+	return vcpu_enter(vcpu) ? vmm_exit_handle(vcpu) : VMM_ENTER;
+}
+
 static int vcpu_loop(struct vmm_vcpu *vcpu)
 {
 	int r;
@@ -436,13 +463,13 @@ static int vcpu_loop(struct vmm_vcpu *vcpu)
 		if (r)
 			return r;
 		vmm_apic_accept_init(vcpu);
-		if (vcpu->mp_state != VMM_MP_RUNNABLE) {
+		if (vcpu->mp_state != VMM_MP_RUNNABLE && !vcpu->step_done) {
 			vcpu_block(vcpu);
 			if (signal_pending(current))
 				return leave_for_signal(vcpu);
 			continue;
 		}
-		if (vcpu_enter(vcpu) && vmm_exit_handle(vcpu) == VMM_USER)
+		if (turn(vcpu) == VMM_USER)
 			return 0;
 	}
 }

@@ -27,6 +27,7 @@
 #include <linux/vmm.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
+#include <asm/trapnr.h>
 
 #include "compat.h"
 #include "decode.h"
@@ -191,6 +192,8 @@ enum vmm_request {
 	VMM_REQ_DEAD,		/* vm->dead was set */
 	VMM_REQ_STEAL,		/* the thread was away: steal time, and what it missed */
 	VMM_REQ_EOI,		/* ask the guest's memory about an EOI */
+	VMM_REQ_STEP,		/* enter for one instruction */
+	VMM_REQ_STEPPED,	/* and not again in this turn */
 };
 
 /* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
@@ -244,6 +247,12 @@ struct vmm_vcpu {
 	const hpa_t *root_wanted;	/* (c) the one to be loaded */
 	struct shadow_vcpu *shadow_mmu;	/* (c) NULL with nested paging */
 	int fault_errno;		/* (t) -errno: why VMM_FAULT_ERROR */
+	struct vmm_guest_debug guest_debug;	/* (t) as the process asked */
+	bool stepping;			/* (t) the turn is one instruction or one event */
+	bool step_armed;		/* (t) RFLAGS.TF is the debugger's */
+	bool step_done;			/* (t) to be told at the next VMM_RUN */
+	u64 step_rip;			/* (t) where the step began */
+	u64 step_dr6;			/* (t) the guest's then */
 	u32 poll_ns;			/* (t) to look for events before HLT sleeps */
 	spinlock_t task_lock;
 	struct task_struct *task;	/* task_lock; that was last in VMM_RUN, or NULL */
@@ -361,6 +370,44 @@ void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error);	/* sets 
 bool vmm_events_pending(struct vmm_vcpu *vcpu);	/* would HLT end? any context of the thread */
 void vmm_events_deliver(struct vmm_vcpu *vcpu);	/* [entry] */
 void vmm_nmi(struct vmm_vcpu *vcpu);		/* any context */
+
+/* ---- debug.c: a debugger in the process ---- */
+int vmm_set_guest_debug(struct vmm_vcpu *vcpu, const struct vmm_guest_debug *debug); /* [load] */
+/* Is the exception the debugger's? Then the run page is filled. [load] */
+bool vmm_debug_takes(struct vmm_vcpu *vcpu, const struct vmm_exit *exit);
+void vmm_step_begin(struct vmm_vcpu *vcpu);	/* before vcpu_enter(); [load] */
+void vmm_step_arm(struct vmm_vcpu *vcpu);	/* VMM_REQ_STEP; [entry] */
+void vmm_step_disarm(struct vmm_vcpu *vcpu);	/* an event is delivered; [entry] */
+/* After it; true: its trap ended the step, and the exit needs no handling. [load] */
+bool vmm_step_end(struct vmm_vcpu *vcpu, bool entered);
+enum vmm_next vmm_step_report(struct vmm_vcpu *vcpu);	/* VMM_EXIT_DEBUG */
+
+/* Exceptions that exit during a step; with shadow paging #PF always does. */
+#define VMM_STEP_FAULTS	(BIT(X86_TRAP_DE) | BIT(X86_TRAP_BR) | BIT(X86_TRAP_UD) | \
+			 BIT(X86_TRAP_NM) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | \
+			 BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | \
+			 BIT(X86_TRAP_MF) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_XF))
+
+/* For backends: exceptions that exit only because a debugger wants them. */
+static inline u32 vmm_debug_exceptions(const struct vmm_vcpu *vcpu)
+{
+	u32 flags = vcpu->guest_debug.flags;
+
+	return (flags & VMM_DEBUG_INT3 ? BIT(X86_TRAP_BP) : 0) |
+	       (flags & VMM_DEBUG_STEP ? VMM_STEP_FAULTS : 0);
+}
+
+/* For backends: the breakpoints that the CPU has to have. */
+static inline const u64 *vmm_cpu_dr(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->guest_debug.flags & VMM_DEBUG_HW ? vcpu->guest_debug.dr : vcpu->debug.dr;
+}
+
+static inline u64 vmm_cpu_dr7(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->guest_debug.flags & VMM_DEBUG_HW ? vcpu->guest_debug.dr7 | BIT(10) :
+							vcpu->debug.dr7;
+}
 
 /* ---- exit.c: the table of exits ---- */
 bool vmm_exit_fast(struct vmm_vcpu *vcpu);	/* [entry]; true: enter again */

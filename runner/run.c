@@ -218,6 +218,9 @@ static enum next serve_internal(struct vcpu *vcpu, struct vmm_run *run)
 {
 	char what[128];
 
+	if (run->internal.code == VMM_INTERNAL_TASK_SWITCH)
+		return fail(vcpu, STATUS_EMULATION,
+			    "the guest wants a hardware task switch, which is not emulated");
 	snprintf(what, sizeof(what), "internal error %u of the module (%#llx %#llx)",
 		 run->internal.code, (unsigned long long)run->internal.info[0],
 		 (unsigned long long)run->internal.info[1]);

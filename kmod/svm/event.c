@@ -5,6 +5,7 @@
  * not track NMI masking for a guest, so IRET is intercepted while an NMI is in
  * service; it has executed once RIP has moved on.
  */
+#include <linux/smp.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 #include <uapi/asm/debugreg.h>
@@ -74,9 +75,13 @@ void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 
 	if (kind == VMM_KIND_INTR)
 		open_intr_window(svm->vmcb);
-	else if (!vcpu->nmi_masked || svm->iret_pending)
+	else if (vcpu->nmi_masked && !svm->iret_pending)
+		return;		/* the intercept of IRET is the window */
+	else if (svm->vmcb->control.event_inj & SVM_EVTINJ_VALID)
+		/* The frame would have TF: exit where the handler begins. */
+		smp_send_reschedule(smp_processor_id());
+	else
 		step_once(svm);
-	/* else the intercept of IRET is the window */
 }
 
 bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)

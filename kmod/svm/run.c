@@ -44,13 +44,15 @@ void svm_vcpu_put(struct vmm_vcpu *vcpu)
 /* The guest's breakpoints are in the CPU only while DR7 enables one. */
 static void debug_regs_enter(struct vmm_vcpu *vcpu)
 {
+	const u64 *dr = vmm_cpu_dr(vcpu);
+
 	/* The host's breakpoints must not watch the guest's addresses meanwhile. */
 	if (hw_breakpoint_active())
 		set_debugreg(0UL, 7);
-	set_debugreg(vcpu->debug.dr[0], 0);
-	set_debugreg(vcpu->debug.dr[1], 1);
-	set_debugreg(vcpu->debug.dr[2], 2);
-	set_debugreg(vcpu->debug.dr[3], 3);
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
 }
 
 /* #VMEXIT leaves DR7 with everything off; the host may have had some on. */

@@ -6,6 +6,7 @@
  */
 #include <asm/msr.h>
 #include <asm/processor-flags.h>
+#include <uapi/asm/debugreg.h>
 
 #include "svm.h"
 
@@ -166,7 +167,8 @@ void svm_state_pull(struct vmm_vcpu *vcpu, u64 mask)
 		pull_cs(vcpu, &vmcb->save);
 	if (mask & VMM_STATE_CTRL)
 		pull_ctrl(vcpu, &vmcb->save);
-	if (mask & VMM_STATE_DEBUG) {
+	/* A debugger's are in hardware then: the guest's are here. */
+	if ((mask & VMM_STATE_DEBUG) && !(vcpu->guest_debug.flags & VMM_DEBUG_HW)) {
 		vcpu->debug.dr6 = vmcb->save.dr6;
 		vcpu->debug.dr7 = vmcb->save.dr7;
 	}
@@ -186,8 +188,9 @@ void svm_state_push(struct vmm_vcpu *vcpu, u64 mask)
 	if (mask & VMM_STATE_CTRL)
 		push_ctrl(vcpu, &vmcb->save);
 	if (mask & VMM_STATE_DEBUG) {
-		vmcb->save.dr6 = vcpu->debug.dr6;
-		vmcb->save.dr7 = vcpu->debug.dr7;
+		vmcb->save.dr6 = vcpu->guest_debug.flags & VMM_DEBUG_HW ? DR6_RESERVED :
+									 vcpu->debug.dr6;
+		vmcb->save.dr7 = vmm_cpu_dr7(vcpu);
 	}
 	if (mask & VMM_STATE_EVENTS)
 		push_events(svm);

@@ -110,17 +110,16 @@ static const u8 required[] = {
 	INTERCEPT_DR0_WRITE, INTERCEPT_DR1_WRITE, INTERCEPT_DR2_WRITE, INTERCEPT_DR3_WRITE,
 	/* DR5 is DR7 without CR4.DE: breakpoints have to be loaded when it enables one */
 	INTERCEPT_DR5_WRITE, INTERCEPT_DR7_WRITE,
-	/* delivery of these can loop in the CPU for ever */
-	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC,
-	/* of the machine */
-	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC,
-	/* #GP where a CPU without the extension raises #UD */
-	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_GP,
 };
+
+/*
+ * Exceptions that always exit: delivery of the first two can loop in the CPU for ever,
+ * one is the machine's, and a CPU without the extension raises #UD for some #GPs.
+ */
+#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC) | BIT(X86_TRAP_GP))
 
 /* With shadow paging: what the guest's own tables and registers are not used for. */
 static const u8 required_shadow[] = {
-	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_PF,
 	INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE, INTERCEPT_INVLPG, INTERCEPT_INVPCID,
 };
 
@@ -147,6 +146,32 @@ void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 	svm->stepping = false;
 }
 
+/* What of the guest's debug registers is not in hardware while a debugger's are. */
+static const u8 debug_intercepts[] = {
+	INTERCEPT_DR4_READ, INTERCEPT_DR5_READ, INTERCEPT_DR6_READ, INTERCEPT_DR7_READ,
+	INTERCEPT_DR4_WRITE, INTERCEPT_DR6_WRITE,
+};
+
+static void intercept_if(struct vmcb *vmcb, unsigned int bit, bool on)
+{
+	if (on)
+		svm_intercept(vmcb, bit);
+	else
+		svm_no_intercept(vmcb, bit);
+}
+
+static void set_debug_intercepts(struct vmm_vcpu *vcpu, struct vmcb *vmcb)
+{
+	u32 exceptions = vmm_debug_exceptions(vcpu) | EXCEPTIONS;
+	int i;
+
+	if (!vmm_caps.nested)
+		exceptions |= BIT(X86_TRAP_PF);
+	vmcb->control.intercepts[INTERCEPT_EXCEPTION] = exceptions;
+	for (i = 0; i < ARRAY_SIZE(debug_intercepts); i++)
+		intercept_if(vmcb, debug_intercepts[i], vcpu->guest_debug.flags & VMM_DEBUG_HW);
+}
+
 void svm_set_intercepts(struct vmm_vcpu *vcpu)
 {
 	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
@@ -154,14 +179,9 @@ void svm_set_intercepts(struct vmm_vcpu *vcpu)
 
 	/* Where the CPU runs with another value, the guest is told what it wrote. */
 	svm_cpu_ctrl(&vcpu->ctrl, &cpu);
-	if (vcpu->ctrl.cr0 != cpu.cr0)
-		svm_intercept(vmcb, INTERCEPT_CR0_READ);
-	else
-		svm_no_intercept(vmcb, INTERCEPT_CR0_READ);
-	if (vcpu->ctrl.cr4 != cpu.cr4)
-		svm_intercept(vmcb, INTERCEPT_CR4_READ);
-	else
-		svm_no_intercept(vmcb, INTERCEPT_CR4_READ);
+	intercept_if(vmcb, INTERCEPT_CR0_READ, vcpu->ctrl.cr0 != cpu.cr0);
+	intercept_if(vmcb, INTERCEPT_CR4_READ, vcpu->ctrl.cr4 != cpu.cr4);
+	set_debug_intercepts(vcpu, vmcb);
 }
 
 void svm_load_root(struct vmm_vcpu *vcpu, hpa_t root)

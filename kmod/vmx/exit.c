@@ -84,7 +84,8 @@ static void decode_debug(struct vmm_vcpu *vcpu, struct vmm_exit *exit, u32 info)
 	/* INT1's RIP is at it, and its trap behind it. */
 	if ((info & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
 		vcpu->regs.rip += vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	note_pending_step(vcpu);
+	if (!vcpu->step_armed)
+		note_pending_step(vcpu);
 }
 
 static void decode_exception(struct vmx_vcpu *vmx, struct vmm_exit *exit)
@@ -108,6 +109,8 @@ static void decode_exception(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 	exit->exception.info = 0;
 	if (exit->exception.has_error)
 		exit->exception.error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
+	if (vector == X86_TRAP_PF)
+		exit->exception.info = vmcs_read(EXIT_QUALIFICATION);
 	if (vector == X86_TRAP_DB)
 		decode_debug(&vmx->vcpu, exit, info);
 }

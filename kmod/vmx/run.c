@@ -106,13 +106,15 @@ void vmx_vcpu_put(struct vmm_vcpu *vcpu)
 /* The guest's breakpoints are in the CPU only while DR7 enables one. */
 static void debug_regs_enter(struct vmm_vcpu *vcpu)
 {
+	const u64 *dr = vmm_cpu_dr(vcpu);
+
 	/* The host's breakpoints must not watch the guest's addresses meanwhile. */
 	if (hw_breakpoint_active())
 		set_debugreg(0UL, 7);
-	set_debugreg(vcpu->debug.dr[0], 0);
-	set_debugreg(vcpu->debug.dr[1], 1);
-	set_debugreg(vcpu->debug.dr[2], 2);
-	set_debugreg(vcpu->debug.dr[3], 3);
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
 }
 
 /* An exit leaves DR7 with everything off; the host may have had some on. */
@@ -183,7 +185,7 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 	update_vmcs(vmx);
 	if (native_read_cr2() != vmx->cr2)
 		native_write_cr2(vmx->cr2);
-	if (unlikely(vcpu->debug.dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK)))
+	if (unlikely(vmm_cpu_dr7(vcpu) & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK)))
 		debug_regs_enter(vcpu);
 
 	/* L1TF: a guest can read what the L1 data cache holds. */

@@ -271,7 +271,7 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 	if (!vmx_config.unrestricted && (mask & (VMM_STATE_SEGS | VMM_STATE_CTRL)))
 		to_vmx(vcpu)->unrunnable = !runnable(vcpu);
 	if (mask & VMM_STATE_DEBUG)
-		vmcs_write(GUEST_DR7, vcpu->debug.dr7);
+		vmcs_write(GUEST_DR7, vmm_cpu_dr7(vcpu));
 	if (mask & VMM_STATE_EVENTS)
 		push_events(vcpu);
 	if (mask & VMM_STATE_TSC)

@@ -16,6 +16,9 @@
 
 #include "vmx.h"
 
+/* Exceptions that always exit: delivery of two can loop for ever, one is the machine's. */
+#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC))
+
 /* "MSR-Bitmap Address": four parts of one page */
 #define BITMAP_READ_LOW		0
 #define BITMAP_READ_HIGH	1024
@@ -121,7 +124,7 @@ static void write_constants(void)
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.secondary);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_config.exit);
 	/* Delivery of #DB and #AC can loop in the CPU for ever; #MC is the machine's. */
-	vmcs_write(EXCEPTION_BITMAP, BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC));
+	vmcs_write(EXCEPTION_BITMAP, EXCEPTIONS);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(CR3_TARGET_COUNT, 0);
@@ -197,6 +200,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 /* Which bits of CR0 and CR4 exit is derived with the CTRL section: state.c */
 void vmx_set_intercepts(struct vmm_vcpu *vcpu)
 {
+	vmcs_write(EXCEPTION_BITMAP, EXCEPTIONS | vmm_debug_exceptions(vcpu));
 	vmm_dirty(vcpu, VMM_STATE_CTRL);
 }
 

@@ -35,6 +35,7 @@ const struct ioctl_info ioctls[] = {
 	IOCTL(VMM_SET_CPUID, FD_VCPU, false),
 	IOCTL(VMM_TRANSLATE, FD_VCPU, false),
 	IOCTL(VMM_NMI, FD_VCPU, false),
+	IOCTL(VMM_SET_GUEST_DEBUG, FD_VCPU, false),
 };
 
 const u32 ioctl_count = sizeof(ioctls) / sizeof(ioctls[0]);

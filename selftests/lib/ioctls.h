@@ -56,6 +56,7 @@ union ioctl_arg {
 	struct vmm_msrs msrs;
 	struct vmm_xsave xsave;
 	struct vmm_translate translate;
+	struct vmm_guest_debug guest_debug;
 	u8 bytes[8192];
 };
 

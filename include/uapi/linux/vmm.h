@@ -518,6 +518,32 @@ struct vmm_translate {
 	__u32 pad;
 };
 
+/* vmm_guest_debug.flags */
+#define VMM_DEBUG_STEP		(1U << 0)	/* an exit after each instruction */
+#define VMM_DEBUG_HW		(1U << 1)	/* @dr and @dr7 in place of the guest's */
+#define VMM_DEBUG_INT3		(1U << 2)	/* INT3 is an exit */
+
+/* Bits that vmm_guest_debug.dr7 may have: enables, kinds, lengths */
+#define VMM_DEBUG_DR7		0xffff00ffU
+
+/*
+ * struct vmm_guest_debug - a debugger's view of a vCPU, VMM_SET_GUEST_DEBUG
+ * @flags: VMM_DEBUG_*; 0: none
+ * @dr, @dr7: with VMM_DEBUG_HW, in force while the guest runs; the guest reads and writes
+ *	its own, which have no effect meanwhile. Else 0.
+ *
+ * What happens is VMM_EXIT_DEBUG. A step ends behind one instruction, or at the first of
+ * the handler if an interrupt or exception came; HLT ends one and sleeps in the next
+ * VMM_RUN. An instruction of the guest that pushes RFLAGS itself (PUSHF, INT n) shows TF.
+ */
+struct vmm_guest_debug {
+	__u32 flags;
+	__u32 pad;
+	__u64 dr[4];
+	__u64 dr7;
+	__u64 pad1[2];
+};
+
 /* ---- the run page ---- */
 
 /* vmm_run.exit_reason */
@@ -531,6 +557,7 @@ struct vmm_translate {
 #define VMM_EXIT_MEMORY		7	/* memory that has to be there could not be had */
 #define VMM_EXIT_INTERNAL	8	/* a bug of the module or of the machine */
 #define VMM_EXIT_EOI		9	/* the end of a level-triggered interrupt */
+#define VMM_EXIT_DEBUG		10	/* what VMM_SET_GUEST_DEBUG asked for */
 
 struct vmm_exit_pio {
 	__u16 port;
@@ -606,6 +633,17 @@ struct vmm_exit_eoi {
 };
 
 /*
+ * vector 1: a step (@dr6 has bit 14) or breakpoints (bits 0 to 3): RIP is behind the
+ * instruction, but at it for an instruction breakpoint. vector 3: RIP is at the INT3. The
+ * guest has seen nothing of it; to go on behind an INT3 the caller moves RIP.
+ */
+struct vmm_exit_debug {
+	__u8  vector;
+	__u8  pad[7];
+	__u64 dr6;
+};
+
+/*
  * struct vmm_run - the run page, shared between a vCPU and its thread
  * @immediate_exit: in: not 0: VMM_RUN completes the last exit, then returns
  *	-EINTR without entering the guest. Signal handlers set it.
@@ -639,6 +677,7 @@ struct vmm_run {
 		struct vmm_exit_memory memory;
 		struct vmm_exit_internal internal;
 		struct vmm_exit_eoi eoi;
+		struct vmm_exit_debug debug;
 		__u8 pad3[256];
 	};
 	struct vmm_state state;
@@ -674,5 +713,6 @@ struct vmm_run {
 #define VMM_TRANSLATE		_IOWR(VMM_IOC, 0x49, struct vmm_translate)
 /* One NMI. Does not wait: taken at once if another thread runs the vCPU. */
 #define VMM_NMI			_IO(VMM_IOC, 0x4a)
+#define VMM_SET_GUEST_DEBUG	_IOW(VMM_IOC, 0x4b, struct vmm_guest_debug)
 
 #endif /* _UAPI_LINUX_VMM_H */

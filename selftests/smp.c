@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * More vCPUs than the host has CPUs: all of them start and get on, and storms of
+ * interrupts among them or from outside leave the host its own.
+ */
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define VECTOR		0x61
+#define CROWD		16
+#define STORMERS	8
+#define ICR_ALL_BUT	0xc0000
+#define ICR_INIT	0x4500
+#define ICR_STARTUP	0x4600
+#define AP_PAGE		0x20UL
+#define AP_COUNT	(AP_PAGE * 4096 + 0x100)	/* of those that run */
+
+/* 16-bit code at page AP_PAGE: counts itself and spins until all are there. */
+__asm__(".data\n"
+	"crowd_code:\n"
+	"	.code16\n"
+	"	movw %cs, %ax\n"
+	"	movw %ax, %ds\n"
+	"	lock incl 0x100\n"
+	"1:	pause\n"
+	"	cmpl $15, 0x100\n"
+	"	jb 1b\n"
+	"2:	cli\n"
+	"	hlt\n"
+	"	jmp 2b\n"
+	"	.code64\n"
+	"crowd_code_end:\n"
+	".text\n"
+);
+extern const u8 crowd_code[], crowd_code_end[];
+
+static void guest_starts_crowd(void)
+{
+	guest_apic_enable();
+	for (u32 round = 0; round < 3; round++) {
+		write32(AP_COUNT, 0);
+		wrmsr(MSR_X2APIC + APIC_ICR / 16, ICR_ALL_BUT | ICR_INIT);
+		for (u64 id = 1; id < CROWD; id++)
+			wrmsr(MSR_X2APIC + APIC_ICR / 16, id << 32 | ICR_STARTUP | AP_PAGE);
+		/* A spin lock's wait, with every CPU of the host busy. */
+		while (read32(AP_COUNT) != CROWD - 1)
+			__asm__ volatile("pause" : : : "memory");
+	}
+	GUEST_DONE();
+}
+
+TEST(sixteen_vcpus_start_on_fewer_cpus)
+{
+	struct vm *vm = vm_new();
+	struct runner runner[CROWD];
+
+	if (!(get_info().features & VMM_FEATURE_REAL_MODE))
+		SKIP(return, "this CPU cannot run real mode");
+	memcpy(vm_ptr(vm, AP_PAGE * 4096), crowd_code, crowd_code_end - crowd_code);
+	for (u32 id = CROWD - 1; id > 0; id--)
+		runner_start(&runner[id], vcpu_new_reset(vm, id));
+	runner_start(&runner[0], vcpu_new(vm, 0, guest_starts_crowd));
+	runner_join(&runner[0], 25 * host_slowness());
+	for (u32 id = 1; id < CROWD; id++)
+		runner_stop(&runner[id]);
+}
+
+/* ---- storms ---- */
+
+static volatile u64 sent;
+
+static void guest_ipi_storm(void)
+{
+	guest_handlers[VECTOR] = guest_count_irq;
+	guest_apic_enable();
+	sti();
+	for (;;) {
+		wrmsr(MSR_X2APIC + APIC_ICR / 16, ICR_ALL_BUT | VECTOR);
+		__atomic_fetch_add(&sent, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void guest_timer_storm(void)
+{
+	guest_handlers[VECTOR] = guest_count_irq;
+	guest_apic_enable();
+	apic_write(APIC_TDCR, 0xb);
+	apic_write(APIC_LVT_TIMER, VECTOR | APIC_TIMER_PERIODIC);
+	apic_write(APIC_TMICT, 1);
+	sti();
+	for (;;)
+		cpu_relax();
+}
+
+static void guest_nmi_storm(void)
+{
+	guest_handlers[VEC_NMI] = guest_count_irq;
+	guest_apic_enable();
+	for (;;)
+		wrmsr(MSR_X2APIC + APIC_ICR / 16, ICR_ALL_BUT | 0x400);
+}
+
+static void guest_takes(void)
+{
+	guest_handlers[VECTOR] = guest_count_irq;
+	guest_apic_enable();
+	sti();
+	for (;;)
+		cpu_relax();
+}
+
+/* In a process of its own: it never ends by itself. */
+static void storm(void (*guest)(void), int ready)
+{
+	struct vm *vm = vm_new();
+	struct runner runner[STORMERS];
+	u64 one = 1;
+
+	for (u32 id = 0; id < STORMERS; id++)
+		runner_start(&runner[id], vcpu_new(vm, id, guest));
+	while (guest == guest_ipi_storm && !guest_var(vm, sent))
+		usleep(1000);
+	if (write(ready, &one, 8) != 8)
+		die("write to an eventfd failed");
+	for (;;)
+		pause();
+}
+
+static void message_storm(void (*guest)(void), int ready)
+{
+	struct vmm_irqfd args = { .fd = eventfd(0, 0),
+				  .msi = { .address = 0xfeeff000, .data = VECTOR } };
+	struct vm *vm = vm_new();
+	struct runner runner[2];
+	u64 one = 1;
+
+	for (u32 id = 0; id < 2; id++)
+		runner_start(&runner[id], vcpu_new(vm, id, guest));
+	VMM_MUST(vm->fd, VMM_IRQFD, &args);
+	if (write(ready, &one, 8) != 8)
+		die("write to an eventfd failed");
+	for (;;)
+		if (write(args.fd, &one, 8) != 8)
+			die("write to an eventfd failed");
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void (*guest)(void), int ready);
+	void (*guest)(void);
+} storms[] = {
+	{ "IPIs", storm, guest_ipi_storm },
+	{ "NMIs", storm, guest_nmi_storm },
+	{ "timers", storm, guest_timer_storm },
+	{ "messages", message_storm, guest_takes },
+};
+
+/* The host goes on for a while, then the process dies when it is told to. */
+TEST_TIMEOUT(storms_leave_the_host_responsive_and_die_at_once, 60)
+{
+	for (u32 i = 0; i < sizeof(storms) / sizeof(storms[0]); i++) {
+		int ready = eventfd(0, 0), status;
+		u64 count, start, limit = 5000000000UL * host_slowness();
+		pid_t pid = fork();
+
+		if (!pid) {
+			storms[i].run(storms[i].guest, ready);
+			_exit(1);
+		}
+		ASSERT_EQ(8, read(ready, &count, 8));
+		start = now_ns();
+		for (u32 nap = 0; nap < 10; nap++)
+			usleep(10000);
+		EXPECT_GT(limit, now_ns() - start) {
+			TH_LOG("%s: ten naps of 10 ms took %lu ms", storms[i].name,
+			       (now_ns() - start) / 1000000);
+		}
+		start = now_ns();
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		EXPECT_GT(limit, now_ns() - start) {
+			TH_LOG("%s: it took %lu ms to die", storms[i].name,
+			       (now_ns() - start) / 1000000);
+		}
+		close(ready);
+	}
+}
+
+/* ---- clocks of several vCPUs on several CPUs ---- */
+
+static volatile u64 last_tsc;
+static volatile u32 rounds_left;
+
+/* Each reading is after the last one that any vCPU has published. */
+static void guest_clocks(void)
+{
+	while (rounds_left) {
+		u64 before = last_tsc, now;
+
+		__asm__ volatile("lfence" : : : "memory");
+		now = rdtsc();
+		if (now < before)
+			GUEST_FAIL("TSC behind another vCPU's", before, now);
+		__atomic_compare_exchange_n(&last_tsc, &before, now, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
+	}
+	GUEST_DONE();
+}
+
+TEST(tscs_agree_while_threads_move_between_cpus)
+{
+	struct vm *vm = vm_new();
+	struct runner runner[2];
+
+	guest_var(vm, rounds_left) = 1;
+	for (u32 id = 0; id < 2; id++)
+		runner_start(&runner[id], vcpu_new(vm, id, guest_clocks));
+	for (u32 i = 0; i < share_of(100); i++) {
+		for (u32 id = 0; id < 2; id++) {
+			cpu_set_t set;
+
+			CPU_ZERO(&set);
+			CPU_SET(host_cpu((i + id) % host_cpus()), &set);
+			ASSERT_EQ(0, pthread_setaffinity_np(runner[id].thread, sizeof(set), &set));
+		}
+		usleep(2000);
+	}
+	guest_var(vm, rounds_left) = 0;
+	for (u32 id = 0; id < 2; id++)
+		runner_join(&runner[id], 20);
+	EXPECT_LT(0, guest_var(vm, last_tsc));
+}
+
+VMM_TEST_MAIN
