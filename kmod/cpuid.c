@@ -80,7 +80,8 @@ static u64 xcr0_supported;
 
 /*
  * @host: bits that pass if the host has them; @soft: bits that are there always,
- * because the module provides them. @word: W() of the word of the host kernel's
+ * because the module provides them; @may: features that only the process's table may
+ * have, as they tell of what it made. @word: W() of the word of the host kernel's
  * own view, CPUID_*, that must agree: what it switched off, guests do not get.
  * @features: registers (1 << EAX ...) whose bits are features: a table
  * of the process may clear, but not set them. @fill: computes what is not a mask.
@@ -92,6 +93,7 @@ struct rule {
 	u8 features;
 	u32 host[4];
 	u32 soft[4];
+	u32 may[4];
 	u8 word[4];
 	void (*fill)(struct vmm_cpuid_entry *e);
 };
@@ -147,6 +149,9 @@ struct rule {
 
 /* 0x80000021 EAX: LFENCE serializes; a null selector clears the base */
 #define FEATURES_80000021_EAX (BIT(2) | BIT(6))
+
+/* 0x80000008 ECX: number of cores, and the bits of their ids */
+#define CORES (GENMASK(7, 0) | GENMASK(15, 12))
 
 #define FEATURES_KVM (BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_NOP_IO_DELAY) | \
 	BIT(KVM_FEATURE_STEAL_TIME) | BIT(KVM_FEATURE_PV_EOI) | BIT(KVM_FEATURE_PV_UNHALT) | \
@@ -309,6 +314,7 @@ static const struct rule rules[] = {
 	{ .function = 0, .host = { 0, ALL, ALL, ALL }, .flags = RULE_FREE, .fill = fill_basic },
 	{ .function = 1, .host = { ALL, ALL, FEATURES_1_ECX, FEATURES_1_EDX },
 	  .soft = { [ECX] = SOFT_1_ECX, [EDX] = SOFT_1_EDX }, .features = R_ECX | R_EDX,
+	  .may = { [EDX] = F(HT) },
 	  .word = { [ECX] = W(CPUID_1_ECX), [EDX] = W(CPUID_1_EDX) }, .fill = fill_signature },
 	{ .function = 2, .host = { ALL, ALL, ALL, ALL }, .flags = RULE_FREE },
 	{ .function = 4, .host = { CACHE_EAX, ALL, ALL, ALL },
@@ -341,6 +347,7 @@ static const struct rule rules[] = {
 	{ .function = 0x80000001,
 	  .host = { ALL, GENMASK(31, 28), FEATURES_80000001_ECX, FEATURES_80000001_EDX },
 	  .flags = RULE_IF_HOST, .features = R_ECX | R_EDX,
+	  .may = { [ECX] = F(CMP_LEGACY) | F(TOPOEXT) },
 	  .word = { 0, 0, W(CPUID_8000_0001_ECX), W(CPUID_8000_0001_EDX) },
 	  .fill = fill_features_extended },
 	AS_HOST(0x80000002),
@@ -351,10 +358,11 @@ static const struct rule rules[] = {
 	{ .function = 0x80000007, .host = { [EDX] = INVARIANT_TSC }, .flags = RULE_IF_HOST,
 	  .features = R_ALL, .fill = fill_invariant_tsc },
 	{ .function = LEAF_SIZES, .host = { [EBX] = FEATURES_80000008_EBX },
-	  .flags = RULE_IF_HOST, .features = R_EBX | R_ECX | R_EDX,
+	  .flags = RULE_IF_HOST, .features = R_EBX | R_ECX | R_EDX, .may = { [ECX] = CORES },
 	  .word = { [EBX] = W(CPUID_8000_0008_EBX) }, .fill = fill_sizes },
 	AS_HOST(0x80000019),
 	AS_HOST(0x8000001a),
+	{ .function = 0x8000001e, .flags = RULE_FREE | RULE_IF_HOST },
 	{ .function = 0x80000021, .host = { FEATURES_80000021_EAX },
 	  .flags = RULE_IF_HOST, .features = R_ALL },
 };
@@ -664,7 +672,7 @@ static bool entry_valid(const struct vmm_cpuid_entry *e)
 		return false;
 	ours = find(supported, e->function, e->index);
 	for (reg = EAX; reg <= EDX; reg++) {
-		u32 bits = ours ? get_reg(ours, reg) : 0;
+		u32 bits = (ours ? get_reg(ours, reg) : 0) | rule->may[reg];
 
 		if ((rule->features & BIT(reg)) && (get_reg(e, reg) & ~bits))
 			return false;

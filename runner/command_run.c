@@ -44,6 +44,8 @@ void command_run_help(void)
 /* All that lives from the first start of the machine to the last. */
 struct session {
 	struct config config;
+	struct topology topology;
+	struct config_pin pin;
 	struct boot_source source;
 	struct boot_plan *plan;
 	struct ram ram;
@@ -115,7 +117,7 @@ static enum status open_files(struct session *session)
 	enum status status;
 
 	source->append = config->append;
-	source->cpus = config->cpus;
+	source->cpus = session->topology.cpus;
 	if (config->flat)
 		return open_flat(config, source);
 	if (config->firmware) {
@@ -132,9 +134,9 @@ static enum status check_limits(const struct session *session)
 	const struct vmm_info *info = &session->host.info;
 	const struct ram_part *last = &session->ram.part[RAM_ABOVE];
 
-	if (session->config.cpus > info->max_vcpus) {
+	if (session->topology.cpus > info->max_vcpus) {
 		complain("%llu CPUs are more than the module's %u; use a smaller --cpus",
-			 (unsigned long long)session->config.cpus, info->max_vcpus);
+			 (unsigned long long)session->topology.cpus, info->max_vcpus);
 		return STATUS_HOST;
 	}
 	if (info->phys_bits < 64 && (last->gpa + last->size - 1) >> info->phys_bits) {
@@ -162,8 +164,12 @@ static enum status open_console(struct session *session)
 
 static enum status prepare(struct session *session)
 {
-	enum status status = open_files(session);
+	enum status status = config_cpus(session->config.cpus, &session->topology);
 
+	if (!status && session->config.pin)
+		status = config_pin(session->config.pin, &session->pin);
+	if (!status)
+		status = open_files(session);
 	ram_plan(&session->ram, session->config.mem);
 	if (session->source.kind == BOOT_FIRMWARE)
 		ram_plan_rom(&session->ram, session->source.kernel.size);
@@ -191,7 +197,9 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.plan = session->plan,
 		.console = session->console,
 		.devices = &session->devices,
-		.cpus = session->config.cpus,
+		.cpus = session->topology.cpus,
+		.topology = &session->topology,
+		.pin = session->config.pin ? &session->pin : NULL,
 		.debug_exit = session->config.debug_exit,
 		.debug_console = session->config.debug_console,
 	};

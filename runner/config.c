@@ -4,6 +4,7 @@
  * may hold is checked by its row in options.c.
  */
 #include <stddef.h>
+#include <string.h>
 #include "config.h"
 #include "keys.h"
 
@@ -18,7 +19,7 @@ void config_defaults(struct config *config)
 {
 	*config = (struct config) {
 		.mem = CONFIG_MEM_DEFAULT,
-		.cpus = 1,
+		.cpus = "1",
 		.debug_exit = CONFIG_NO_PORT,
 		.debug_console = CONFIG_NO_PORT,
 	};
@@ -53,10 +54,78 @@ enum status config_flat(const char *text, struct config_flat *flat)
 	return status;
 }
 
+static const struct key_row cpus_keys[] = {
+	{ "sockets", offsetof(struct topology, sockets), 1, CONFIG_CPUS_MAX, NULL },
+	{ "cores", offsetof(struct topology, cores), 1, CONFIG_CPUS_MAX, NULL },
+	{ "threads", offsetof(struct topology, threads), 1, CONFIG_CPUS_MAX, NULL },
+};
+
+enum status config_cpus(const char *text, struct topology *topology)
+{
+	const char *keys, *wrong;
+	size_t len = keys_split(text, &keys);
+	enum status status;
+
+	*topology = (struct topology) { 0 };
+	if (!keys_number(text, len, &topology->cpus) || !topology->cpus ||
+	    topology->cpus > CONFIG_CPUS_MAX) {
+		complain("run: --cpus %s: not a number of CPUs; use 1 to %u", text,
+			 CONFIG_CPUS_MAX);
+		return STATUS_USAGE;
+	}
+	status = keys_parse("cpus", keys, cpus_keys, sizeof(cpus_keys) / sizeof(cpus_keys[0]),
+			    topology);
+	wrong = status ? NULL : topology_complete(topology);
+	if (!wrong)
+		return status;
+	complain("run: --cpus %s: %s; change one of them", text, wrong);
+	return STATUS_USAGE;
+}
+
+/* "N" or "N-M", @len bytes of @text. */
+static bool parse_range(const char *text, size_t len, uint64_t *first, uint64_t *last)
+{
+	const char *dash = memchr(text, '-', len);
+	size_t first_len = dash ? (size_t)(dash - text) : len;
+
+	if (!keys_number(text, first_len, first))
+		return false;
+	*last = *first;
+	if (dash && !keys_number(dash + 1, len - first_len - 1, last))
+		return false;
+	return *first <= *last && *last < CONFIG_HOST_CPUS_MAX;
+}
+
+enum status config_pin(const char *text, struct config_pin *pin)
+{
+	const char *at = text;
+
+	pin->count = 0;
+	for (;;) {
+		size_t len = strcspn(at, ",");
+		uint64_t first, last;
+
+		if (!parse_range(at, len, &first, &last) ||
+		    last - first >= CONFIG_CPUS_MAX - pin->count) {
+			complain("run: --pin %s: not a list of host CPUs; write it like 0,2-3",
+				 text);
+			return STATUS_USAGE;
+		}
+		while (first <= last)
+			pin->cpu[pin->count++] = first++;
+		if (!at[len])
+			return STATUS_OK;
+		at += len + 1;
+	}
+}
+
 enum status config_check(const struct config *config)
 {
 	unsigned int given = !!config->kernel + !!config->flat + !!config->firmware;
 	struct config_flat flat;
+	struct topology topology;
+	struct config_pin pin;
+	enum status status;
 
 	if (!given) {
 		complain("run: no kernel given; name one with --kernel FILE");
@@ -70,5 +139,10 @@ enum status config_check(const struct config *config)
 		complain("run: --append, --initrd and --module are for a --kernel; leave them out");
 		return STATUS_USAGE;
 	}
-	return config->flat ? config_flat(config->flat, &flat) : STATUS_OK;
+	status = config_cpus(config->cpus, &topology);
+	if (!status && config->pin)
+		status = config_pin(config->pin, &pin);
+	if (!status && config->flat)
+		status = config_flat(config->flat, &flat);
+	return status;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "status.h"
+#include "topology.h"
 #include "virtio/bay.h"
 
 /* The values of an option that may be given several times. */
@@ -27,7 +28,8 @@ struct config {
 	struct config_list module;
 	const char *append;	/* NULL: what suits the kernel */
 	uint64_t mem;		/* bytes */
-	uint64_t cpus;
+	const char *cpus;	/* with keys, see config_cpus() */
+	const char *pin;	/* host CPUs, NULL: the host's scheduler decides */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 	struct virtio_options devices;
 	bool no_reboot;
@@ -38,6 +40,7 @@ struct config {
 #define CONFIG_MEM_MIN	(1ULL << 20)
 #define CONFIG_MEM_MAX	(1ULL << 40)
 #define CONFIG_CPUS_MAX	255
+#define CONFIG_HOST_CPUS_MAX	8192	/* what Linux can be built for */
 
 #define CONFIG_PORT_MAX	0xffff
 #define CONFIG_NO_PORT	UINT64_MAX
@@ -53,8 +56,23 @@ struct config_flat {
 	uint64_t mode;		/* enum config_mode */
 };
 
+/* As many host CPUs may be named as a guest may have. */
+struct config_pin {
+	uint16_t cpu[CONFIG_CPUS_MAX];
+	unsigned int count;
+};
+
 /* Read the keys of --flat. Complains. */
 enum status config_flat(const char *text, struct config_flat *flat);
+
+/* Read a number of CPUs and its keys. Complains. */
+enum status config_cpus(const char *text, struct topology *topology);
+
+/*
+ * Read host CPUs, "0,2-3": those for the guest's CPUs in turn, again from the first
+ * when there are fewer. Complains.
+ */
+enum status config_pin(const char *text, struct config_pin *pin);
 
 /* What no single option can tell: is the whole usable? Complains if not. */
 enum status config_check(const struct config *config);

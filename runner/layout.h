@@ -14,6 +14,10 @@
 #define LAYOUT_CMDLINE		0x10000
 #define LAYOUT_CMDLINE_MAX	0x10000		/* with its NUL */
 
+/* What a BIOS leaves behind for whoever looks: the BIOS data area. */
+#define LAYOUT_BDA		0x400
+#define LAYOUT_BDA_SIZE		0x100
+
 /* The same, and page tables, for kernels that may be loaded into the first frames. */
 #define LAYOUT_LOADER		0x80000		/* from here to LAYOUT_RESERVED */
 #define LAYOUT_LOADER_GDT	0x80000

@@ -173,6 +173,23 @@ static enum status create_devices(struct machine *machine)
 	return status;
 }
 
+/* The module's table, changed where the arrangement of the CPUs shows. */
+static enum status set_topology(const struct machine *machine, struct vmm_vcpu *vcpu)
+{
+	struct vmm_cpuid_entry entries[VMM_MAX_CPUID];
+	unsigned int count = VMM_MAX_CPUID;
+	int err = vmm_vcpu_get_cpuid(vcpu, entries, &count);
+
+	if (!err) {
+		topology_cpuid(machine->spec.topology, vmm_vcpu_id(vcpu), entries, count);
+		err = vmm_vcpu_set_cpuid(vcpu, entries, count);
+	}
+	if (!err)
+		return STATUS_OK;
+	complain("the module refused the CPUs' topology: %s; report this", strerror(-err));
+	return STATUS_INTERNAL;
+}
+
 static enum status create_vcpus(struct machine *machine)
 {
 	machine->vcpu = calloc(machine->spec.cpus, sizeof(*machine->vcpu));
@@ -184,6 +201,8 @@ static enum status create_vcpus(struct machine *machine)
 		if (err)
 			return refused("a CPU of the guest", err);
 		machine->vcpu[i].machine = machine;
+		if (set_topology(machine, machine->vcpu[i].handle))
+			return STATUS_INTERNAL;
 	}
 	return STATUS_OK;
 }

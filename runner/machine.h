@@ -34,6 +34,8 @@ struct machine_spec {
 	struct console *console;
 	const struct virtio_slots *devices;
 	unsigned int cpus;
+	const struct topology *topology;
+	const struct config_pin *pin;		/* NULL: none */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 };
 

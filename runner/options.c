@@ -27,8 +27,10 @@ static const struct option_row run_rows[] = {
 	  "firmware to run instead, from its reset vector" },
 	{ "mem", "SIZE", OPTION_SIZE, AT(mem), CONFIG_MEM_MIN, CONFIG_MEM_MAX,
 	  "memory of the guest, in K, M, G or T (default: 256M)" },
-	{ "cpus", "N", OPTION_COUNT, AT(cpus), 1, CONFIG_CPUS_MAX,
-	  "CPUs of the guest (default: 1)" },
+	{ "cpus", "N", OPTION_STRING, AT(cpus), 0, 0,
+	  "CPUs, as N[,sockets=S][,cores=C][,threads=T]" },
+	{ "pin", "LIST", OPTION_STRING, AT(pin), 0, 0,
+	  "host CPUs for the guest's CPUs in turn, like 0,2-3" },
 	{ "debug-exit", "PORT", OPTION_PORT, AT(debug_exit), 0, CONFIG_PORT_MAX,
 	  "a guest's write of V there ends vmm with 2V+1" },
 	{ "debug-console", "PORT", OPTION_PORT, AT(debug_console), 0, CONFIG_PORT_MAX,
@@ -60,13 +62,6 @@ static const char *parse_digits(const char *s, uint64_t *value)
 	errno = 0;
 	*value = strtoull(s, &end, 10);
 	return errno ? NULL : end;
-}
-
-static bool parse_count(const char *s, uint64_t *value)
-{
-	const char *end = parse_digits(s, value);
-
-	return end && !*end;
 }
 
 /* A unit is required: of a bare number nobody knows whether it means bytes. */
@@ -142,13 +137,6 @@ static enum status store(const char *command, const struct option_row *row, cons
 		if (!parse_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
 				 command, row->name, text);
-			return STATUS_USAGE;
-		}
-		break;
-	case OPTION_COUNT:
-		if (!parse_count(text, &value)) {
-			complain("%s: --%s '%s': not a number; write digits only", command,
-				 row->name, text);
 			return STATUS_USAGE;
 		}
 		break;

@@ -15,7 +15,6 @@ enum option_kind {
 	OPTION_FLAG,
 	OPTION_STRING,
 	OPTION_SIZE,		/* bytes, written with a unit: 256M */
-	OPTION_COUNT,
 	OPTION_LIST,		/* may be given again, up to CONFIG_LIST_MAX times */
 	OPTION_PORT,		/* a number, with 0x before it a hexadecimal one */
 	OPTION_DEVICE,		/* one more of them: it may be given again */
@@ -26,7 +25,7 @@ struct option_row {
 	const char *value;	/* what --help calls the value, NULL for a flag */
 	enum option_kind kind;
 	size_t offset;		/* of the member of the command's config */
-	uint64_t min, max;	/* of a size or count */
+	uint64_t min, max;	/* of a size or port */
 	const char *text;
 };
 

@@ -10,6 +10,7 @@
  * immediate_exit, one outside sees the flag: no wake-up can be lost.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,6 +263,33 @@ static enum next run_once(struct vcpu *vcpu)
 	return fail(vcpu, STATUS_INTERNAL, what);
 }
 
+/* To the host CPU that the user named; one that is not there ends the machine. */
+static enum next pin_thread(struct vcpu *vcpu)
+{
+	const struct config_pin *pin = vcpu->machine->spec.pin;
+	unsigned int i = vcpu - vcpu->machine->vcpu;
+	cpu_set_t *set;
+	size_t size = CPU_ALLOC_SIZE(CONFIG_HOST_CPUS_MAX);
+	char what[96];
+	int cpu, err;
+
+	if (!pin)
+		return GO_ON;
+	cpu = pin->cpu[i % pin->count];
+	set = CPU_ALLOC(CONFIG_HOST_CPUS_MAX);
+	if (!set)
+		return fail(vcpu, STATUS_HOST, "no memory to pin a CPU's thread");
+	CPU_ZERO_S(size, set);
+	CPU_SET_S(cpu, size, set);
+	err = sched_setaffinity(0, size, set);
+	CPU_FREE(set);
+	if (!err)
+		return GO_ON;
+	snprintf(what, sizeof(what), "cannot pin a CPU's thread to host CPU %d: %s; see --pin", cpu,
+		 strerror(errno));
+	return fail(vcpu, STATUS_HOST, what);
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
@@ -275,6 +303,8 @@ static void *vcpu_thread(void *opaque)
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 
+	if (pin_thread(vcpu) == STOP)
+		return NULL;
 	while (!atomic_load(&vcpu->machine->stopping) && run_once(vcpu) == GO_ON)
 		;
 	return NULL;

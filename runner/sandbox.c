@@ -80,6 +80,7 @@ static const struct rule {
 	{ SCMP_SYS(rseq), ANY },
 	{ SCMP_SYS(sched_yield), ANY },
 	{ SCMP_SYS(prctl), { 0, UINT32_MAX, PR_SET_NAME } },
+	{ SCMP_SYS(sched_setaffinity), { 0, UINT32_MAX, 0 } },	/* a thread's own, --pin */
 	{ SCMP_SYS(futex), ANY },
 	{ SCMP_SYS(gettid), ANY },
 	{ SCMP_SYS(getpid), ANY },

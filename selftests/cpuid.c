@@ -14,7 +14,9 @@
 #define LEAF1_ECX_OSXSAVE	(1U << 27)
 #define LEAF1_ECX_HYPERVISOR	(1U << 31)
 #define LEAF1_EDX_APIC		(1U << 9)
+#define LEAF1_EDX_HTT		(1U << 28)
 #define EXT1_ECX_SVM		(1U << 2)
+#define EXT1_ECX_TOPOEXT	(1U << 22)
 
 static struct vmm_cpuid_entry table[VMM_MAX_CPUID];
 
@@ -215,6 +217,33 @@ TEST(features_cannot_be_added)
 	EXPECT_EQ(-EINVAL, set(vcpu, count));
 	count = get(vcpu->fd, VMM_GET_CPUID);
 	EXPECT_EQ(0, set(vcpu, count));
+	vcpu_done(vcpu);
+}
+
+/* What the process alone knows: how it arranged its vCPUs. */
+TEST(topology_can_be_set)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_done);
+	u32 count = get(vcpu->fd, VMM_GET_CPUID);
+	struct vmm_cpuid_entry *e;
+
+	EXPECT_EQ(0, find(count, 1, 0)->edx & LEAF1_EDX_HTT);
+	find(count, 1, 0)->edx |= LEAF1_EDX_HTT;
+	find(count, 1, 0)->ebx |= 0x00040000;
+	e = find(count, 0xb, 1);
+	ASSERT_NE(NULL, e);
+	e->eax = 2;
+	e->ebx = 4;
+	e = find(count, 0x80000008, 0);
+	if (e)
+		e->ecx |= 0x2003;
+	e = find(count, 0x80000001, 0);
+	if (e)
+		e->ecx |= EXT1_ECX_TOPOEXT;
+	EXPECT_EQ(0, set(vcpu, count));
+	count = get(vcpu->fd, VMM_GET_CPUID);
+	EXPECT_NE(0, find(count, 1, 0)->edx & LEAF1_EDX_HTT);
+	EXPECT_EQ(2, find(count, 0xb, 1)->eax);
 	vcpu_done(vcpu);
 }
 

@@ -5,7 +5,7 @@
  */
 /* unit-sources: ../runner/boot/loader.c ../runner/boot/image.c ../runner/boot/linux.c */
 /* unit-sources: ../runner/boot/elf.c ../runner/boot/pvh.c ../runner/boot/cpu.c */
-/* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c */
+/* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c ../runner/boot/bda.c */
 /* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <elf.h>
@@ -95,6 +95,9 @@ static void test_information(void)
 	is(state.ctrl.cr0, 0x11, "protected mode without paging");
 	is(state.segs.seg[VMM_CS].attr, 0xc09b, "32-bit code");
 	is(read_u64(state.segs.gdt.base + 0x10), 0x00cf9b000000ffff, "in the GDT as well");
+	is(read_u32(0x400), 0x3f8, "the BIOS data area has COM1");
+	is(read_u32(0x40e) & 0xffff, 0, "no EBDA");
+	is(read_u32(0x413) & 0xffff, 640, "and 640 KiB");
 	is(read_u32(info), 0x24d, "memory, command line, modules, map and name are given");
 	is(read_u32(info + 4), 640, "KiB of low memory");
 	is(read_u32(info + 8), 63 * 1024, "KiB from 1 MiB");

@@ -3,7 +3,7 @@
  * The command line of `vmm run`: what is taken, what is refused, and that the man
  * page tells of every option and exit status of the tables.
  */
-/* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c ../runner/status.c */
+/* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c ../runner/topology.c ../runner/status.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <stdlib.h>
 #include "tap.h"
@@ -30,13 +30,13 @@ static void test_values(void)
 	is_str(config.kernel, "vmlinuz", "is taken");
 	ok(!config.append, "the command line is left to the kernel");
 	is(config.mem, 256ULL << 20, "so has the memory");
-	is(config.cpus, 1, "and the number of CPUs");
+	is_str(config.cpus, "1", "and the number of CPUs");
 	ok(!config.initrd && !config.no_reboot, "nothing else is set");
 	is(parse("--kernel=a=b", "--mem=1G", "--cpus=3", "--no-reboot", "--append", ""), STATUS_OK,
 	   "values behind '='");
 	is_str(config.kernel, "a=b", "only the first '=' divides");
 	is(config.mem, 1ULL << 30, "sizes have units");
-	is(config.cpus, 3, "counts are numbers");
+	is_str(config.cpus, "3", "CPUs are for later");
 	ok(config.no_reboot, "flags are set");
 	is_str(config.append, "", "a value may be empty");
 	is(parse("--initrd", "--kernel"), STATUS_OK, "a value may look like an option");
@@ -106,6 +106,61 @@ static void test_flat(void)
 	}
 }
 
+static void test_cpus(void)
+{
+	static const struct {
+		const char *text;
+		enum status status;
+		struct topology want;
+	} cases[] = {
+		{ "1", STATUS_OK, { 1, 1, 1, 1 } },
+		{ "255", STATUS_OK, { 255, 255, 1, 1 } },
+		{ "4,cores=4", STATUS_OK, { 4, 1, 4, 1 } },
+		{ "8,threads=2", STATUS_OK, { 8, 4, 1, 2 } },
+		{ "8,sockets=2,threads=2", STATUS_OK, { 8, 2, 2, 2 } },
+		{ "6,threads=2,sockets=1", STATUS_OK, { 6, 1, 3, 2 } },
+		{ "3,threads=3", STATUS_OK, { 3, 1, 1, 3 } },
+		{ "0", STATUS_USAGE }, { "256", STATUS_USAGE }, { "2x", STATUS_USAGE },
+		{ "18446744073709551617", STATUS_USAGE }, { "", STATUS_USAGE },
+		{ "4,cores=3", STATUS_USAGE }, { "2,cores=4", STATUS_USAGE },
+		{ "4,sockets=3", STATUS_USAGE }, { "4,cores=0", STATUS_USAGE },
+		{ "6,sockets=2,cores=3", STATUS_USAGE }, { "6,threads=3,cores=2", STATUS_USAGE },
+		{ "4,dies=2", STATUS_USAGE }, { "4,cores", STATUS_USAGE },
+		{ "255,sockets=255,cores=255,threads=255", STATUS_USAGE },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct topology topology;
+
+		is(config_cpus(cases[i].text, &topology), cases[i].status, "--cpus %s",
+		   cases[i].text);
+		if (!cases[i].status)
+			ok(!memcmp(&topology, &cases[i].want, sizeof(topology)),
+			   "--cpus %s: arranged", cases[i].text);
+	}
+	parse("--kernel", "a", "--cpus", "256");
+	is(config_check(&config), STATUS_USAGE, "the number of CPUs is checked");
+}
+
+static void test_pin(void)
+{
+	static const char *const bad[] = {
+		"", ",", "0,", ",0", "1-", "-1", "2-1", "0-255", "8192", "a", "0 1", "0-1-2",
+		"0-200,0-200",
+	};
+	struct config_pin pin;
+
+	is(config_pin("3,0-2,7", &pin), STATUS_OK, "--pin 3,0-2,7");
+	is(pin.count, 5, "are five host CPUs");
+	ok(pin.cpu[0] == 3 && pin.cpu[1] == 0 && pin.cpu[3] == 2 && pin.cpu[4] == 7, "in order");
+	is(config_pin("8191", &pin), STATUS_OK, "the last CPU there can be");
+	is(config_pin("0-254", &pin), STATUS_OK, "as many as a guest may have");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		is(config_pin(bad[i], &pin), STATUS_USAGE, "--pin '%s'", bad[i]);
+	parse("--kernel", "a", "--pin", "x");
+	is(config_check(&config), STATUS_USAGE, "the list is checked");
+}
+
 static void test_many(unsigned int count, enum status want)
 {
 	char *args[2 * CONFIG_LIST_MAX + 3] = { NULL };
@@ -153,7 +208,8 @@ static void test_ports(void)
 		{ "0xffff", 65535 }, { "0x10000", 0, STATUS_USAGE }, { "65536", 0, STATUS_USAGE },
 		{ "", 0, STATUS_USAGE }, { "0x", 0, STATUS_USAGE }, { "f4", 0, STATUS_USAGE },
 		{ "0xf4 ", 0, STATUS_USAGE }, { "-1", 0, STATUS_USAGE },
-		{ "0x-1", 0, STATUS_USAGE }, { "0xfg", 0, STATUS_USAGE }, { "0x10000000000000000", 0, STATUS_USAGE },
+		{ "0x-1", 0, STATUS_USAGE }, { "0xfg", 0, STATUS_USAGE },
+		{ "0x10000000000000000", 0, STATUS_USAGE },
 	};
 
 	parse("--kernel", "a");
@@ -179,10 +235,6 @@ static void test_refused(void)
 	is(parse("-k", "a"), STATUS_USAGE, "there are no short options");
 	is(parse("--", "a"), STATUS_USAGE, "nor an end of options");
 	is(parse("vmlinuz"), STATUS_USAGE, "nor arguments that are none");
-	is(parse("--cpus", "0"), STATUS_USAGE, "no CPU at all");
-	is(parse("--cpus", "256"), STATUS_USAGE, "too many CPUs");
-	is(parse("--cpus", "2x"), STATUS_USAGE, "a number with a tail");
-	is(parse("--cpus", "18446744073709551617"), STATUS_USAGE, "a number that overflows");
 	config_defaults(&config);
 	is(config_check(&config), STATUS_USAGE, "a machine without a kernel");
 	is(parse("--kernel", "a"), STATUS_OK, "a machine with one");
@@ -307,6 +359,8 @@ int main(void)
 {
 	test_values();
 	test_sizes();
+	test_cpus();
+	test_pin();
 	test_flat();
 	test_kinds();
 	test_ports();

@@ -156,6 +156,12 @@ enum status boot_cpu_tables(const struct boot_plan *plan, const struct ram *ram)
 enum status elf_plan_pvh(const struct image *kernel, struct boot_plan *plan);
 enum status elf_plan_entry(const struct image *kernel, struct boot_plan *plan);
 
+/*
+ * Write the BIOS data area (bda.c): the first serial port and how much memory is
+ * below 1 MiB. What the plan loads there stays.
+ */
+enum status bda_load(const struct boot_plan *plan, const struct ram *ram);
+
 /* Write the ACPI tables for @cpus processors at LAYOUT_ACPI; the RSDP is there. */
 enum status acpi_load(const struct ram *ram, unsigned int cpus);
 

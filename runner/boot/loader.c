@@ -358,6 +358,8 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 	if (!status)
 		status = load_cmdline(plan, ram);
 	if (!status)
+		status = bda_load(plan, ram);
+	if (!status)
 		status = acpi_load(ram, source->cpus);
 	if (!status)
 		status = boot_cpu_tables(plan, ram);
