@@ -54,6 +54,12 @@ kernel_debug_dir()
 	echo "$VMM_CACHE/debug-$(source_version)-$(cksum <"$config" | cut -d' ' -f1)"
 }
 
+# Guests of other kinds: a 32-bit kernel, busybox for it, Xen.
+guests_dir()
+{
+	echo "$VMM_CACHE/guests-1"
+}
+
 source_version()
 {
 	dpkg-query -W -f '${Version}' linux-source-6.1 2>/dev/null

@@ -213,7 +213,9 @@ static struct answer ref_pae(const struct guest *g, u32 gva, u32 access)
 		return unreadable();
 	if (!(pdpte & 1))
 		return fault(g, access, false, false);
-	if (wide_reserved(g, pdpte) || (pdpte & 0xfff00000000001e6))
+	/* In memory the bit of an accessed entry is let pass: see mmu/paging.h. */
+	if (wide_reserved(g, pdpte) ||
+	    (pdpte & (g->pdpte_registers ? 0xfff00000000001e6 : 0xfff00000000001c6)))
 		return fault(g, access, true, true);
 
 	if (!ref_read(ADDRESS(pdpte) + ((gva >> 21) & 0x1ff) * 8, 8, &pde))

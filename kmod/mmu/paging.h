@@ -27,6 +27,7 @@
 #define PAGING_P	BIT_ULL(0)
 #define PAGING_RW	BIT_ULL(1)
 #define PAGING_US	BIT_ULL(2)
+#define PAGING_A	BIT_ULL(5)
 #define PAGING_PS	BIT_ULL(7)	/* large page, above the lowest level */
 #define PAGING_NX	BIT_ULL(63)
 
@@ -225,8 +226,14 @@ static __always_inline u64 paging_reserved(const struct paging *paging,
 		return BIT_ULL(21) | paging->reserved_pse36;
 	if (large)
 		return GENMASK_ULL(11 + (level - 1) * 9, 13);
+	/*
+	 * A top table in memory that the machine's walker has used may have accessed
+	 * bits: bit 5 must be zero by the manual, but QEMU sets it. To fault here on
+	 * what the machine took would be a loop: the instruction that exited runs again.
+	 */
 	if (format->pae_top && level == PAGING_PDPT_LEVEL)
-		return PAGING_NX | GENMASK_ULL(8, 5) | PAGING_US | PAGING_RW;
+		return PAGING_NX | GENMASK_ULL(8, 6) | PAGING_US | PAGING_RW |
+		       (paging->pdpte ? PAGING_A : 0);
 	return level > 1 && format->ps_reserved ? PAGING_PS : 0;
 }
 

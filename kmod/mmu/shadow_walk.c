@@ -9,7 +9,6 @@
 #include "mmu/guest.h"
 #include "mmu/shadow.h"
 
-#define PAGING_A	BIT_ULL(5)
 #define PAGING_D	BIT_ULL(6)
 
 /* ---- the walk ---- */

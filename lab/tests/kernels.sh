@@ -3,13 +3,15 @@
 #
 # Kernels that are not Linux, and images that are no kernels, in one emulated host:
 # HOST (svm) and KERNEL (6.1) from the environment. The programs are those of
-# lab/tests/kernels/, made here, and know nothing of vmm. TAP.
+# lab/tests/kernels/, made here, and know nothing of vmm; a 32-bit Debian kernel and Xen, a
+# multiboot kernel of others, come from scripts/setup guests. TAP.
 
 cd "$(dirname "$0")/../.." || exit 1
 . scripts/env.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 from=lab/tests/kernels
+guests=$(guests_dir)
 
 # cc32 OUT SOURCE... [OPTION]...
 cc32()
@@ -46,6 +48,21 @@ build()
 	printf 'the first\n' >"$work/one" && printf 'the second\n' >"$work/two"
 }
 
+# An initial RAM disk for the 32-bit kernel.
+initrd32()
+{
+	local applet dir=$work/initrd
+
+	mkdir -p "$dir"/{bin,sbin,proc,sys,dev,root} &&
+	cp "$guests/busybox-686" "$dir/bin/busybox" && cp lab/guest-init "$dir/init" &&
+	chmod 755 "$dir/init" || return
+	for applet in sh mount uname cat poweroff setsid; do
+		ln -s busybox "$dir/bin/$applet"
+	done
+	(cd "$dir" && find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) |
+		gzip -n >"$work/initrd32"
+}
+
 # Runs in the host; prints TAP.
 cat >"$work/kernels.sh" <<'END'
 n=0
@@ -64,7 +81,7 @@ ok()
 	fi
 }
 is() { [ "$2" = "$3" ] || echo "# got '$2', want '$3'"; [ "$2" = "$3" ]; ok "$1" $?; }
-said() { grep -qxF -- "$2" out; ok "$1: $2" $?; }
+said() { tr -d '\r' <out | grep -qxF -- "$2"; ok "$1: $2" $?; }
 
 for kernel in mb32 mb64 mbflat; do
 	run --kernel $kernel --append 'exit=21 cpus=3' --cpus 3 --mem 64M --initrd one \
@@ -81,6 +98,7 @@ for kernel in mb32 mb64 mbflat; do
 	said $kernel "memory 0xa0000 reserved 0x60000"
 	said $kernel "memory 0x100000 usable 0x3f00000"
 	said $kernel "ACPI is found"
+	said $kernel "PAE paging works"
 	said $kernel "long mode 0x123456701234567"
 	said $kernel "processors 0x3"
 done
@@ -102,14 +120,35 @@ vmm run --flat real --debug-exit 0x3f8 </dev/null >out 2>err
 is "a port that is taken: status" $? 2
 run --flat real,entry=0x8000000 >out 2>err
 is "an entry outside: status" $? 2
+if [ -e xen ]; then
+	vmm run --kernel xen --append 'com1=115200,8n1 console=com1 no-real-mode' --initrd one \
+		</dev/null >out 2>err &
+	for _ in $(seq 300); do
+		grep -q 'Domain 0\|Panic' out && break
+		sleep 0.2
+	done
+	kill $!
+	wait $!
+	said xen "(XEN) Bootloader: vmm"
+	said xen "(XEN) Command line: com1=115200,8n1 console=com1 no-real-mode"
+fi
+if [ -e vmlinuz-686 ]; then
+	RUN_LIMIT=200 run --kernel vmlinuz-686 --initrd initrd32 >out 2>err
+	is "32-bit Debian kernel: status" $? 0
+	grep -q '^Linux .*-686-pae .* i686' out
+	ok "32-bit Debian kernel: says so" $?
+fi
 echo "1..$n"
 END
 
 echo "TAP version 13"
 build || { echo "Bail out! cannot build the programs"; exit 1; }
 put=()
-for file in mb32 mb64 mbflat real high protected long firmware one two; do
-	put+=(--put "$work/$file")
+[ ! -d "$guests" ] || { cp "$guests/xen" "$guests/vmlinuz-686" "$work" && initrd32; } ||
+	{ echo "Bail out! cannot take the guests from $guests"; exit 1; }
+for file in mb32 mb64 mbflat real high protected long firmware one two xen vmlinuz-686 \
+	initrd32; do
+	[ ! -e "$work/$file" ] || put+=(--put "$work/$file")
 done
 lab/lab --host "${HOST:-svm}" --kernel "${KERNEL:-6.1}" --smp 2 --timeout "${LIMIT:-300}" \
 	--put "$work/kernels.sh" "${put[@]}" -- sh kernels.sh </dev/null >"$work/out" 2>"$work/err"

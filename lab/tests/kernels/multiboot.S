@@ -18,6 +18,8 @@
 #define CR4_PAE		(1 << 5)
 #define MSR_EFER	0xc0000080
 #define EFER_LME	(1 << 8)
+#define EFER_NXE	(1 << 11)
+#define PTE_PRESENT	1	/* all that an entry of PAE's top table may have */
 #define PTE_TABLE	3	/* present, writable */
 #define PTE_LARGE	0x83
 
@@ -94,6 +96,35 @@ long_mode:
 	wrmsr
 	mov	product, %eax
 	mov	product + 8, %edx
+	pop	%ebx
+	ret
+
+/* uint32_t pae_cpuid(void): leaf 0's EBX, asked for in 32-bit mode with PAE paging. */
+	.globl pae_cpuid
+pae_cpuid:
+	push	%ebx
+	movl	$directory + PTE_PRESENT, pdpt
+	movl	$PTE_LARGE, directory
+	movl	$0x200000 + PTE_LARGE, directory + 8
+	mov	$pdpt, %eax
+	mov	%eax, %cr3
+	mov	%cr4, %eax
+	or	$CR4_PAE, %eax
+	mov	%eax, %cr4
+	mov	$MSR_EFER, %ecx
+	rdmsr
+	or	$EFER_NXE, %eax
+	wrmsr
+	mov	%cr0, %eax
+	or	$CR0_PG, %eax
+	mov	%eax, %cr0
+	ljmp	$CODE32, $1f
+1:	xor	%eax, %eax
+	cpuid
+	mov	%cr0, %eax
+	and	$~CR0_PG, %eax
+	mov	%eax, %cr0
+	mov	%ebx, %eax
 	pop	%ebx
 	ret
 

@@ -53,6 +53,7 @@ struct range {
 
 extern const char ap_start[], ap_end[];
 uint64_t long_mode(uint64_t a, uint64_t b);
+uint32_t pae_cpuid(void);
 void main(uint32_t magic, const struct info *info);
 
 static inline void outb(uint16_t port, uint8_t value)
@@ -235,6 +236,7 @@ void main(uint32_t magic, const struct info *info)
 	print_modules(info);
 	print_memory(info);
 	find_acpi();
+	print(pae_cpuid() > 1 ? "PAE paging works\n" : "PAE paging is broken\n");
 	print_line("long mode ", long_mode(0x100000001, 0x1234567));
 	if (cpus > 0)
 		start_processors(cpus);
