@@ -97,7 +97,7 @@ static void drop(struct vcpu *vcpu)
 
 static const u8 shadows[] = { 0, VMM_SHADOW_STI, VMM_SHADOW_MOV_SS };
 
-/* Calls @check for each of the 24 states. */
+/* Calls @check for each of the 20 states. */
 static void each_state(void (*check)(struct __test_metadata *, const struct holding *),
 		       struct __test_metadata *_metadata)
 {
@@ -109,6 +109,9 @@ static void each_state(void (*check)(struct __test_metadata *, const struct hold
 			.shadow = shadows[i / 8],
 		};
 
+		/* STI leaves IF set: no CPU has that, and some refuse it. */
+		if (holding.shadow == VMM_SHADOW_STI && !holding.irqs_on)
+			continue;
 		check(_metadata, &holding);
 	}
 }

@@ -100,6 +100,8 @@ static void guest_nmi_storm(void)
 {
 	guest_handlers[VEC_NMI] = guest_count_irq;
 	guest_apic_enable();
+	/* Bochs holds the host's interrupts back from a guest that was entered without. */
+	sti();
 	for (;;)
 		wrmsr(MSR_X2APIC + APIC_ICR / 16, ICR_ALL_BUT | 0x400);
 }

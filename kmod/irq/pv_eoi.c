@@ -70,6 +70,11 @@ u64 vmm_apic_get_pv_eoi(struct vmm_vcpu *vcpu)
 
 void vmm_apic_set_pv_eoi(struct vmm_vcpu *vcpu, u64 value)
 {
+	u32 old;
+
 	vmm_apic_settle_eoi(vcpu);
 	vcpu->apic->pv_eoi_area = value & KVM_MSR_ENABLED ? value : 0;
+	/* Offers are made with IRQs off: let the process have the page by then. */
+	if (value & KVM_MSR_ENABLED)
+		vmm_guest_xchg(vcpu->vm, value & ~(u64)KVM_MSR_ENABLED, 0, &old, false);
 }
