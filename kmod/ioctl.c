@@ -267,6 +267,16 @@ static long vm_set_clock(void *object, void *arg)
 	return 0;
 }
 
+static long vm_get_dirty(void *object, void *arg)
+{
+	return vmm_dirty_get(object, arg);
+}
+
+static long vm_get_stats(void *object, void *arg)
+{
+	return vmm_vm_stats(object, arg);
+}
+
 static const struct ioctl_row vm_rows[] = {
 	{ VMM_SET_SLOT, ROW_VM_LOCK, vm_set_slot },
 	{ VMM_CREATE_VCPU, ROW_VM_LOCK, vm_create_vcpu },
@@ -275,6 +285,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ VMM_IOEVENTFD, ROW_VM_LOCK, vm_ioeventfd },
 	{ VMM_GET_CLOCK, ROW_VM_LOCK, vm_get_clock },
 	{ VMM_SET_CLOCK, ROW_VM_LOCK, vm_set_clock },
+	{ VMM_GET_DIRTY, ROW_VM_LOCK, vm_get_dirty },
+	{ VMM_GET_VM_STATS, 0, vm_get_stats },
 };
 
 static const struct ioctl_table vm_table = {
@@ -407,6 +419,11 @@ static long vcpu_set_guest_debug(void *object, void *arg)
 	return vmm_set_guest_debug(object, arg);
 }
 
+static long vcpu_get_stats(void *object, void *arg)
+{
+	return vmm_vcpu_stats(object, arg);
+}
+
 static const struct ioctl_row vcpu_rows[] = {
 	{ VMM_RUN, ROW_VCPU_LOCK, vcpu_run },
 	{ VMM_GET_STATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_get_state },
@@ -420,6 +437,7 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ VMM_TRANSLATE, ROW_VCPU_LOCK | ROW_LOAD, vcpu_translate },
 	{ VMM_NMI, 0, vcpu_nmi },
 	{ VMM_SET_GUEST_DEBUG, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_guest_debug },
+	{ VMM_GET_VCPU_STATS, 0, vcpu_get_stats },
 };
 
 static const struct ioctl_table vcpu_table = {

@@ -20,6 +20,7 @@
 #include <asm/futex.h>
 
 #include "memslot.h"
+#include "mmu/dirty.h"
 #include "mmu/pte.h"
 
 static struct vmm_slots *slots_alloc(unsigned int count)
@@ -46,8 +47,12 @@ int vmm_slots_init(struct vmm_vm *vm)
 void vmm_slots_destroy(struct vmm_vm *vm)
 {
 	struct vmm_slots *slots = rcu_dereference_protected(vm->slots, true);
+	unsigned int i;
 
 	RCU_INIT_POINTER(vm->slots, NULL);
+	for (i = 0; i < slots->count; i++)
+		if (slots->slot[i].log)
+			dirty_log_put(slots->slot[i].log);
 	kvfree_rcu(slots, rcu);
 }
 
@@ -57,7 +62,8 @@ static int slot_check(const struct vmm_slot *args)
 {
 	const u64 limit = 1ULL << vmm_mmu_phys_bits();
 
-	if (args->slot >= VMM_MAX_SLOTS || (args->flags & ~VMM_SLOT_READONLY))
+	if (args->slot >= VMM_MAX_SLOTS ||
+	    (args->flags & ~(VMM_SLOT_READONLY | VMM_SLOT_LOG_DIRTY)))
 		return -EINVAL;
 	if (!args->size)
 		return args->gpa || args->hva || args->flags ? -EINVAL : 0;
@@ -68,16 +74,6 @@ static int slot_check(const struct vmm_slot *args)
 	if (!access_ok((void __user *)args->hva, args->size))
 		return -EINVAL;
 	return 0;
-}
-
-static struct slot *slot_by_id(struct vmm_slots *slots, u32 id)
-{
-	unsigned int i;
-
-	for (i = 0; i < slots->count; i++)
-		if (slots->slot[i].id == id)
-			return &slots->slot[i];
-	return NULL;
 }
 
 static bool slot_overlaps(struct vmm_slots *slots, const struct slot *new)
@@ -118,8 +114,10 @@ static struct vmm_slots *slots_copy(const struct vmm_slots *old, u32 id, const s
 	return slots;
 }
 
-static void slot_retire(struct vmm_vm *vm, struct slot *slot)
+static void slot_retire(struct vmm_vm *vm, const struct slot *going)
 {
+	struct slot *slot = (struct slot *)going;
+
 	WRITE_ONCE(slot->retiring, true);
 	/*
 	 * Before mmu.seq moves on. Pairs with the barrier in vmm_mmu_fault(),
@@ -129,10 +127,35 @@ static void slot_retire(struct vmm_vm *vm, struct slot *slot)
 	vmm_mmu_zap(vm, slot->first, slot->first + slot->npages);
 }
 
+/* The same frames at the same addresses, and nothing changes but whether it has a log. */
+static bool only_log_changes(const struct slot *old, const struct slot *new)
+{
+	return old->first == new->first && old->npages == new->npages && old->hva == new->hva &&
+	       (old->flags ^ new->flags) == VMM_SLOT_LOG_DIRTY;
+}
+
+/*
+ * Nothing is zapped for a log, and a slot gets it or loses it in one step with the
+ * permission to write.
+ */
+static void slots_publish(struct vmm_vm *vm, struct vmm_slots *slots, const struct slot *going,
+			  const struct slot *new)
+{
+	if (going && only_log_changes(going, new)) {
+		vmm_mmu_protect(vm, going->first, going->first + going->npages, slots);
+	} else {
+		if (going)
+			slot_retire(vm, going);
+		rcu_assign_pointer(vm->slots, slots);
+	}
+	if (going && going->log)
+		dirty_log_put(going->log);
+}
+
 int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *args)
 {
 	struct vmm_slots *old, *slots;
-	struct slot *going;
+	const struct slot *going;
 	struct slot new = {
 		.first = args->gpa >> PAGE_SHIFT,
 		.npages = args->size >> PAGE_SHIFT,
@@ -152,13 +175,18 @@ int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *args)
 		return -ENOENT;
 	if (slot_overlaps(old, &new))
 		return -EEXIST;
+	if (new.flags & VMM_SLOT_LOG_DIRTY) {
+		new.log = dirty_log_create();
+		if (!new.log)
+			return -ENOMEM;
+	}
 	slots = slots_copy(old, new.id, &new);
-	if (!slots)
+	if (!slots) {
+		if (new.log)
+			dirty_log_put(new.log);
 		return -ENOMEM;
-
-	if (going)
-		slot_retire(vm, going);
-	rcu_assign_pointer(vm->slots, slots);
+	}
+	slots_publish(vm, slots, going, &new);
 	kvfree_rcu(old, rcu);
 	return 0;
 }
@@ -176,6 +204,7 @@ bool vmm_slot_find(struct vmm_vm *vm, gfn_t gfn, struct vmm_memory *memory)
 		memory->first = slot->first;
 		memory->npages = slot->npages;
 		memory->flags = slot->flags;
+		memory->log = slot->log;
 		memory->retiring = READ_ONCE(slot->retiring);
 	}
 	rcu_read_unlock();
@@ -233,18 +262,22 @@ static unsigned long copy_out(void *data, hva_t hva, unsigned int length)
 	return copy_to_user((void __user *)hva, data, length);
 }
 
-/* @deny: flags of a slot that @copy must not touch. */
 static int guest_copy(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length,
-		      u32 deny, copy_fn copy)
+		      bool write, copy_fn copy)
 {
 	struct vmm_memory memory;
+	unsigned long left;
 	unsigned int n;
 
 	for (; length; length -= n, gpa += n, data += n) {
-		if (!vmm_slot_find(vm, gpa >> PAGE_SHIFT, &memory) || (memory.flags & deny))
+		if (!vmm_slot_find(vm, gpa >> PAGE_SHIFT, &memory) ||
+		    (write && (memory.flags & VMM_SLOT_READONLY)))
 			return -EFAULT;
 		n = min_t(unsigned int, length, PAGE_SIZE - offset_in_page(gpa));
-		if (copy(data, memory.hva + offset_in_page(gpa), n))
+		left = copy(data, memory.hva + offset_in_page(gpa), n);
+		if (write)
+			vmm_dirty_mark(vm, gpa >> PAGE_SHIFT);
+		if (left)
 			return -EFAULT;
 	}
 	return 0;
@@ -252,12 +285,12 @@ static int guest_copy(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int len
 
 int vmm_guest_read(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length)
 {
-	return guest_copy(vm, gpa, data, length, 0, copy_in);
+	return guest_copy(vm, gpa, data, length, false, copy_in);
 }
 
 int vmm_guest_write(struct vmm_vm *vm, gpa_t gpa, const void *data, unsigned int length)
 {
-	return guest_copy(vm, gpa, (void *)data, length, VMM_SLOT_READONLY, copy_out);
+	return guest_copy(vm, gpa, (void *)data, length, true, copy_out);
 }
 
 int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomic)
@@ -281,5 +314,5 @@ int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomi
 
 int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length)
 {
-	return guest_copy(vm, gpa, data, length, 0, copy_in_atomic);
+	return guest_copy(vm, gpa, data, length, false, copy_in_atomic);
 }

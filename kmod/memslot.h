@@ -15,6 +15,7 @@ struct slot {
 	hva_t hva;
 	u32 flags;		/* VMM_SLOT_* */
 	u16 id;
+	struct vmm_dirty_log *log;	/* NULL without VMM_SLOT_LOG_DIRTY; referenced */
 	bool retiring;		/* the only member that changes; see memslot.c */
 };
 
@@ -23,6 +24,17 @@ struct vmm_slots {
 	unsigned int count;
 	struct slot slot[];	/* sorted by first, apart from each other */
 };
+
+/* vm->lock */
+static inline const struct slot *slot_by_id(const struct vmm_slots *slots, u32 id)
+{
+	unsigned int i;
+
+	for (i = 0; i < slots->count; i++)
+		if (slots->slot[i].id == id)
+			return &slots->slot[i];
+	return NULL;
+}
 
 static __always_inline bool slot_holds(const struct slot *slot, gfn_t gfn)
 {

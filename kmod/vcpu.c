@@ -335,6 +335,7 @@ static void enter_guest(struct vmm_vcpu *vcpu)
 	vmm_op(exit_irqoff)(vcpu);
 	vcpu->ran = true;
 	vmm_op(decode_exit)(vcpu, &vcpu->exit);
+	vcpu->exits[vcpu->exit.kind]++;
 }
 
 /*
@@ -526,6 +527,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 		r = sync_in(vcpu);
 	if (!r)
 		r = vcpu_loop(vcpu);
+	vcpu->returns += !r;
 	sync_out(vcpu);
 
 	WRITE_ONCE(vcpu->mode, VMM_IDLE);

@@ -36,6 +36,7 @@
 
 struct vmm_apic;
 struct vmm_cpuid_table;
+struct vmm_dirty_log;
 struct vmm_slots;
 struct shadow_mmu;
 struct shadow_vcpu;
@@ -65,34 +66,35 @@ enum vmm_origin {
 
 /* ---- exits, in neutral words ---- */
 
+/* The ABI counts them one by one: each has its number there. */
 enum vmm_exit_kind {
-	VMM_X_INTR,		/* host interrupt; nothing to do */
-	VMM_X_NMI,		/* host NMI; served already */
-	VMM_X_EXCEPTION,	/* of the guest: exception.* */
-	VMM_X_INTR_WINDOW,
-	VMM_X_NMI_WINDOW,
-	VMM_X_CPUID,
-	VMM_X_HLT,
-	VMM_X_PIO,
-	VMM_X_PIO_STRING,
-	VMM_X_MSR_READ,
-	VMM_X_MSR_WRITE,
-	VMM_X_CR,		/* cr.* */
-	VMM_X_INVLPG,		/* shadow paging only */
-	VMM_X_DR,		/* dr.*: DR0 to DR3, writes of DR7; the rest lives in hardware */
-	VMM_X_XSETBV,
-	VMM_X_HYPERCALL,
-	VMM_X_MEMORY,		/* memory.* */
-	VMM_X_WBINVD,		/* WBINVD, INVD: nothing to write back */
-	VMM_X_PAUSE,
-	VMM_X_RDPMC,
-	VMM_X_UNDEFINED,	/* an instruction that guests do not have: #UD */
-	VMM_X_TASK_SWITCH,
-	VMM_X_REAL_MODE,	/* no exit: in a mode that the CPU cannot run */
-	VMM_X_SHUTDOWN,
-	VMM_X_FAIL_ENTRY,
-	VMM_X_UNKNOWN,
-	VMM_X_NR
+	VMM_X_INTR = VMM_STAT_INTR,		/* host interrupt; nothing to do */
+	VMM_X_NMI = VMM_STAT_NMI,		/* host NMI; served already */
+	VMM_X_EXCEPTION = VMM_STAT_EXCEPTION,	/* of the guest: exception.* */
+	VMM_X_INTR_WINDOW = VMM_STAT_INTR_WINDOW,
+	VMM_X_NMI_WINDOW = VMM_STAT_NMI_WINDOW,
+	VMM_X_CPUID = VMM_STAT_CPUID,
+	VMM_X_HLT = VMM_STAT_HLT,
+	VMM_X_PIO = VMM_STAT_PIO,
+	VMM_X_PIO_STRING = VMM_STAT_PIO_STRING,
+	VMM_X_MSR_READ = VMM_STAT_MSR_READ,
+	VMM_X_MSR_WRITE = VMM_STAT_MSR_WRITE,
+	VMM_X_CR = VMM_STAT_CR,		/* cr.* */
+	VMM_X_INVLPG = VMM_STAT_INVLPG,		/* shadow paging only */
+	VMM_X_DR = VMM_STAT_DR,		/* dr.*: DR0 to DR3, writes of DR7; the rest lives in hardware */
+	VMM_X_XSETBV = VMM_STAT_XSETBV,
+	VMM_X_HYPERCALL = VMM_STAT_HYPERCALL,
+	VMM_X_MEMORY = VMM_STAT_MEMORY,		/* memory.* */
+	VMM_X_WBINVD = VMM_STAT_WBINVD,		/* WBINVD, INVD: nothing to write back */
+	VMM_X_PAUSE = VMM_STAT_PAUSE,
+	VMM_X_RDPMC = VMM_STAT_RDPMC,
+	VMM_X_UNDEFINED = VMM_STAT_UNDEFINED,	/* an instruction that guests do not have: #UD */
+	VMM_X_TASK_SWITCH = VMM_STAT_TASK_SWITCH,
+	VMM_X_REAL_MODE = VMM_STAT_REAL_MODE,	/* no exit: in a mode that the CPU cannot run */
+	VMM_X_SHUTDOWN = VMM_STAT_SHUTDOWN,
+	VMM_X_FAIL_ENTRY = VMM_STAT_FAIL_ENTRY,
+	VMM_X_UNKNOWN = VMM_STAT_UNKNOWN,
+	VMM_X_NR = VMM_NR_STAT_EXIT
 };
 
 struct vmm_exit {
@@ -136,9 +138,12 @@ struct vmm_exit {
 /* Page tables of a VM; one nested table, or many shadow pages, for all its vCPUs. */
 struct vmm_mmu {
 	rwlock_t lock;
+	spinlock_t push_lock;	/* tdp.c: one at a time brings protection down a level */
 	hpa_t root;		/* (m) nested; VMM_INVALID_HPA before vmm_mmu_alloc_root() */
 	struct shadow_mmu *shadow;	/* (c) NULL with nested paging */
 	atomic_long_t pages;	/* (a) table pages */
+	atomic_long_t aux;	/* (a) other pages, as in struct vmm_vm_stats */
+	atomic_long_t reclaimed;	/* (a) table pages */
 	unsigned long seq;	/* (m) invalidations that ended, and zaps */
 	long invalidating;	/* (m) invalidations under way, all of them within */
 	hva_t invalid_start;	/* (m) these user addresses */
@@ -220,6 +225,7 @@ struct vmm_vcpu {
 	enum vmm_mode mode;		/* (a) */
 	int cpu;			/* (a) loaded on, or -1 */
 	struct vmm_exit exit;		/* (t) the last one */
+	u64 exits[VMM_X_NR];		/* (t) how many of each kind; read by anyone */
 	struct vmm_event event;		/* (t) to deliver before anything else */
 	atomic_t nmi_pending;		/* (a) 0 to 2 */
 	bool nmi_masked;		/* (t) */
@@ -256,6 +262,7 @@ struct vmm_vcpu {
 	u32 poll_ns;			/* (t) to look for events before HLT sleeps */
 	spinlock_t task_lock;
 	struct task_struct *task;	/* task_lock; that was last in VMM_RUN, or NULL */
+	u64 returns;			/* (t) of VMM_RUN with an exit; read by anyone */
 	struct rcuwait wait;
 	struct preempt_notifier preempt;
 	struct vmm_apic *apic;		/* (c) */
@@ -408,6 +415,9 @@ static inline u64 vmm_cpu_dr7(const struct vmm_vcpu *vcpu)
 	return vcpu->guest_debug.flags & VMM_DEBUG_HW ? vcpu->guest_debug.dr7 | BIT(10) :
 							vcpu->debug.dr7;
 }
+/* ---- stats.c ---- */
+int vmm_vm_stats(struct vmm_vm *vm, struct vmm_vm_stats *stats);
+int vmm_vcpu_stats(const struct vmm_vcpu *vcpu, struct vmm_vcpu_stats *stats);
 
 /* ---- exit.c: the table of exits ---- */
 bool vmm_exit_fast(struct vmm_vcpu *vcpu);	/* [entry]; true: enter again */
@@ -421,6 +431,7 @@ struct vmm_memory {		/* what a slot says about one frame, by value */
 	gfn_t first;		/* of the slot */
 	u64 npages;		/* of the slot */
 	u32 flags;		/* VMM_SLOT_* */
+	struct vmm_dirty_log *log;	/* or NULL; as long as mmu.seq is what it was */
 	bool retiring;		/* being replaced or deleted: map nothing of it */
 };
 
@@ -463,6 +474,19 @@ unsigned int vmm_mmu_phys_bits(void);	/* width of guest-physical addresses */
  * old mappings. [sleep]
  */
 void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last);
+/*
+ * Publish @slots, in which only the log of frames [@first, @last), a slot, comes or goes:
+ * the next write to each of them will be a fault that knows it. Costs nothing a frame.
+ * vm->lock [sleep]
+ */
+void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slots *slots);
+
+unsigned long vmm_mmu_table_limit(struct vmm_vm *vm);	/* pages; 0: none */
+
+/* ---- mmu/dirty.c ---- */
+int vmm_dirty_get(struct vmm_vm *vm, struct vmm_dirty *args);	/* vm->lock, copies to user */
+/* Frame @gfn was written for the guest, not by it. [sleep] */
+void vmm_dirty_mark(struct vmm_vm *vm, gfn_t gfn);
 
 /* ---- mmu/shadow.c ---- */
 int vmm_shadow_vcpu_create(struct vmm_vcpu *vcpu);	/* also with nested paging */

@@ -17,12 +17,15 @@
 
 /* Functions without the prefix vmm_ stay inside the library (libvmm.map). */
 
+struct written;
+
 struct region {
 	uint64_t gpa;
 	uint64_t size;
 	unsigned char *hva;
 	unsigned int slot;
 	unsigned int flags;		/* VMM_SLOT_* */
+	struct written *written;	/* by the process; NULL without a log */
 };
 
 struct vmm {
@@ -46,6 +49,15 @@ struct vmm_vcpu {
 
 /* 0 or more as the ioctl returned it, or -errno. */
 int device_ioctl(int fd, unsigned long request, const void *arg);
+
+/* The region of @slot or NULL. vmm.lock. */
+struct region *region_of_slot(struct vmm *vm, unsigned int slot);
+
+/* Pages of a region of @size bytes that the process wrote. */
+int written_create(uint64_t size, struct written **out);
+void written_destroy(struct written *written);
+/* After the write; @len is not 0. */
+void written_mark(struct written *written, uint64_t offset, uint64_t len);
 
 /*
  * For the emulator: the bytes at @gpa lie in one slot and are copied, or nothing is

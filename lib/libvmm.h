@@ -116,6 +116,29 @@ const void *vmm_gpa_to_hva_ro(struct vmm *vm, uint64_t gpa, uint64_t len);
 int vmm_guest_read(struct vmm *vm, uint64_t gpa, void *buf, size_t len);
 int vmm_guest_write(struct vmm *vm, uint64_t gpa, const void *buf, size_t len);
 
+/*
+ * Start or stop the log of @slot's written pages, with nothing else changed; starting
+ * makes it empty. 0 if it is so already. Costs the same for any size. -ENOENT: no such
+ * slot. Not while another thread changes the same slot.
+ */
+int vmm_memory_log(struct vmm *vm, unsigned int slot, bool on);
+
+/*
+ * Take the log: bits of pages [@first, @first + @npages) of @slot, as struct vmm_dirty
+ * has it, into @bitmap, which the caller has filled with zeros, and their number into
+ * *@dirty. Beside the guest's writes these are those of vmm_guest_write() and
+ * vmm_emulate(), and what vmm_dirty_mark() was told. @flags: VMM_DIRTY_*.
+ * Errors: VMM_GET_DIRTY's; -EINVAL: no @bitmap.
+ */
+int vmm_dirty_get(struct vmm *vm, unsigned int slot, uint64_t first, uint64_t npages,
+		  unsigned int flags, uint64_t *bitmap, uint64_t *dirty);
+
+/*
+ * The process has written [@gpa, @gpa + @len) by a pointer of vmm_gpa_to_hva(): to be
+ * called after the write, by whoever wants it in a log. Does nothing where there is none.
+ */
+void vmm_dirty_mark(struct vmm *vm, uint64_t gpa, uint64_t len);
+
 /* Send @msi. Returns the number of vCPUs that took it, 0 included. */
 int vmm_signal_msi(struct vmm *vm, const struct vmm_msi *msi);
 
@@ -129,6 +152,9 @@ int vmm_irqfd_remove(struct vmm *vm, int fd, const struct vmm_msi *msi);
  */
 int vmm_ioeventfd_add(struct vmm *vm, const struct vmm_ioeventfd *ev);
 int vmm_ioeventfd_remove(struct vmm *vm, const struct vmm_ioeventfd *ev);
+
+/* Memory that the VM costs the kernel. @stats->flags is 0 afterwards. */
+int vmm_get_stats(struct vmm *vm, struct vmm_vm_stats *stats);
 
 /* The paravirtual clock in nanoseconds. */
 int vmm_get_clock(struct vmm *vm, uint64_t *ns);
@@ -187,6 +213,11 @@ int vmm_vcpu_set_cpuid(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *entr
 
 /* Walk the guest's page tables: @tr->gva and @tr->access in, the rest out. */
 int vmm_vcpu_translate(struct vmm_vcpu *vcpu, struct vmm_translate *tr);
+
+/* Any thread, also while another is in vmm_vcpu_run(): counts of exits. */
+int vmm_vcpu_get_stats(struct vmm_vcpu *vcpu, struct vmm_vcpu_stats *stats);
+/* "cpuid": for people. NULL: @exit is none of enum vmm_stat_exit. */
+const char *vmm_stat_exit_name(unsigned int exit);
 
 /* Any thread: one NMI. */
 int vmm_vcpu_nmi(struct vmm_vcpu *vcpu);

@@ -54,18 +54,26 @@ static unsigned char *region_pointer(const struct vmm *vm, uint64_t gpa, uint64_
 	return r->hva + (gpa - r->gpa);
 }
 
-static void region_forget(struct vmm *vm, unsigned int slot)
+struct region *region_of_slot(struct vmm *vm, unsigned int slot)
 {
 	unsigned int i;
 
-	for (i = 0; i < vm->nr_regions; i++) {
-		if (vm->regions[i].slot != slot)
-			continue;
-		vm->nr_regions--;
-		memmove(&vm->regions[i], &vm->regions[i + 1],
-			(vm->nr_regions - i) * sizeof(vm->regions[0]));
+	for (i = 0; i < vm->nr_regions; i++)
+		if (vm->regions[i].slot == slot)
+			return &vm->regions[i];
+	return NULL;
+}
+
+static void region_forget(struct vmm *vm, unsigned int slot)
+{
+	struct region *region = region_of_slot(vm, slot);
+
+	if (!region)
 		return;
-	}
+	written_destroy(region->written);
+	vm->nr_regions--;
+	memmove(region, region + 1,
+		(vm->nr_regions - (region - vm->regions)) * sizeof(*region));
 }
 
 static void region_record(struct vmm *vm, const struct region *region)
@@ -84,7 +92,7 @@ int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t siz
 	const struct vmm_slot arg = {
 		.slot = slot, .flags = flags, .gpa = gpa, .size = size, .hva = (uintptr_t)hva,
 	};
-	const struct region region = {
+	struct region region = {
 		.gpa = gpa, .size = size, .hva = hva, .slot = slot, .flags = flags,
 	};
 	int ret;
@@ -92,6 +100,11 @@ int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t siz
 	/* Size 0 would delete; slots above the limit would overflow the table. */
 	if (!size || slot >= vm->max_slots)
 		return -EINVAL;
+	if (flags & VMM_SLOT_LOG_DIRTY) {
+		ret = written_create(size, &region.written);
+		if (ret < 0)
+			return ret;
+	}
 	pthread_rwlock_wrlock(&vm->lock);
 	ret = device_ioctl(vm->fd, VMM_SET_SLOT, &arg);
 	if (ret >= 0) {
@@ -99,7 +112,51 @@ int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t siz
 		region_record(vm, &region);
 	}
 	pthread_rwlock_unlock(&vm->lock);
+	if (ret < 0)
+		written_destroy(region.written);
 	return ret;
+}
+
+int vmm_memory_log(struct vmm *vm, unsigned int slot, bool on)
+{
+	const struct region *found;
+	struct region region;
+	unsigned int flags;
+
+	pthread_rwlock_rdlock(&vm->lock);
+	found = region_of_slot(vm, slot);
+	if (found)
+		region = *found;
+	pthread_rwlock_unlock(&vm->lock);
+	if (!found)
+		return -ENOENT;
+	flags = on ? region.flags | VMM_SLOT_LOG_DIRTY : region.flags & ~VMM_SLOT_LOG_DIRTY;
+	return flags == region.flags ? 0 : vmm_memory_add(vm, slot, region.gpa, region.size,
+							   region.hva, flags);
+}
+
+/* Bytes of one region that were written by the process; vm->lock. */
+static void region_written(const struct region *region, uint64_t gpa, uint64_t len)
+{
+	if (region->written)
+		written_mark(region->written, gpa - region->gpa, len);
+}
+
+void vmm_dirty_mark(struct vmm *vm, uint64_t gpa, uint64_t len)
+{
+	const struct region *region;
+	uint64_t left;
+
+	pthread_rwlock_rdlock(&vm->lock);
+	for (; len; gpa += left, len -= left) {
+		region = region_at(vm, gpa, &left);
+		if (!region)
+			break;
+		if (left > len)
+			left = len;
+		region_written(region, gpa, left);
+	}
+	pthread_rwlock_unlock(&vm->lock);
 }
 
 int vmm_memory_remove(struct vmm *vm, unsigned int slot)
@@ -192,6 +249,7 @@ int vmm_guest_write(struct vmm *vm, uint64_t gpa, const void *buf, size_t len)
 {
 	const unsigned char *from = buf;
 	int ret = -EFAULT;
+	uint64_t left;
 
 	pthread_rwlock_rdlock(&vm->lock);
 	if (!memory_covers(vm, gpa, len, VMM_SLOT_READONLY))
@@ -201,6 +259,7 @@ int vmm_guest_write(struct vmm *vm, uint64_t gpa, const void *buf, size_t len)
 		unsigned char *to = memory_piece(vm, gpa, &piece);
 
 		memcpy(to, from, piece);
+		region_written(region_at(vm, gpa, &left), gpa, piece);
 		from += piece;
 		gpa += piece;
 		len -= piece;
@@ -291,11 +350,14 @@ int ram_read(struct vmm *vm, uint64_t gpa, void *buf, unsigned int len)
 int ram_write(struct vmm *vm, uint64_t gpa, const void *buf, unsigned int len)
 {
 	unsigned char *hva;
+	uint64_t left;
 
 	pthread_rwlock_rdlock(&vm->lock);
 	hva = region_pointer(vm, gpa, len, VMM_SLOT_READONLY);
-	if (hva)
+	if (hva) {
 		store_memory(hva, buf, len);
+		region_written(region_at(vm, gpa, &left), gpa, len);
+	}
 	pthread_rwlock_unlock(&vm->lock);
 	return hva ? 0 : -EFAULT;
 }
@@ -344,11 +406,14 @@ int ram_replace(struct vmm *vm, uint64_t gpa, const void *old, const void *new,
 {
 	unsigned char *hva;
 	int ret = -EFAULT;
+	uint64_t left;
 
 	pthread_rwlock_rdlock(&vm->lock);
 	hva = region_pointer(vm, gpa, len, VMM_SLOT_READONLY);
-	if (hva)
+	if (hva) {
 		ret = replace(hva, old, new, len);
+		region_written(region_at(vm, gpa, &left), gpa, len);
+	}
 	pthread_rwlock_unlock(&vm->lock);
 	return ret;
 }

@@ -62,9 +62,13 @@ free_vm:
 
 void vmm_destroy(struct vmm *vm)
 {
+	unsigned int i;
+
 	if (!vm)
 		return;
 	close(vm->fd);
+	for (i = 0; i < vm->nr_regions; i++)
+		written_destroy(vm->regions[i].written);
 	pthread_rwlock_destroy(&vm->lock);
 	free(vm->regions);
 	free(vm);

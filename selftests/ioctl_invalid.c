@@ -107,7 +107,7 @@ TEST_F(invalid, slots)
 
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.slot = s->info.max_slots);
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.slot = ~0U);
-	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.flags = 2);
+	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.flags = 4);
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.gpa += 1);
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.size += 8);
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.hva += 0x10);
@@ -212,6 +212,36 @@ TEST_F(invalid, clock)
 		REFUSED(-EINVAL, VMM_GET_CLOCK, *(&a->clock.realtime + i) = 1);
 		REFUSED(-EINVAL, VMM_SET_CLOCK, *(&a->clock.realtime + i) = 1);
 	}
+}
+
+TEST_F(invalid, dirty)
+{
+	struct subject *s = self->s;
+
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.flags = 2);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.flags = 1U << 31);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.dirty = 1);
+	for (int i = 0; i < 3; i++)
+		REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.pad[i] = 1);
+	REFUSED(-ENOENT, VMM_GET_DIRTY, a->dirty.slot = 0);
+	REFUSED(-ENOENT, VMM_GET_DIRTY, a->dirty.slot = 500);
+	REFUSED(-ENOENT, VMM_GET_DIRTY, a->dirty.slot = ~0U);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.npages = 257);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.npages = 63);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.npages = ~0ULL);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.first = 64);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, a->dirty.first = -64ULL);
+	REFUSED(-EINVAL, VMM_GET_DIRTY, (a->dirty.first = 1, a->dirty.npages = 255));
+	REFUSED(0, VMM_GET_DIRTY, (a->dirty.first = 256, a->dirty.npages = 0));
+	REFUSED(0, VMM_GET_DIRTY, a->dirty.bitmap = 0);
+}
+
+TEST_F(invalid, stats)
+{
+	struct subject *s = self->s;
+
+	REFUSED(-EINVAL, VMM_GET_VM_STATS, a->vm_stats.flags = 1);
+	REFUSED(-EINVAL, VMM_GET_VCPU_STATS, a->vcpu_stats.flags = 1ULL << 63);
 }
 
 TEST_F(invalid, state)

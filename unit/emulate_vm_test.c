@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* unit-sources: ../lib/vm.c ../lib/vcpu.c ../lib/memory.c ../lib/emulate.c */
+/* unit-sources: ../lib/vm.c ../lib/vcpu.c ../lib/memory.c ../lib/dirty.c ../lib/emulate.c */
 /* unit-sources: ../lib/emul_*.c */
 /* unit-flags: -fno-strict-aliasing -D_GNU_SOURCE */
 /* unit-libs: -lZydis -lpthread */

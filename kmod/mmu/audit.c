@@ -9,6 +9,7 @@
 
 #include <linux/moduleparam.h>
 
+#include "mmu/dirty.h"
 #include "mmu/host.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow.h"
@@ -28,8 +29,12 @@ static void complain(const char *what, gfn_t gfn, u64 pte, u64 expected)
 		  expected);
 }
 
-/* The 4 KiB frame @gfn, which the leaf @pte maps to @hpa. */
-static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool writable)
+/*
+ * The 4 KiB frame @gfn, which the leaf @pte maps to @hpa. @writable: by the leaf;
+ * @open: the entries above let the guest write, too.
+ */
+static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool writable,
+			bool open)
 {
 	struct vmm_memory memory;
 	struct host_leaf host;
@@ -40,6 +45,8 @@ static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool w
 	}
 	if (writable && (memory.flags & VMM_SLOT_READONLY))
 		complain("a read-only slot is writable", gfn, pte, memory.flags);
+	if (writable && open && memory.log && !dirty_log_has(memory.log, gfn - memory.first))
+		complain("writable and not in the log", gfn, pte, 0);
 	host_lookup(vm->mm, memory.hva, false, &host);
 	if (!host.level)
 		complain("not mapped in the process", gfn, pte, memory.hva);
@@ -49,7 +56,7 @@ static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool w
 		complain("more than the process may", gfn, pte, memory.hva);
 }
 
-static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level)
+static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level, bool open)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	const u64 last = vmm_level_frames(level) - 1;
@@ -61,14 +68,14 @@ static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level
 	if (hpa & ((last << PAGE_SHIFT)))
 		complain("a leaf that is not aligned", gfn, pte, last);
 	/* A huge page is one entry in the process, or its ends would differ. */
-	audit_frame(vm, gfn, pte, hpa, writable);
+	audit_frame(vm, gfn, pte, hpa, writable, open);
 	if (last)
-		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable);
+		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable, open);
 }
 
 /* Tables from @table down, itself included. */
 static unsigned long audit_table(struct vmm_vm *vm, const u64 *table, unsigned int level,
-				 gfn_t gfn)
+				 gfn_t gfn, bool open)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	unsigned long tables = 1;
@@ -81,9 +88,10 @@ static unsigned long audit_table(struct vmm_vm *vm, const u64 *table, unsigned i
 			if (pte)
 				complain("absent but not zero", gfn, pte, 0);
 		} else if (vmm_pte_is_leaf(format, pte, level)) {
-			audit_leaf(vm, gfn, pte, level);
+			audit_leaf(vm, gfn, pte, level, open);
 		} else {
-			tables += audit_table(vm, vmm_pte_table(format, pte), level - 1, gfn);
+			tables += audit_table(vm, vmm_pte_table(format, pte), level - 1, gfn,
+					      open && (pte & format->write));
 		}
 	}
 	return tables;
@@ -96,7 +104,7 @@ static void audit_nested(struct vmm_vm *vm)
 
 	if (mmu->root == VMM_INVALID_HPA)
 		return;
-	tables = audit_table(vm, __va(mmu->root), vmm_caps.levels, 0);
+	tables = audit_table(vm, __va(mmu->root), vmm_caps.levels, 0, true);
 	/* Detached ones wait to be freed, and count until then. */
 	if (tables > atomic_long_read(&mmu->pages))
 		complain("more tables than counted", 0, tables, atomic_long_read(&mmu->pages));
@@ -126,7 +134,8 @@ static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, u
 	const gfn_t gfn = shadow_gfn(sp, index);
 	const bool writable = pte & shadow_format.write;
 
-	audit_frame(vm, gfn, pte, vmm_pte_address(&shadow_format, pte), writable);
+	audit_frame(vm, gfn, pte, vmm_pte_address(&shadow_format, pte), writable,
+		    sp->epoch == vm->mmu.shadow->epoch);
 	if (!rmap_has(rmap_of(&vm->mmu.shadow->frames, gfn), &sp->table[index]))
 		complain("a leaf that its frame does not know", gfn, pte, 0);
 	if (writable && shadow_protected(&vm->mmu, gfn))

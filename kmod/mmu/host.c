@@ -104,11 +104,12 @@ static void lookup_pte(pmd_t pmd, hva_t hva, bool write, struct host_leaf *leaf)
 	}
 }
 
-static void set_leaf(struct host_leaf *leaf, u64 flags, unsigned long pfn, hva_t inside)
+static void set_leaf(struct host_leaf *leaf, unsigned int level, u64 flags, unsigned long pfn,
+		     hva_t inside)
 {
 	if (!usable(flags, false))
 		return;
-	leaf->level = VMM_LEVEL_2M;
+	leaf->level = level;
 	leaf->writable = flags & _PAGE_RW;
 	leaf->hpa = PFN_PHYS(pfn) + (inside & PAGE_MASK);
 }
@@ -133,7 +134,7 @@ static void lookup(struct mm_struct *mm, hva_t hva, bool write, struct host_leaf
 	if (pud_none(pud) || !pud_present(pud))
 		return;
 	if (pud_leaf(pud)) {
-		set_leaf(leaf, pud_flags(pud), pud_pfn(pud), hva & ~PUD_MASK);
+		set_leaf(leaf, VMM_LEVEL_1G, pud_flags(pud), pud_pfn(pud), hva & ~PUD_MASK);
 		return;
 	}
 	pmdp = pmd_offset_lockless(pudp, pud, hva);
@@ -141,7 +142,7 @@ static void lookup(struct mm_struct *mm, hva_t hva, bool write, struct host_leaf
 	if (pmd_none(pmd) || !pmd_present(pmd))
 		return;
 	if (pmd_leaf(pmd))
-		set_leaf(leaf, pmd_flags(pmd), pmd_pfn(pmd), hva & ~PMD_MASK);
+		set_leaf(leaf, VMM_LEVEL_2M, pmd_flags(pmd), pmd_pfn(pmd), hva & ~PMD_MASK);
 	else
 		lookup_pte(pmd, hva, write, leaf);
 }

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "mmu/dirty.h"
 #include "mmu/host.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow.h"
@@ -30,6 +31,7 @@ int vmm_mmu_init(struct vmm_vm *vm)
 	int r;
 
 	rwlock_init(&mmu->lock);
+	spin_lock_init(&mmu->push_lock);
 	mmu->root = VMM_INVALID_HPA;
 	if (vmm_caps.nested) {
 		if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
@@ -165,6 +167,35 @@ void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
 	mmu_zap_unlock(vm, first, last, true);
 }
 
+void mmu_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	if (vmm_caps.nested)
+		tdp_protect(mmu, first, last);
+	else
+		shadow_protect(mmu, first, last);
+}
+
+void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slots *slots)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+
+	might_sleep();
+	write_lock(&mmu->lock);
+	rcu_assign_pointer(vm->slots, slots);
+	/* A fault that found the slot as it was before starts over. */
+	smp_wmb();
+	mmu->seq++;
+	if (vmm_caps.nested)
+		tdp_protect(mmu, first, last);
+	else
+		shadow_protect_all(mmu);
+	write_unlock(&mmu->lock);
+	/* With shadow paging it is the roots that are protected, before the next entry. */
+	if (!vmm_caps.nested)
+		vmm_vm_request(vm, VMM_REQ_ROOT);
+	vmm_mmu_flush(vm);
+}
+
 /* ---- fault ---- */
 
 struct fault {
@@ -177,38 +208,50 @@ struct fault {
 	bool writable;		/* the page, and the slot */
 };
 
-/* All that a fault may map lies in the 2 MiB around it. */
-bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva)
+bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva, hva_t size)
 {
-	const hva_t window = round_down(hva, PMD_SIZE);
+	const hva_t window = round_down(hva, size);
 
 	if (mmu->seq != seq)
 		return true;
 	return mmu->invalidating && window < mmu->invalid_end &&
-	       window + PMD_SIZE > mmu->invalid_start;
+	       window + size > mmu->invalid_start;
+}
+
+/* By level: could the CPU have a leaf there? */
+static const u64 level_features[] = {
+	[VMM_LEVEL_2M] = VMM_FEATURE_LARGE_2M,
+	[VMM_LEVEL_1G] = VMM_FEATURE_LARGE_1G,
+};
+
+static bool level_fits(const struct fault *fault, unsigned int level)
+{
+	const struct vmm_memory *memory = &fault->memory;
+	const u64 frames = vmm_level_frames(level);
+	const gfn_t first = round_down(fault->gfn, frames);
+
+	return (vmm_caps.features & level_features[level]) &&
+	       !((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (frames - 1)) &&
+	       first >= memory->first && first + frames <= memory->first + memory->npages;
 }
 
 /* The highest level that one leaf for @fault may have. */
 static unsigned int fault_level(const struct fault *fault, const struct host_leaf *leaf)
 {
-	const struct vmm_memory *memory = &fault->memory;
-	const u64 frames = vmm_level_frames(VMM_LEVEL_2M);
-	const gfn_t first = round_down(fault->gfn, frames);
+	unsigned int level = leaf->level;
 
-	if (leaf->level < VMM_LEVEL_2M || leaf->hpa != fault->hpa ||
+	/* The log knows pages of 4 KiB. */
+	if (fault->memory.log || leaf->hpa != fault->hpa ||
 	    (fault->writable && !leaf->writable))
 		return VMM_LEVEL_4K;
-	if (!(vmm_caps.features & VMM_FEATURE_LARGE_2M))
-		return VMM_LEVEL_4K;
-	if ((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (frames - 1))
-		return VMM_LEVEL_4K;
-	if (first < memory->first || first + frames > memory->first + memory->npages)
-		return VMM_LEVEL_4K;
-	return VMM_LEVEL_2M;
+	while (level > VMM_LEVEL_4K && !level_fits(fault, level))
+		level--;
+	return max_t(unsigned int, level, VMM_LEVEL_4K);
 }
 
 /* Map what else of the window is in the slot and in the process's page table. */
-static void fault_around(const struct fault *fault, struct host_leaf *leaf)
+static void fault_around(const struct fault *fault, const struct tdp_map *map,
+			 const struct host_leaf *leaf)
 {
 	const struct vmm_memory *memory = &fault->memory;
 	const u64 at = (memory->hva >> PAGE_SHIFT) & (HOST_WINDOW - 1);
@@ -216,27 +259,42 @@ static void fault_around(const struct fault *fault, struct host_leaf *leaf)
 	unsigned int from = at > before ? at - before : 0;
 	unsigned int to = min_t(u64, HOST_WINDOW, at + memory->npages - before);
 
-	tdp_map_around(&fault->vm->mmu, fault->gfn, fault->gfn - at + from, leaf->window + from,
-		       to - from, fault->writable);
+	/* Neighbours of a page that is written are not written for that. */
+	if (map->writable && fault->memory.log)
+		return;
+	tdp_map_around(&fault->vm->mmu, map, fault->gfn - at + from, leaf->window + from,
+		       to - from);
 }
 
-static enum tdp_result fault_map(const struct fault *fault, struct tdp_spare *spare)
+static bool is_stale(const struct fault *fault, unsigned int level)
 {
-	struct tdp_map map = {
-		.gfn = fault->gfn,
-		.hpa = fault->hpa,
-		.writable = fault->writable,
-	};
+	return mmu_is_stale(&fault->vm->mmu, fault->seq, fault->memory.hva,
+			    vmm_level_frames(level) << PAGE_SHIFT);
+}
+
+/* mmu.lock. Sets map->level. */
+static enum tdp_result fault_map(const struct fault *fault, struct tdp_map *map,
+				 struct tdp_spare *spare)
+{
+	struct vmm_mmu *mmu = &fault->vm->mmu;
 	enum tdp_result result;
 	struct host_leaf leaf;
 
+	/* The window of host_lookup() is less than 2 MiB. */
+	if (is_stale(fault, VMM_LEVEL_2M) || mmu->root == VMM_INVALID_HPA)
+		return TDP_STALE;
 	host_lookup(fault->vm->mm, fault->memory.hva, fault->writable, &leaf);
-	map.level = fault_level(fault, &leaf);
-	if (fault->writable)
+	map->level = fault_level(fault, &leaf);
+	if (map->level > VMM_LEVEL_2M && is_stale(fault, map->level))
+		return TDP_STALE;
+	if (fault->writable) {
 		host_mark_dirty(fault->hpa);
-	result = tdp_map(&fault->vm->mmu, &map, spare);
+		if (fault->memory.log)
+			dirty_log_mark(fault->memory.log, fault->gfn - fault->memory.first);
+	}
+	result = tdp_map(mmu, map, spare);
 	if (result == TDP_MAPPED && leaf.level == VMM_LEVEL_4K)
-		fault_around(fault, &leaf);
+		fault_around(fault, map, &leaf);
 	return result;
 }
 
@@ -245,30 +303,33 @@ static enum vmm_fault fault_install(const struct fault *fault)
 {
 	struct vmm_mmu *mmu = &fault->vm->mmu;
 	struct tdp_spare spare = { };
+	struct tdp_map map = {
+		.gfn = fault->gfn,
+		.hpa = fault->hpa,
+		.writable = fault->writable,
+	};
 	enum tdp_result result;
-	bool stale;
+	u64 frames;
 
 	do {
 		if (tdp_spare_fill(&spare)) {
 			tdp_spare_free(&spare);
 			return VMM_FAULT_ERROR;
 		}
-		write_lock(&mmu->lock);
-		stale = mmu_is_stale(mmu, fault->seq, fault->memory.hva) ||
-			mmu->root == VMM_INVALID_HPA;
-		if (!stale)
-			result = fault_map(fault, &spare);
-		write_unlock(&mmu->lock);
-	} while (!stale && result == TDP_NEED_TABLES);
+		read_lock(&mmu->lock);
+		result = fault_map(fault, &map, &spare);
+		read_unlock(&mmu->lock);
+	} while (result == TDP_NEED_TABLES);
 
 	tdp_spare_free(&spare);
-	if (stale)
-		return VMM_FAULT_RETRY;
+	if (result == TDP_MAPPED)
+		return VMM_FAULT_FIXED;
 	if (result == TDP_CONFLICT) {
-		vmm_mmu_zap(fault->vm, fault->gfn, fault->gfn + 1);
-		return VMM_FAULT_RETRY;
+		frames = vmm_level_frames(map.level);
+		vmm_mmu_zap(fault->vm, round_down(map.gfn, frames),
+			    round_down(map.gfn, frames) + frames);
 	}
-	return VMM_FAULT_FIXED;
+	return VMM_FAULT_RETRY;
 }
 
 static enum vmm_fault fault_error(struct vmm_vcpu *vcpu, int error)
@@ -302,6 +363,12 @@ enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	may_write = !(fault.memory.flags & VMM_SLOT_READONLY);
 	if (fault.write && !may_write)
 		return VMM_FAULT_MMIO;
+	if (fault.memory.log) {
+		/* What may be written is in the log: no more than what is. */
+		may_write = fault.write;
+		if (dirty_log_prepare(vm, fault.gfn))
+			return fault_error(vcpu, -ENOMEM);
+	}
 
 	r = host_get_page(fault.memory.hva, may_write, fault.write, &page, &fault.writable);
 	if (r)

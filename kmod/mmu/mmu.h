@@ -15,14 +15,16 @@ void vmm_mmu_flush(struct vmm_vm *vm);
 void vmm_mmu_flush_locked(struct vmm_vm *vm);
 
 /*
- * mmu.lock held: could an invalidation have changed what is known about the 2 MiB
- * around @hva since mmu.seq was @seq?
+ * mmu.lock held: could an invalidation have changed what is known about the @size
+ * bytes, a power of 2, around @hva since mmu.seq was @seq?
  */
-bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva);
+bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva, hva_t size);
 
 /* Drop what maps frames [@first, @last), then the lock, which is held for writing; flush. */
 void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	__releases(&vm->mmu.lock);
+/* Let the next write to frames [@first, @last) fault. mmu.lock held for writing. */
+void mmu_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
 /* Was one of these frames used since the last @clear? mmu.lock held. */
 bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
 

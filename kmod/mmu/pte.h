@@ -26,6 +26,7 @@
 
 #define VMM_LEVEL_4K		1
 #define VMM_LEVEL_2M		2
+#define VMM_LEVEL_1G		3
 
 /*
  * struct vmm_pte_format - the bits of a nested page table

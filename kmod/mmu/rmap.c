@@ -146,8 +146,9 @@ int rmap_prepare(struct xarray *frames, gfn_t gfn)
 	if (!chunk)
 		return -ENOMEM;
 	old = xa_cmpxchg(frames, gfn >> CHUNK_SHIFT, NULL, chunk, GFP_KERNEL_ACCOUNT);
-	if (old)
-		free_page((unsigned long)chunk);
+	if (!old)
+		return 1;
+	free_page((unsigned long)chunk);
 	return xa_err(old);
 }
 

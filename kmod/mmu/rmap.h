@@ -62,7 +62,9 @@ static inline bool rmap_empty(const struct rmap *rmap)
 
 /* ---- frames ---- */
 
-/* [sleep] Make rmap_of(@gfn) exist until a slot changes. -ENOMEM */
+/*
+ * [sleep] Make rmap_of(@gfn) exist until a slot changes: 0; 1: it took a page; -ENOMEM.
+ */
 int rmap_prepare(struct xarray *frames, gfn_t gfn);
 /* mmu.lock; NULL: no entry maps @gfn or ever did. */
 struct rmap *rmap_of(struct xarray *frames, gfn_t gfn);

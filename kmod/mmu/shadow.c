@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 #include <asm/trap_pf.h>
 
+#include "mmu/dirty.h"
 #include "mmu/host.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow.h"
@@ -93,6 +94,15 @@ static bool same_key(const struct shadow_key *a, const struct shadow_key *b)
 
 /* ---- going down ---- */
 
+/* The link @entry may permit writes, since the page below forbids what it has to. */
+static void permit_writes(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child)
+{
+	shadow_catch_up(mmu, child);
+	/* A PAE root has no such bit. */
+	if (shadow_of(entry) && !(*entry & shadow_format.write))
+		set_bit(__ffs(shadow_format.write), (unsigned long *)entry);
+}
+
 /*
  * Let @entry point to the page of @key. A new way to an old page has no translations
  * in any TLB, which alone would excuse what is out of sync behind it: so that is
@@ -108,11 +118,14 @@ static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow
 
 	if (*entry) {
 		child = shadow_child_of(*entry);
-		if (same_key(&child->key, key))
+		if (same_key(&child->key, key)) {
+			permit_writes(mmu, entry, child);
 			return child;
+		}
 		shadow_drop(mmu, entry);
 	}
 	child = shadow_get(mmu, key, spare, &made);
+	shadow_catch_up(mmu, child);
 	if (!made && child->present && !child->key.role.direct && shadow_any_unsync(mmu)) {
 		shadow_sync(vcpu->vm, SYNC_FOR_LINK);
 		if (!shadow_walk_holds(walk))
@@ -171,6 +184,13 @@ static bool takes_away(u64 old, u64 new)
 	return (old & ~new & (_PAGE_RW | _PAGE_USER)) || (new & ~old & _PAGE_NX);
 }
 
+static void mark_dirty(const struct fault *fault)
+{
+	host_mark_dirty(fault->hpa);
+	if (fault->memory.log)
+		dirty_log_mark(fault->memory.log, fault->gfn - fault->memory.first);
+}
+
 static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int index,
 		     const struct fault *fault, u8 rights)
 {
@@ -187,6 +207,8 @@ static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int
 		else
 			writable = false;
 	}
+	if (writable)
+		mark_dirty(fault);
 	new = make_leaf(fault->hpa, rights, writable);
 	if (*entry && (shadow_gfn(sp, index) != fault->gfn ||
 		       vmm_pte_address(&shadow_format, *entry) != fault->hpa))
@@ -251,16 +273,18 @@ static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
 	struct vmm_vm *vm = vcpu->vm;
 	struct vmm_mmu *mmu = &vm->mmu;
 	enum vmm_fault outcome = VMM_FAULT_RETRY;
+	int r;
 
-	if (shadow_spare_fill(&vcpu->shadow_mmu->spare) ||
-	    rmap_prepare(&mmu->shadow->frames, fault->gfn))
+	r = rmap_prepare(&mmu->shadow->frames, fault->gfn);
+	if (r > 0)
+		atomic_long_inc(&mmu->aux);
+	if (r < 0 || shadow_spare_fill(&vcpu->shadow_mmu->spare) ||
+	    (fault->memory.log && dirty_log_prepare(vm, fault->gfn)))
 		return no_memory(vcpu, -ENOMEM);
 	shadow_recycle(vm);
 	write_lock(&mmu->lock);
-	if (!mmu_is_stale(mmu, fault->seq, fault->memory.hva) && !root_is_gone(vcpu) &&
+	if (!mmu_is_stale(mmu, fault->seq, fault->memory.hva, PAGE_SIZE) && !root_is_gone(vcpu) &&
 	    shadow_walk_holds(&fault->walk)) {
-		if (fault->writable)
-			host_mark_dirty(fault->hpa);
 		outcome = descend(vcpu, fault);
 	}
 	shadow_unlock(vm);
@@ -310,6 +334,9 @@ static enum vmm_fault map_page(struct vmm_vcpu *vcpu, struct fault *fault)
 	may_write = !(fault->memory.flags & VMM_SLOT_READONLY);
 	if (fault->write && !may_write)
 		return VMM_FAULT_MMIO;
+	/* What may be written is in the log: no more than what is. */
+	if (fault->memory.log)
+		may_write = fault->write;
 	r = host_get_page(fault->memory.hva, may_write, fault->write, &page, &fault->writable);
 	if (r)
 		return page_error(vcpu, r);
@@ -391,6 +418,8 @@ static void refresh_pae(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES]
 			       !pae_child(&vcpu->ctrl, i, pdpte[i], &key) ||
 			       !same_key(&shadow_child_of(pae[i])->key, &key)))
 			shadow_drop(mmu, &pae[i]);
+		else if (pae[i])
+			shadow_catch_up(mmu, shadow_child_of(pae[i]));
 }
 
 static void set_root(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES])
@@ -410,6 +439,7 @@ static void set_root(struct vmm_vcpu *vcpu, const u64 pdpte[PAE_ROOT_ENTRIES])
 		key.gfn = (ctrl->cr3 & paging_formats[key.role.mode].root) >> PAGE_SHIFT;
 		shadow->root = shadow_get(mmu, &key, &shadow->spare, &made);
 		shadow->hpa = __pa(shadow->root->table);
+		shadow_catch_up(mmu, shadow->root);
 		shadow_root_get(shadow->root);
 	}
 	if (old)
@@ -519,6 +549,21 @@ void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 	while ((rmap = rmap_find(&mmu->shadow->frames, &gfn, last)))
 		shadow_drop_all(mmu, rmap);
 	zap_tables(mmu, first, last);
+}
+
+void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	gfn_t gfn = first;
+
+	for (; rmap_find(&mmu->shadow->frames, &gfn, last); gfn++)
+		shadow_protect_frame(mmu, gfn);
+}
+
+void shadow_protect_all(struct vmm_mmu *mmu)
+{
+	lockdep_assert_held_write(&mmu->lock);
+	mmu->shadow->epoch++;
+	mmu->cleared++;
 }
 
 bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)

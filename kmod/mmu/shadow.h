@@ -52,6 +52,7 @@ struct shadow_key {
 
 struct shadow_page {
 	struct shadow_key key;	/* (c) */
+	unsigned long epoch;	/* (m) of shadow_mmu when its entries were protected last */
 	bool unsync;		/* (m) the guest can write the table */
 	bool invalid;		/* (m) zapped, kept for the vCPUs that use it as root */
 	unsigned int present;	/* (m) entries that are */
@@ -72,6 +73,7 @@ struct shadow_mmu {
 	struct list_head doomed;	/* (m) to be freed after a flush */
 	struct list_head unsync[2];	/* (m) of the lowest level, and above it */
 	unsigned long count;		/* (m) on active */
+	unsigned long epoch;		/* (m) how often all was write-protected */
 	bool roots_gone;		/* (m) vCPUs have to be told, by shadow_unlock() */
 	struct xarray frames;		/* maps of frames: mmu/rmap.h */
 };
@@ -104,6 +106,12 @@ extern const struct vmm_pte_format shadow_format;
 
 int shadow_spare_fill(struct shadow_spare *spare);	/* [sleep], no lock. -ENOMEM */
 void shadow_spare_drain(struct shadow_spare *spare);	/* no lock */
+
+/*
+ * Entries of @sp, if it was not used since all was write-protected, forbid writes from
+ * now on: before an entry that permits them, or a root, leads there.
+ */
+void shadow_catch_up(struct vmm_mmu *mmu, struct shadow_page *sp);
 
 struct shadow_page *shadow_find(struct vmm_mmu *mmu, const struct shadow_key *key);
 /* Find or make it; @spare is full. *@made: it is new, and out of sync. */
@@ -205,6 +213,8 @@ static __always_inline unsigned int shadow_gpte_offset(const struct shadow_page 
 
 /* Is there a page in sync for @gfn, so that the guest must not write there? */
 bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn);
+/* Let the guest's next write to @gfn be a fault. Counts in mmu.cleared. */
+void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn);
 /* The guest is about to write @gfn. */
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn);
 
@@ -230,6 +240,10 @@ void shadow_destroy(struct vmm_vm *vm);
 void shadow_fini(struct vmm_vm *vm);	/* no notifier comes any more */
 /* Drop what maps frames [@first, @last), and pages that shadow tables there. */
 void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+/* Let the next write to frames [@first, @last) be a fault. */
+void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+/* The next write to any frame, once all vCPUs have looked for their roots. */
+void shadow_protect_all(struct vmm_mmu *mmu);
 /* As tdp_age(). mmu.lock, also for reading. */
 bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
 

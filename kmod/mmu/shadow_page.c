@@ -110,9 +110,12 @@ static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *ke
 	const bool lowest = key->role.level == VMM_LEVEL_4K;
 
 	sp->key = *key;
+	sp->epoch = shadow->epoch;
 	sp->table = spare->table[--spare->tables];
-	if (lowest && !key->role.direct)
+	if (lowest && !key->role.direct) {
 		sp->gfns = spare->table[--spare->tables];
+		atomic_long_inc(&mmu->aux);
+	}
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
 	hlist_add_head(&sp->hash, bucket(mmu, key->gfn));
 	list_add(&sp->active, &shadow->active);
@@ -146,6 +149,23 @@ struct shadow_page *shadow_of(const u64 *entry)
 struct shadow_page *shadow_child_of(u64 pte)
 {
 	return shadow_of(vmm_pte_table(&shadow_format, pte));
+}
+
+/*
+ * No flush: since the epoch began no TLB was filled through a way that permitted writes
+ * and led here.
+ */
+void shadow_catch_up(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	unsigned int i;
+
+	lockdep_assert_held_write(&mmu->lock);
+	if (likely(sp->epoch == mmu->shadow->epoch))
+		return;
+	sp->epoch = mmu->shadow->epoch;
+	for (i = 0; sp->present && i < VMM_PTES; i++)
+		if (sp->table[i] & shadow_format.write)
+			clear_bit(__ffs(shadow_format.write), (unsigned long *)&sp->table[i]);
 }
 
 /* ---- entries ---- */
@@ -313,20 +333,25 @@ void shadow_unlock(struct vmm_vm *vm)
 		vmm_vm_request(vm, VMM_REQ_ROOT);
 	if (list_empty(&doomed))
 		return;
-	list_for_each_entry(sp, &doomed, active)
+	list_for_each_entry(sp, &doomed, active) {
 		atomic_long_dec(&mmu->pages);
+		if (sp->gfns)
+			atomic_long_dec(&mmu->aux);
+	}
 	vmm_mmu_flush(vm);
 	shadow_free(&doomed);
 }
 
 /* ---- the limit ---- */
 
-static unsigned long limit_of(struct vmm_vm *vm)
+unsigned long vmm_mmu_table_limit(struct vmm_vm *vm)
 {
 	const struct vmm_slots *slots;
 	unsigned long frames = 0;
 	unsigned int i;
 
+	if (vmm_caps.nested)
+		return 0;
 	if (READ_ONCE(shadow_pages))
 		return max_t(unsigned long, shadow_pages, 2 * RECYCLE_BATCH);
 	rcu_read_lock();
@@ -345,7 +370,7 @@ void shadow_recycle(struct vmm_vm *vm)
 	LIST_HEAD(used);
 	int i;
 
-	if (likely(READ_ONCE(shadow->count) + SPARE_PAGES <= limit_of(vm)))
+	if (likely(READ_ONCE(shadow->count) + SPARE_PAGES <= vmm_mmu_table_limit(vm)))
 		return;
 	write_lock(&mmu->lock);
 	for (i = 0; i < RECYCLE_BATCH && !list_empty(&shadow->active); ) {
@@ -355,6 +380,7 @@ void shadow_recycle(struct vmm_vm *vm)
 			continue;
 		}
 		shadow_zap(mmu, sp);
+		atomic_long_inc(&mmu->reclaimed);
 		i++;
 	}
 	list_splice(&used, &shadow->active);

@@ -57,7 +57,7 @@ bool shadow_any_unsync(struct vmm_mmu *mmu)
 	return has_entries(&mmu->shadow->unsync[0]) || has_entries(&mmu->shadow->unsync[1]);
 }
 
-static void protect(struct vmm_mmu *mmu, gfn_t gfn)
+void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn)
 {
 	struct rmap *rmap = rmap_of(&mmu->shadow->frames, gfn);
 	struct rmap_cursor cursor;
@@ -191,10 +191,10 @@ static void protect_lists(struct vmm_vm *vm, struct list_head *list, struct list
 	struct shadow_page *sp;
 
 	list_for_each_entry(sp, list, written)
-		protect(&vm->mmu, sp->key.gfn);
+		shadow_protect_frame(&vm->mmu, sp->key.gfn);
 	if (more)
 		list_for_each_entry(sp, more, written)
-			protect(&vm->mmu, sp->key.gfn);
+			shadow_protect_frame(&vm->mmu, sp->key.gfn);
 	if (!list_empty(list) || (more && !list_empty(more)))
 		vmm_mmu_flush_locked(vm);
 }

@@ -34,14 +34,20 @@ static bool read_step(void *context, u64 gpa, unsigned int shift, u64 *entry)
 	return true;
 }
 
-static int exchange(const struct shadow_step *step, unsigned int shift, u64 new)
+static int exchange(struct vmm_vm *vm, const struct shadow_step *step, unsigned int shift, u64 new)
 {
 	u64 old = step->entry;
 	u32 narrow = old;
 
+	int r;
+
 	if (shift == 3)
-		return guest_entry_cmpxchg64(step->hva, &old, new);
-	return guest_entry_cmpxchg32(step->hva, &narrow, new);
+		r = guest_entry_cmpxchg64(step->hva, &old, new);
+	else
+		r = guest_entry_cmpxchg32(step->hva, &narrow, new);
+	if (!r)
+		vmm_dirty_mark(vm, step->gpa >> PAGE_SHIFT);
+	return r;
 }
 
 /* Bits that the CPU sets for this access in the entry of @level. */
@@ -64,7 +70,8 @@ static enum shadow_outcome set_used(struct shadow_walk *walk)
 		if (new == step->entry)
 			continue;
 		r = step->readonly ? -EFAULT :
-				     exchange(step, walk->paging.format->entry_shift, new);
+				     exchange(walk->vcpu->vm, step,
+					      walk->paging.format->entry_shift, new);
 		if (r > 0)
 			return SHADOW_AGAIN;
 		if (r < 0) {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The nested page table: one for a VM, walked by the hardware of all its vCPUs
- * while it is changed here.
+ * while it is changed here. With mmu.lock held for reading, entries may become
+ * present and gain permissions, each by one compare-and-exchange, so any number of
+ * faults do so at a time; whatever takes away holds it for writing.
  *
- * Invariants, with mmu.lock held:
- *  - a table is reachable by one entry only, and zeroed before that entry is
+ * Invariants, with mmu.lock held for writing:
+ *  - a table is reachable by one entry only, and filled before that entry is
  *    written;
  *  - a present leaf is never pointed elsewhere: it becomes absent, TLBs are
  *    flushed, and only a later fault makes it present again. A leaf may gain
  *    write permission in place, since a TLB that lags behind costs one more
- *    fault and nothing else;
+ *    fault and nothing else; and it may become a table of smaller leaves that say the
+ *    same;
  *  - a table that was detached keeps its entries until TLBs, and with them the
  *    paging-structure caches, are flushed; then it belongs to who detached it.
  *
@@ -48,101 +51,236 @@ void tdp_spare_free(struct tdp_spare *spare)
 
 /* ---- map ---- */
 
-static u64 add_table(struct vmm_mmu *mmu, u64 *entry, struct page *page)
+/*
+ * Permission to write is what all entries on the way grant. To take it from a range
+ * needs one store for what a whole table maps (tdp_protect()); the first write then
+ * brings the missing bit down, one level at a time, to the leaves that it is about.
+ */
+static unsigned int write_bit(void)
 {
-	u64 pte = vmm_pte_make_table(vmm_caps.nested_format, page_to_phys(page));
+	return __ffs(vmm_caps.nested_format->write);
+}
 
-	/* The CPU's walker must find zeros behind the entry. */
-	smp_wmb();
-	WRITE_ONCE(*entry, pte);
-	atomic_long_inc(&mmu->pages);
-	return pte;
+/* The CPU sets bits of an entry at any time. True: it could be written. */
+static bool forbid_write(u64 *entry)
+{
+	return test_and_clear_bit(write_bit(), (unsigned long *)entry);
+}
+
+static bool is_writable(u64 pte)
+{
+	return pte & vmm_caps.nested_format->write;
 }
 
 /*
- * The entry for @gfn at @level, or above it where a leaf is in the way, or below
- * it where a table is. Sets *@level to where it was found. NULL: spare->want
- * tables are missing.
+ * @entry, of state table, forbids writes for all that is below: from now on the
+ * entries there do. No TLB holds any of them as writable, so none is flushed. Not two
+ * at a time: the second would take away what the first has mapped since.
  */
-static u64 *find_entry(struct vmm_mmu *mmu, gfn_t gfn, unsigned int *level,
-		       struct tdp_spare *spare)
+static void push_down(struct vmm_mmu *mmu, u64 *entry)
 {
-	const struct vmm_pte_format *format = vmm_caps.nested_format;
-	u64 *table = tdp_root(mmu);
-	unsigned int at;
+	u64 *table = vmm_pte_table(vmm_caps.nested_format, READ_ONCE(*entry));
+	unsigned int i;
 
-	for (at = vmm_caps.levels; at > VMM_LEVEL_4K; at--) {
-		u64 *entry = &table[vmm_pte_index(gfn, at)];
-		u64 pte = READ_ONCE(*entry);
-
-		if (!vmm_pte_present(format, pte)) {
-			if (at <= *level)
-				break;
-			if (spare->count < at - *level) {
-				spare->want = at - *level;
-				return NULL;
-			}
-			pte = add_table(mmu, entry, spare->page[--spare->count]);
-		} else if (vmm_pte_is_leaf(format, pte, at)) {
-			break;
-		}
-		table = vmm_pte_table(format, pte);
+	spin_lock(&mmu->push_lock);
+	if (!is_writable(READ_ONCE(*entry))) {
+		for (i = 0; i < VMM_PTES; i++)
+			if (is_writable(READ_ONCE(table[i])))
+				forbid_write(&table[i]);
+		/* Below before above: locked instructions are in order for the walker. */
+		set_bit(write_bit(), (unsigned long *)entry);
 	}
-	*level = at;
-	return &table[vmm_pte_index(gfn, at)];
+	spin_unlock(&mmu->push_lock);
 }
 
-static hpa_t leaf_address(const struct tdp_map *map, unsigned int level)
+/* What has been got ready in @page takes the place of @old. False: that has changed. */
+static bool add_table(struct vmm_mmu *mmu, u64 *entry, u64 old, struct tdp_spare *spare)
 {
-	return map->hpa & ~((vmm_level_frames(level) << PAGE_SHIFT) - 1);
+	struct page *page = spare->page[spare->count - 1];
+
+	/* Atomic: the CPU's walker finds the contents behind the entry. */
+	if (cmpxchg64(entry, old, vmm_pte_make_table(vmm_caps.nested_format,
+						     page_to_phys(page))) != old)
+		return false;
+	spare->count--;
+	atomic_long_inc(&mmu->pages);
+	return true;
+}
+
+/* The same mapping in smaller leaves. TLBs may keep the large one. */
+static bool split(struct vmm_mmu *mmu, u64 *entry, u64 old, unsigned int level,
+		  struct tdp_spare *spare)
+{
+	const struct vmm_pte_format *format = vmm_caps.nested_format;
+	const hpa_t step = vmm_level_frames(level - 1) << PAGE_SHIFT;
+	u64 *table = page_address(spare->page[spare->count - 1]);
+	const hpa_t hpa = vmm_pte_address(format, old);
+	unsigned int i;
+
+	for (i = 0; i < VMM_PTES; i++)
+		table[i] = vmm_pte_make_leaf(format, hpa + i * step, level - 1,
+					     is_writable(old)) | (old & format->accessed);
+	if (add_table(mmu, entry, old, spare))
+		return true;
+	memset(table, 0, PAGE_SIZE);
+	return false;
+}
+
+static hpa_t leaf_address(hpa_t hpa, unsigned int level)
+{
+	return hpa & ~((vmm_level_frames(level) << PAGE_SHIFT) - 1);
+}
+
+/* Must the large leaf @pte be split before @map can be done? */
+static bool in_the_way(const struct tdp_map *map, u64 pte, unsigned int level)
+{
+	return map->writable && !is_writable(pte) &&
+	       vmm_pte_address(vmm_caps.nested_format, pte) == leaf_address(map->hpa, level);
+}
+
+/*
+ * Look at @entry of a level above the wanted one. True: there is a table, which may be
+ * written as far as @map needs. False: *@missing tables have to be allocated first, or
+ * if that is 0 there is a leaf.
+ */
+static bool go_down(struct vmm_mmu *mmu, u64 *entry, unsigned int level,
+		    const struct tdp_map *map, struct tdp_spare *spare, unsigned int *missing)
+{
+	const struct vmm_pte_format *format = vmm_caps.nested_format;
+	u64 pte;
+
+	*missing = 0;
+	for (;;) {
+		pte = READ_ONCE(*entry);
+		if (vmm_pte_present(format, pte) && !vmm_pte_is_leaf(format, pte, level))
+			break;
+		if (vmm_pte_present(format, pte) && !in_the_way(map, pte, level))
+			return false;
+		if (spare->count < level - map->level) {
+			*missing = level - map->level;
+			return false;
+		}
+		/* Failing that, somebody else was here: look again. */
+		if (vmm_pte_present(format, pte))
+			split(mmu, entry, pte, level, spare);
+		else
+			add_table(mmu, entry, pte, spare);
+	}
+	if (map->writable && !is_writable(pte))
+		push_down(mmu, entry);
+	return true;
+}
+
+/* Returns the entry for @map at *@level, map->level or above. NULL: spare->want. */
+static u64 *find_entry(struct vmm_mmu *mmu, const struct tdp_map *map, unsigned int *level,
+		       struct tdp_spare *spare)
+{
+	u64 *table = tdp_root(mmu), *entry;
+	unsigned int missing;
+
+	for (*level = vmm_caps.levels; *level > map->level; --*level) {
+		entry = &table[vmm_pte_index(map->gfn, *level)];
+		if (!go_down(mmu, entry, *level, map, spare, &missing)) {
+			spare->want = missing;
+			return missing ? NULL : entry;
+		}
+		table = vmm_pte_table(vmm_caps.nested_format, READ_ONCE(*entry));
+	}
+	return &table[vmm_pte_index(map->gfn, *level)];
 }
 
 enum tdp_result tdp_map(struct vmm_mmu *mmu, const struct tdp_map *map, struct tdp_spare *spare)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
-	unsigned int level = map->level;
+	unsigned int level;
 	u64 *entry, old, new;
 
-	lockdep_assert_held_write(&mmu->lock);
-	entry = find_entry(mmu, map->gfn, &level, spare);
+	lockdep_assert_held(&mmu->lock);
+	entry = find_entry(mmu, map, &level, spare);
 	if (!entry)
 		return TDP_NEED_TABLES;
-	new = vmm_pte_make_leaf(format, leaf_address(map, level), level, map->writable);
+	new = vmm_pte_make_leaf(format, leaf_address(map->hpa, level), level, map->writable);
 	old = READ_ONCE(*entry);
-	if (vmm_pte_present(format, old)) {
-		if (vmm_pte_address(format, old) != vmm_pte_address(format, new))
+	do {
+		if (!vmm_pte_present(format, old))
+			continue;
+		/* Small leaves where a large one is possible now: it is to replace them. */
+		if (!vmm_pte_is_leaf(format, old, level) ||
+		    vmm_pte_address(format, old) != vmm_pte_address(format, new))
 			return TDP_CONFLICT;
-		if ((old & format->write) || !map->writable)
+		if (is_writable(old) || !map->writable)
 			return TDP_MAPPED;
-		if (level > map->level)
-			return TDP_CONFLICT;
-	}
-	/* The CPU is about to use it and would set the bit itself. */
-	WRITE_ONCE(*entry, new | format->accessed);
+		/* The CPU is about to use it and would set the bit itself. */
+	} while (!try_cmpxchg64(entry, &old, new | format->accessed));
 	return TDP_MAPPED;
 }
 
-void tdp_map_around(struct vmm_mmu *mmu, gfn_t beside, gfn_t gfn, const hpa_t *hpa,
-		    unsigned int count, bool writable)
+/* May the leaf @old become @new? If it is absent, or only gains permission. */
+static bool may_become(u64 old, u64 new)
+{
+	const struct vmm_pte_format *format = vmm_caps.nested_format;
+
+	if (!vmm_pte_present(format, old))
+		return true;
+	return is_writable(new) && !is_writable(old) &&
+	       vmm_pte_address(format, old) == vmm_pte_address(format, new);
+}
+
+void tdp_map_around(struct vmm_mmu *mmu, const struct tdp_map *beside, gfn_t gfn,
+		    const hpa_t *hpa, unsigned int count)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	struct tdp_spare none = { };
-	unsigned int level = VMM_LEVEL_4K, i;
-	u64 *entry;
+	unsigned int level, i;
+	u64 *entry, old, new;
 
-	lockdep_assert_held_write(&mmu->lock);
+	lockdep_assert_held(&mmu->lock);
 	entry = find_entry(mmu, beside, &level, &none);
 	if (!entry || level != VMM_LEVEL_4K)
 		return;
-	entry -= vmm_pte_index(beside, level);
+	entry -= vmm_pte_index(beside->gfn, level);
 	for (i = 0; i < count; i++, gfn++) {
 		u64 *at = &entry[vmm_pte_index(gfn, level)];
 
-		if (!hpa[i] || (gfn ^ beside) >> VMM_PTE_INDEX_BITS)
+		if (!hpa[i] || (gfn ^ beside->gfn) >> VMM_PTE_INDEX_BITS)
 			continue;
-		if (!vmm_pte_present(format, READ_ONCE(*at)))
-			WRITE_ONCE(*at, vmm_pte_make_leaf(format, hpa[i], level, writable));
+		new = vmm_pte_make_leaf(format, hpa[i], level, beside->writable);
+		old = READ_ONCE(*at);
+		if (may_become(old, new))
+			cmpxchg64(at, old, new);
 	}
+}
+
+/* ---- protect ---- */
+
+static void protect_table(struct vmm_mmu *mmu, u64 *table, unsigned int level, gfn_t base,
+			  gfn_t first, gfn_t last)
+{
+	const struct vmm_pte_format *format = vmm_caps.nested_format;
+	const u64 frames = vmm_level_frames(level);
+	gfn_t gfn = max(base, round_down(first, frames));
+	const gfn_t end = min(base + VMM_PTES * frames, last);
+
+	for (; gfn < end; gfn += frames) {
+		u64 *entry = &table[vmm_pte_index(gfn, level)];
+		const u64 pte = READ_ONCE(*entry);
+
+		/* What is forbidden here is so below. */
+		if (!vmm_pte_present(format, pte) || !is_writable(pte))
+			continue;
+		if (!vmm_pte_is_leaf(format, pte, level) && (gfn < first || gfn + frames > last))
+			protect_table(mmu, vmm_pte_table(format, pte), level - 1, gfn, first,
+				      last);
+		else if (forbid_write(entry))
+			mmu->cleared++;
+	}
+}
+
+void tdp_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	lockdep_assert_held_write(&mmu->lock);
+	if (mmu->root != VMM_INVALID_HPA)
+		protect_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, first, last);
 }
 
 /* ---- zap ---- */

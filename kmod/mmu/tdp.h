@@ -12,6 +12,7 @@ enum tdp_result {
 	TDP_MAPPED,		/* the access is possible now, or was already */
 	TDP_NEED_TABLES,	/* nothing done: spare->want tables are missing */
 	TDP_CONFLICT,		/* another mapping is there: zap it first */
+	TDP_STALE,		/* of mmu.c: what the fault knows may be old */
 };
 
 /* What a leaf is to say about the frame that contains @gfn. */
@@ -33,15 +34,24 @@ struct tdp_spare {
 int tdp_spare_fill(struct tdp_spare *spare);
 void tdp_spare_free(struct tdp_spare *spare);
 
-/* mmu.lock held for writing, and there is a root. */
+/*
+ * mmu.lock held, for reading is enough, and there is a root. @map->writable is for what
+ * may be written at once, by any access. TDP_CONFLICT: the whole leaf that was wanted.
+ */
 enum tdp_result tdp_map(struct vmm_mmu *mmu, const struct tdp_map *map, struct tdp_spare *spare);
 /*
  * Map the frame @gfn + n to the address @hpa[n], 0: leave it, where nothing is
- * mapped yet; only within the table of lowest level that maps @beside, which
- * tdp_map() has mapped.
+ * mapped yet or less is permitted than by @beside; only within the table of lowest
+ * level that maps @beside, which tdp_map() has mapped at that level. mmu.lock.
  */
-void tdp_map_around(struct vmm_mmu *mmu, gfn_t beside, gfn_t gfn, const hpa_t *hpa,
-		    unsigned int count, bool writable);
+void tdp_map_around(struct vmm_mmu *mmu, const struct tdp_map *beside, gfn_t gfn,
+		    const hpa_t *hpa, unsigned int count);
+
+/*
+ * Let the next write to frames [@first, @last) be a fault. Counts in mmu.cleared what
+ * a TLB may hold. mmu.lock held for writing.
+ */
+void tdp_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
 
 /*
  * Unmap frames [@first, @last). Tables without use go to @free, and to

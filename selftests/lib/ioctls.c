@@ -24,6 +24,8 @@ const struct ioctl_info ioctls[] = {
 	IOCTL(VMM_IOEVENTFD, FD_VM, false),
 	IOCTL(VMM_GET_CLOCK, FD_VM, false),
 	IOCTL(VMM_SET_CLOCK, FD_VM, false),
+	IOCTL(VMM_GET_DIRTY, FD_VM, false),
+	IOCTL(VMM_GET_VM_STATS, FD_VM, false),
 	IOCTL(VMM_RUN, FD_VCPU, false),
 	IOCTL(VMM_GET_STATE, FD_VCPU, false),
 	IOCTL(VMM_SET_STATE, FD_VCPU, false),
@@ -36,6 +38,7 @@ const struct ioctl_info ioctls[] = {
 	IOCTL(VMM_TRANSLATE, FD_VCPU, false),
 	IOCTL(VMM_NMI, FD_VCPU, false),
 	IOCTL(VMM_SET_GUEST_DEBUG, FD_VCPU, false),
+	IOCTL(VMM_GET_VCPU_STATS, FD_VCPU, false),
 };
 
 const u32 ioctl_count = sizeof(ioctls) / sizeof(ioctls[0]);
@@ -98,6 +101,13 @@ void ioctl_good_arg(struct subject *subject, unsigned long number, union ioctl_a
 	case VMM_SET_SLOT:
 		arg->slot = (struct vmm_slot){ .slot = 5, .gpa = 1UL << 30, .size = 4096,
 					       .hva = (u64)subject->memory };
+		break;
+	case VMM_GET_DIRTY:
+		/* The memory behind is the list of VMM_SET_SLOT's. */
+		vm_slot(subject->vm, 6, (1UL << 30) + (1 << 20), 1 << 20, subject->memory,
+			VMM_SLOT_LOG_DIRTY);
+		arg->dirty = (struct vmm_dirty){ .slot = 6, .npages = 256,
+						 .bitmap = (u64)subject->memory };
 		break;
 	case VMM_CREATE_VCPU:
 		arg->create_vcpu.id = 1;

@@ -52,6 +52,9 @@ union ioctl_arg {
 	struct vmm_irqfd irqfd;
 	struct vmm_ioeventfd ioeventfd;
 	struct vmm_clock clock;
+	struct vmm_dirty dirty;
+	struct vmm_vm_stats vm_stats;
+	struct vmm_vcpu_stats vcpu_stats;
 	struct vmm_state state;
 	struct vmm_msrs msrs;
 	struct vmm_xsave xsave;

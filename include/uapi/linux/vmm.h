@@ -147,6 +147,7 @@ struct vmm_create_vm {
 
 /* vmm_slot.flags */
 #define VMM_SLOT_READONLY	(1U << 0)	/* guest writes leave as VMM_EXIT_MMIO */
+#define VMM_SLOT_LOG_DIRTY	(1U << 1)	/* remember written pages, for VMM_GET_DIRTY */
 
 /*
  * struct vmm_slot - map guest-physical memory to memory of the process
@@ -162,6 +163,10 @@ struct vmm_create_vm {
  * deletes a slot there is not. -EINVAL: alignment, overflow, above phys_bits,
  * @gpa, @hva or @flags not 0 in a deletion, hva not a user address.
  * The memory may be mapped, unmapped and protected at any time, before or after.
+ *
+ * A slot with VMM_SLOT_LOG_DIRTY begins with an empty log. To start or stop it, give
+ * the slot again with nothing but this flag changed: that unmaps nothing, whatever
+ * the size of the slot.
  */
 struct vmm_slot {
 	__u32 slot;
@@ -169,6 +174,38 @@ struct vmm_slot {
 	__u64 gpa;
 	__u64 size;
 	__u64 hva;
+};
+
+/* vmm_dirty.flags */
+#define VMM_DIRTY_KEEP		(1U << 0)	/* look only: the log stays as it is */
+
+/*
+ * struct vmm_dirty - take the log of written pages (VMM_GET_DIRTY)
+ * @slot: of VMM_SLOT_LOG_DIRTY
+ * @flags: VMM_DIRTY_*
+ * @first: page of the slot, a multiple of 64
+ * @npages: pages from there on, a multiple of 64 unless it reaches the slot's end
+ * @bitmap: user address of __u64[], one bit a page from @first on; 0: none is wanted
+ * @dirty: in, 0; out: pages that were dirty
+ *
+ * Only words of @bitmap that have a dirty page in them are written: give zeros. For
+ * each page it is one step to take its bit and to write-protect it: a page that is
+ * written after the ioctl has returned is in the log again. The log has writes of the
+ * guest, and of the kernel for it (accessed and dirty bits of its page tables, the
+ * paravirtual clock), but not what the process writes itself.
+ * To protect a part of a slot right before its pages are copied, look at all of it
+ * with VMM_DIRTY_KEEP and take it by parts.
+ * -ENOENT: no such slot, or it has no log. -EFAULT: @bitmap; what could not be
+ * written there is still in the log.
+ */
+struct vmm_dirty {
+	__u32 slot;
+	__u32 flags;
+	__u64 first;
+	__u64 npages;
+	__u64 bitmap;
+	__u64 dirty;
+	__u64 pad[3];
 };
 
 /*
@@ -270,6 +307,26 @@ struct vmm_clock {
 	__u64 ns;
 	__u64 realtime;
 	__u64 pad;
+};
+
+/*
+ * struct vmm_vm_stats - what a VM costs the host (VMM_GET_VM_STATS)
+ * @flags: in, 0
+ * @table_pages: page tables that the CPU walks: nested, or shadow pages
+ * @aux_pages: pages that serve to maintain those: reverse maps and the like
+ * @table_limit: shadow paging: most tables the VM may have; 0: no limit of its own
+ * @reclaimed: tables given back so far, for the limit or because memory was short
+ *
+ * Pages of 4 KiB, charged to the cgroup of the thread that needed them, as all memory
+ * is that the kernel keeps for a VM. Counters are read one by one, without a lock.
+ */
+struct vmm_vm_stats {
+	__u64 flags;
+	__u64 table_pages;
+	__u64 aux_pages;
+	__u64 table_limit;
+	__u64 reclaimed;
+	__u64 pad[11];
 };
 
 /* ---- vCPU state ---- */
@@ -544,6 +601,52 @@ struct vmm_guest_debug {
 	__u64 pad1[2];
 };
 
+/* Index into vmm_vcpu_stats.exits: why a guest stopped, in the CPU's sense. */
+enum vmm_stat_exit {
+	VMM_STAT_INTR,		/* an interrupt of the host */
+	VMM_STAT_NMI,		/* an NMI of the host */
+	VMM_STAT_EXCEPTION,	/* with shadow paging: its page faults, too */
+	VMM_STAT_INTR_WINDOW,
+	VMM_STAT_NMI_WINDOW,
+	VMM_STAT_CPUID,
+	VMM_STAT_HLT,
+	VMM_STAT_PIO,
+	VMM_STAT_PIO_STRING,
+	VMM_STAT_MSR_READ,
+	VMM_STAT_MSR_WRITE,
+	VMM_STAT_CR,
+	VMM_STAT_INVLPG,
+	VMM_STAT_DR,
+	VMM_STAT_XSETBV,
+	VMM_STAT_HYPERCALL,
+	VMM_STAT_MEMORY,	/* nested paging: nothing mapped there, or not so */
+	VMM_STAT_WBINVD,
+	VMM_STAT_PAUSE,
+	VMM_STAT_RDPMC,
+	VMM_STAT_UNDEFINED,	/* an instruction that guests do not have */
+	VMM_STAT_TASK_SWITCH,
+	VMM_STAT_REAL_MODE,	/* no exit: a mode that the CPU cannot run */
+	VMM_STAT_SHUTDOWN,
+	VMM_STAT_FAIL_ENTRY,
+	VMM_STAT_UNKNOWN,
+	VMM_NR_STAT_EXIT
+};
+
+/*
+ * struct vmm_vcpu_stats - what a vCPU did so far (VMM_GET_VCPU_STATS)
+ * @flags: in, 0
+ * @exits: by enum vmm_stat_exit; all of them, also those that the kernel handled
+ * @returns: how often VMM_RUN came back with an exit for the process
+ *
+ * Does not wait for VMM_RUN. Counters are read one by one.
+ */
+struct vmm_vcpu_stats {
+	__u64 flags;
+	__u64 returns;
+	__u64 pad[6];
+	__u64 exits[40];
+};
+
 /* ---- the run page ---- */
 
 /* vmm_run.exit_reason */
@@ -699,6 +802,8 @@ struct vmm_run {
 #define VMM_IOEVENTFD		_IOW(VMM_IOC, 0x24, struct vmm_ioeventfd)
 #define VMM_GET_CLOCK		_IOWR(VMM_IOC, 0x25, struct vmm_clock)
 #define VMM_SET_CLOCK		_IOW(VMM_IOC, 0x26, struct vmm_clock)
+#define VMM_GET_DIRTY		_IOWR(VMM_IOC, 0x27, struct vmm_dirty)
+#define VMM_GET_VM_STATS	_IOWR(VMM_IOC, 0x28, struct vmm_vm_stats)
 
 /* on a vCPU; each waits while VMM_RUN of another thread is under way */
 #define VMM_RUN			_IO(VMM_IOC, 0x40)
@@ -714,5 +819,6 @@ struct vmm_run {
 /* One NMI. Does not wait: taken at once if another thread runs the vCPU. */
 #define VMM_NMI			_IO(VMM_IOC, 0x4a)
 #define VMM_SET_GUEST_DEBUG	_IOW(VMM_IOC, 0x4b, struct vmm_guest_debug)
+#define VMM_GET_VCPU_STATS	_IOWR(VMM_IOC, 0x4c, struct vmm_vcpu_stats)
 
 #endif /* _UAPI_LINUX_VMM_H */
