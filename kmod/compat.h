@@ -7,7 +7,9 @@
 #define VMM_COMPAT_H
 
 #include <linux/eventfd.h>
+#include <linux/list_lru.h>
 #include <linux/mm.h>
+#include <linux/shrinker.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <linux/version.h>
@@ -53,6 +55,77 @@ static inline void compat_rcu_virt_note_context_switch(void)
 	rcu_virt_note_context_switch(smp_processor_id());
 #endif
 }
+
+/* An item is listed under node and cgroup of its own memory. */
+static inline bool compat_list_lru_add(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	return list_lru_add_obj(lru, item);
+#else
+	return list_lru_add(lru, item);
+#endif
+}
+
+static inline bool compat_list_lru_del(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	return list_lru_del_obj(lru, item);
+#else
+	return list_lru_del(lru, item);
+#endif
+}
+
+/* A shrinker for each node and cgroup, with the usual weight. */
+struct compat_shrinker {
+	unsigned long (*count)(struct shrinker *shrinker, struct shrink_control *sc);
+	unsigned long (*scan)(struct shrinker *shrinker, struct shrink_control *sc);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	struct shrinker *shrinker;
+};
+
+static inline struct shrinker *compat_shrinker(struct compat_shrinker *c)
+{
+	return c->shrinker;
+}
+
+static inline int compat_register_shrinker(struct compat_shrinker *c, const char *name)
+{
+	c->shrinker = shrinker_alloc(SHRINKER_NUMA_AWARE | SHRINKER_MEMCG_AWARE, "%s", name);
+	if (!c->shrinker)
+		return -ENOMEM;
+	c->shrinker->count_objects = c->count;
+	c->shrinker->scan_objects = c->scan;
+	shrinker_register(c->shrinker);
+	return 0;
+}
+
+static inline void compat_unregister_shrinker(struct compat_shrinker *c)
+{
+	shrinker_free(c->shrinker);
+}
+#else
+	struct shrinker shrinker;
+};
+
+static inline struct shrinker *compat_shrinker(struct compat_shrinker *c)
+{
+	return &c->shrinker;
+}
+
+static inline int compat_register_shrinker(struct compat_shrinker *c, const char *name)
+{
+	c->shrinker.count_objects = c->count;
+	c->shrinker.scan_objects = c->scan;
+	c->shrinker.seeks = DEFAULT_SEEKS;
+	c->shrinker.flags = SHRINKER_NUMA_AWARE | SHRINKER_MEMCG_AWARE;
+	return register_shrinker(&c->shrinker, "%s", name);
+}
+
+static inline void compat_unregister_shrinker(struct compat_shrinker *c)
+{
+	unregister_shrinker(&c->shrinker);
+}
+#endif
 
 /* Callbacks of the last CPU, with IRQs off, around a suspend of the machine. */
 struct compat_syscore {

@@ -87,9 +87,12 @@ static int __init vmm_init(void)
 	r = vmm_cpuid_init();
 	if (r)
 		goto out_backend;
-	r = vmm_vm_init();
+	r = vmm_reclaim_init();
 	if (r)
 		goto out_cpuid;
+	r = vmm_vm_init();
+	if (r)
+		goto out_reclaim;
 	r = vmm_irqfd_init();
 	if (r)
 		goto out_vm;
@@ -110,6 +113,8 @@ out_irqfd:
 	vmm_irqfd_exit();
 out_vm:
 	vmm_vm_exit();
+out_reclaim:
+	vmm_reclaim_exit();
 out_cpuid:
 	vmm_cpuid_exit();
 out_backend:
@@ -124,6 +129,7 @@ static void __exit vmm_exit(void)
 	vmm_hw_exit();
 	vmm_irqfd_exit();
 	vmm_vm_exit();
+	vmm_reclaim_exit();
 	vmm_cpuid_exit();
 	drop_backend();
 }

@@ -79,6 +79,7 @@ static void vm_destroy(struct kref *kref)
 	struct vmm_vcpu *vcpu;
 	unsigned long id;
 
+	vmm_reclaim_remove(vm);
 	vmm_irqfd_release(vm);
 	xa_for_each(&vm->vcpus, id, vcpu)
 		vmm_vcpu_destroy(vcpu);

@@ -38,6 +38,7 @@ struct vmm_apic;
 struct vmm_cpuid_table;
 struct vmm_dirty_log;
 struct vmm_slots;
+struct reclaim_entry;
 struct shadow_mmu;
 struct shadow_vcpu;
 
@@ -81,7 +82,7 @@ enum vmm_exit_kind {
 	VMM_X_MSR_WRITE = VMM_STAT_MSR_WRITE,
 	VMM_X_CR = VMM_STAT_CR,		/* cr.* */
 	VMM_X_INVLPG = VMM_STAT_INVLPG,		/* shadow paging only */
-	VMM_X_DR = VMM_STAT_DR,		/* dr.*: DR0 to DR3, writes of DR7; the rest lives in hardware */
+	VMM_X_DR = VMM_STAT_DR,	/* dr.*: DR0 to DR3, writes of DR7; the rest is in hardware */
 	VMM_X_XSETBV = VMM_STAT_XSETBV,
 	VMM_X_HYPERCALL = VMM_STAT_HYPERCALL,
 	VMM_X_MEMORY = VMM_STAT_MEMORY,		/* memory.* */
@@ -148,6 +149,8 @@ struct vmm_mmu {
 	long invalidating;	/* (m) invalidations under way, all of them within */
 	hva_t invalid_start;	/* (m) these user addresses */
 	hva_t invalid_end;
+	struct reclaim_entry *reclaim;	/* (c) mmu/reclaim.c's list */
+	gfn_t reclaim_at;	/* (m) nested: where it goes on */
 	u64 cleared;		/* (m) counts entries that were made absent */
 	atomic64_t flushed;	/* (a) value of cleared that no TLB lags behind */
 };
@@ -482,6 +485,12 @@ void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last);
 void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slots *slots);
 
 unsigned long vmm_mmu_table_limit(struct vmm_vm *vm);	/* pages; 0: none */
+
+/* ---- mmu/reclaim.c ---- */
+int vmm_reclaim_init(void);
+void vmm_reclaim_exit(void);
+int vmm_reclaim_add(struct vmm_vm *vm);		/* [sleep] -ENOMEM */
+void vmm_reclaim_remove(struct vmm_vm *vm);	/* before anything of the VM goes; [sleep] */
 
 /* ---- mmu/dirty.c ---- */
 int vmm_dirty_get(struct vmm_vm *vm, struct vmm_dirty *args);	/* vm->lock, copies to user */

@@ -185,7 +185,9 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 ms, bool sl
 		runners[i].vcpu = vcpu_new(c.vm, i, guests[i]);
 		ASSERT_EQ(0, pthread_create(&runners[i].thread, NULL, run, &runners[i]));
 	}
-	for (end = now_ns() + share_of(ms) * 1000000UL; now_ns() < end; rounds++) {
+	/* On a slow host as long as it takes to have done enough. */
+	end = now_ns() + share_of(ms) * 1000000UL;
+	for (; now_ns() < end || rounds < share_of(50); rounds++) {
 		if (slots)
 			flip_slot(&c, &seed);
 		else
@@ -193,7 +195,6 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 ms, bool sl
 	}
 	for (u32 i = 0; i < count; i++)
 		runner_stop(&runners[i]);
-	EXPECT_LT(share_of(50), rounds);
 }
 
 TEST(one_vcpu)

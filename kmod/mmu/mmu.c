@@ -37,13 +37,23 @@ int vmm_mmu_init(struct vmm_vm *vm)
 		if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
 				 !vmm_pte_format_valid(vmm_caps.nested_format)))
 			return -EOPNOTSUPP;
-		return vmm_notifier_register(vm);
+	} else {
+		r = shadow_init(vm);
+		if (r)
+			return r;
 	}
-	r = shadow_init(vm);
+	r = vmm_reclaim_add(vm);
 	if (r)
-		return r;
+		goto out_shadow;
 	r = vmm_notifier_register(vm);
 	if (r)
+		goto out_reclaim;
+	return 0;
+
+out_reclaim:
+	vmm_reclaim_remove(vm);
+out_shadow:
+	if (!vmm_caps.nested)
 		shadow_fini(vm);
 	return r;
 }
@@ -141,7 +151,12 @@ void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	LIST_HEAD(free);
 
 	if (!vmm_caps.nested) {
-		shadow_zap_range(mmu, first, last);
+		while (!shadow_zap_range(mmu, &first, last)) {
+			shadow_unlock(vm);
+			if (may_sleep)
+				cond_resched();
+			write_lock(&mmu->lock);
+		}
 		shadow_unlock(vm);
 		vmm_mmu_flush(vm);
 		return;

@@ -463,6 +463,8 @@ int vmm_mmu_make_root(struct vmm_vcpu *vcpu)
 	shadow_sync(vm, shadow->compare_all ? SYNC_ALL : SYNC_WRITTEN);
 	shadow->compare_all = false;
 	set_root(vcpu, pdpte);
+	/* With the flush below. */
+	shadow->cleared = vm->mmu.cleared;
 	shadow_unlock(vm);
 	/* Loaded anew, with a flush, even if it is where the old one was. */
 	vcpu->root = VMM_INVALID_HPA;
@@ -498,6 +500,7 @@ void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
 {
 	struct vmm_vm *vm = vcpu->vm;
 	u64 pdpte[PAE_ROOT_ENTRIES];
+	bool behind;
 
 	if (!is_long(&vcpu->ctrl))
 		gva = (u32)gva;
@@ -509,46 +512,70 @@ void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
 		refresh_pae(vcpu, pdpte);
 		compare_way(vcpu, gva);
 	}
+	/* The TLB holds what the tables do, but for what was dropped since its last flush. */
+	behind = vcpu->shadow_mmu->cleared != vm->mmu.cleared;
+	vcpu->shadow_mmu->cleared = vm->mmu.cleared;
 	shadow_unlock(vm);
-	vmm_request(vcpu, VMM_REQ_FLUSH);
+	if (behind)
+		vmm_request(vcpu, VMM_REQ_FLUSH);
 }
 
 /* ---- for mmu.c and the notifier ---- */
+
+/* Dropped between two looks at whether the host has more urgent things to do. */
+#define ZAP_BATCH	64
+
+static bool zap_enough(struct vmm_mmu *mmu, unsigned int *done)
+{
+	return !(++*done % ZAP_BATCH) && (need_resched() || rwlock_needbreak(&mmu->lock));
+}
 
 /*
  * A short range is looked up frame by frame, a long one page by page. A zap may take
  * other pages with it: what comes next is asked for anew each time.
  */
-static void zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+static bool zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last, unsigned int *done)
 {
 	struct shadow_mmu *shadow = mmu->shadow;
 	struct shadow_page *sp;
-	LIST_HEAD(done);
+	bool enough = false;
+	LIST_HEAD(seen);
 	gfn_t gfn;
 
 	if (last - first < shadow->count) {
 		for (gfn = first; gfn < last; gfn++)
 			while ((sp = shadow_next(mmu, gfn, NULL)))
 				shadow_zap(mmu, sp);
-		return;
+		return true;
 	}
-	while ((sp = list_first_entry_or_null(&shadow->active, struct shadow_page, active))) {
-		list_move_tail(&sp->active, &done);
-		if (!sp->key.role.direct && sp->key.gfn >= first && sp->key.gfn < last)
-			shadow_zap(mmu, sp);
+	while (!enough &&
+	       (sp = list_first_entry_or_null(&shadow->active, struct shadow_page, active))) {
+		list_move_tail(&sp->active, &seen);
+		if (sp->key.role.direct || sp->key.gfn < first || sp->key.gfn >= last)
+			continue;
+		shadow_zap(mmu, sp);
+		enough = zap_enough(mmu, done);
 	}
-	list_splice(&done, &shadow->active);
+	list_splice(&seen, &shadow->active);
+	return !enough;
 }
 
-void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+bool shadow_zap_range(struct vmm_mmu *mmu, gfn_t *first, gfn_t last)
 {
+	const gfn_t start = *first;
+	unsigned int done = 0;
 	struct rmap *rmap;
-	gfn_t gfn = first;
 
 	lockdep_assert_held_write(&mmu->lock);
-	while ((rmap = rmap_find(&mmu->shadow->frames, &gfn, last)))
+	/* Tables first: those whose frames are behind *@first are gone then. */
+	if (!zap_tables(mmu, start, last, &done))
+		return false;
+	while ((rmap = rmap_find(&mmu->shadow->frames, first, last))) {
 		shadow_drop_all(mmu, rmap);
-	zap_tables(mmu, first, last);
+		if (zap_enough(mmu, &done))
+			return false;
+	}
+	return true;
 }
 
 void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
@@ -610,10 +637,17 @@ void shadow_destroy(struct vmm_vm *vm)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	struct shadow_mmu *shadow = mmu->shadow;
+	unsigned int done = 0;
 
 	write_lock(&mmu->lock);
-	while (!list_empty(&shadow->active))
+	while (!list_empty(&shadow->active)) {
 		shadow_zap(mmu, list_first_entry(&shadow->active, struct shadow_page, active));
+		if (!zap_enough(mmu, &done))
+			continue;
+		shadow_unlock(vm);
+		cond_resched();
+		write_lock(&mmu->lock);
+	}
 	/* No vCPU is left that could have a TLB. */
 	atomic64_set(&mmu->flushed, mmu->cleared);
 	shadow_unlock(vm);

@@ -95,6 +95,7 @@ struct shadow_vcpu {
 	hpa_t hpa;		/* (t) of the root in force */
 	struct shadow_page *root;	/* (m) NULL: the PAE root */
 	u64 *pae;		/* (c) the PAE root's page, (m) its entries */
+	u64 cleared;		/* (m) of vmm_mmu: what this vCPU's TLB does not lag behind */
 	bool compare_all;	/* (t) before the next entry */
 	struct shadow_spare spare;	/* (t) */
 };
@@ -137,6 +138,8 @@ void shadow_root_get(struct shadow_page *sp);
 void shadow_root_put(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* Zap the ones not used for longest until a fault has room. */
 void shadow_recycle(struct vmm_vm *vm);
+/* Zap up to @max of those, and free them; returns how many. No lock. */
+unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max);
 /* Drop the lock; then tell vCPUs of roots that are gone, flush, free what was doomed. */
 void shadow_unlock(struct vmm_vm *vm) __releases(&vm->mmu.lock);
 void shadow_free(struct list_head *doomed);	/* no lock; TLBs were flushed */
@@ -238,8 +241,11 @@ bool shadow_compare_entry(struct vmm_vm *vm, struct shadow_page *sp, unsigned in
 int shadow_init(struct vmm_vm *vm);
 void shadow_destroy(struct vmm_vm *vm);
 void shadow_fini(struct vmm_vm *vm);	/* no notifier comes any more */
-/* Drop what maps frames [@first, @last), and pages that shadow tables there. */
-void shadow_zap_range(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+/*
+ * Drop what maps frames [*@first, @last), and pages that shadow tables there. False: the
+ * host wants the CPU or the lock; *@first is where to go on, with the lock dropped between.
+ */
+bool shadow_zap_range(struct vmm_mmu *mmu, gfn_t *first, gfn_t last);
 /* Let the next write to frames [@first, @last) be a fault. */
 void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
 /* The next write to any frame, once all vCPUs have looked for their roots. */

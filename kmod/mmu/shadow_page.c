@@ -362,27 +362,34 @@ unsigned long vmm_mmu_table_limit(struct vmm_vm *vm)
 	return max_t(unsigned long, frames / FRAMES_A_PAGE, PAGES_AT_LEAST);
 }
 
-void shadow_recycle(struct vmm_vm *vm)
+unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	struct shadow_mmu *shadow = mmu->shadow;
 	struct shadow_page *sp;
+	unsigned long before, n = 0;
 	LIST_HEAD(used);
-	int i;
 
-	if (likely(READ_ONCE(shadow->count) + SPARE_PAGES <= vmm_mmu_table_limit(vm)))
-		return;
 	write_lock(&mmu->lock);
-	for (i = 0; i < RECYCLE_BATCH && !list_empty(&shadow->active); ) {
+	before = shadow->count;
+	while (n < max && !list_empty(&shadow->active)) {
 		sp = list_last_entry(&shadow->active, struct shadow_page, active);
 		if (sp->users) {
 			list_move(&sp->active, &used);
 			continue;
 		}
 		shadow_zap(mmu, sp);
-		atomic_long_inc(&mmu->reclaimed);
-		i++;
+		/* Direct pages go with the one above. */
+		n = before - shadow->count;
 	}
 	list_splice(&used, &shadow->active);
+	atomic_long_add(n, &mmu->reclaimed);
 	shadow_unlock(vm);
+	return n;
+}
+
+void shadow_recycle(struct vmm_vm *vm)
+{
+	if (unlikely(READ_ONCE(vm->mmu.shadow->count) + SPARE_PAGES > vmm_mmu_table_limit(vm)))
+		shadow_reclaim(vm, RECYCLE_BATCH);
 }

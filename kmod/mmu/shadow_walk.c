@@ -38,7 +38,6 @@ static int exchange(struct vmm_vm *vm, const struct shadow_step *step, unsigned 
 {
 	u64 old = step->entry;
 	u32 narrow = old;
-
 	int r;
 
 	if (shift == 3)

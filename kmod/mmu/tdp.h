@@ -58,6 +58,11 @@ void tdp_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
  * tdp_free() after the TLBs were flushed. mmu.lock held for writing.
  */
 void tdp_zap(struct vmm_mmu *mmu, gfn_t first, gfn_t last, struct list_head *free);
+/*
+ * Detach up to @max tables of the lowest level, from mmu.reclaim_at on, in turn. Returns
+ * how many. mmu.lock held for writing.
+ */
+unsigned int tdp_reclaim(struct vmm_mmu *mmu, unsigned int max, struct list_head *free);
 /* Detach the whole table: mmu.root is invalid then. */
 void tdp_zap_root(struct vmm_mmu *mmu, struct list_head *free);
 /* Any context but [sleep] if @may_sleep; no lock needed. */

@@ -53,6 +53,8 @@ static int svm_probe(struct vmm_caps *caps)
 		caps->levels = pgtable_l5_enabled() ? 5 : 4;
 		caps->nested_format = &svm_nested_format;
 		caps->features |= VMM_FEATURE_LARGE_2M;
+		if (boot_cpu_has(X86_FEATURE_GBPAGES))
+			caps->features |= VMM_FEATURE_LARGE_1G;
 	}
 	if (boot_cpu_has(X86_FEATURE_NRIPS))
 		caps->features |= VMM_FEATURE_NEXT_RIP;

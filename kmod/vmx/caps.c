@@ -22,7 +22,7 @@ MODULE_PARM_DESC(ept_ad, "VT-x: accessed and dirty flags in nested page tables (
 
 static bool use_ept_2m = true;
 module_param_named(ept_2m, use_ept_2m, bool, 0444);
-MODULE_PARM_DESC(ept_2m, "VT-x: nested mappings of 2 MiB (default: y)");
+MODULE_PARM_DESC(ept_2m, "VT-x: nested mappings of 2 MiB and 1 GiB (default: y)");
 
 static bool use_unrestricted_guest = true;
 module_param_named(unrestricted_guest, use_unrestricted_guest, bool, 0444);
@@ -178,6 +178,8 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 	caps->nested_format = c->ept_ad ? &vmx_nested_format : &vmx_nested_format_no_ad;
 	if (use_ept_2m && (cap & VMX_EPT_2MB_PAGE_BIT))
 		caps->features |= VMM_FEATURE_LARGE_2M;
+	if (use_ept_2m && (cap & VMX_EPT_1GB_PAGE_BIT))
+		caps->features |= VMM_FEATURE_LARGE_1G;
 	return true;
 }
 

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Page tables of VMs are memory that the host can have back, and that a cgroup pays:
+ * they go when memory is short, come again when the guest needs them, and while they
+ * go under running vCPUs no access goes wrong.
+ */
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define WINDOW	GUEST_HOLE
+#define REGIONS	500UL			/* each takes a table; slots are 512 */
+
+static struct vmm_vm_stats vm_stats(struct vm *vm)
+{
+	struct vmm_vm_stats stats = { 0 };
+
+	VMM_MUST(vm->fd, VMM_GET_VM_STATS, &stats);
+	return stats;
+}
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), n;
+
+	if (fd < 0)
+		return -errno;
+	n = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+/* Twice: how much a shrinker is asked for depends on what it had before. */
+static void drop_caches(void)
+{
+	for (int i = 0; i < 2; i++)
+		if (write_text("/proc/sys/vm/drop_caches", "2"))
+			die("drop_caches: %s", strerror(errno));
+}
+
+/* ---- an idle VM ---- */
+
+static void guest_touch(void)
+{
+	for (;;) {
+		for (u64 i = 0; i < REGIONS; i++)
+			GUEST_EQ(0x5a5a, read64(WINDOW + (i << 21)));
+		GUEST_SYNC(1);
+	}
+}
+
+/* All slots show the same page: nearly all that the guest costs is page tables. */
+static struct vcpu *sparse_vcpu(void)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_touch);
+	u64 *memory = map_memory(4096);
+
+	memory[0] = 0x5a5a;
+	for (u64 i = 0; i < REGIONS; i++)
+		if (vm_slot(vm, 1 + i, WINDOW + (i << 21), 4096, memory, 0))
+			die("VMM_SET_SLOT failed");
+	return vcpu;
+}
+
+TEST(an_idle_vm_gives_its_tables_back)
+{
+	struct vcpu *vcpu = sparse_vcpu();
+	struct vm *vm = vcpu->vm;
+
+	for (int round = 0; round < 3; round++) {
+		u64 reclaimed = vm_stats(vm).reclaimed, full;
+
+		vcpu_sync(vcpu, 1);
+		full = vm_stats(vm).table_pages;
+		EXPECT_LE(REGIONS, full);
+		drop_caches();
+		EXPECT_GT(full / 2, vm_stats(vm).table_pages);
+		EXPECT_EQ(full - vm_stats(vm).table_pages, vm_stats(vm).reclaimed - reclaimed);
+	}
+	vcpu_sync(vcpu, 1);
+}
+
+/* ---- running ones ---- */
+
+#define PAGES	1024UL
+
+static void guest_pattern(u64 id)
+{
+	u64 seed = id + 1, count = 0;
+
+	for (;;) {
+		u64 at;
+
+		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
+		at = WINDOW + (seed >> 33) % PAGES * 4096 + id * 8;
+		if (read64(at) > count)
+			GUEST_FAIL("a count that was never written", count, read64(at));
+		write64(at, ++count);
+		GUEST_EQ(count, read64(at));
+	}
+}
+
+static void guest0(void)
+{
+	guest_pattern(0);
+}
+
+static void guest1(void)
+{
+	guest_pattern(1);
+}
+
+TEST_TIMEOUT(tables_go_while_vcpus_run, 60)
+{
+	static void (*const guests[])(void) = { guest0, guest1 };
+	struct runner runners[2];
+	struct vm *vm = vm_new();
+	u8 *memory = map_memory(PAGES * 4096);
+	u32 rounds = share_of(60);
+
+	ASSERT_EQ(0, vm_slot(vm, 1, WINDOW, PAGES * 4096, memory, 0));
+	for (u32 i = 0; i < 2; i++)
+		runner_start(&runners[i], vcpu_new(vm, i, guests[i]));
+	for (u32 i = 0; i < 4 + rounds; i++) {
+		drop_caches();
+		usleep(1000);
+	}
+	for (u32 i = 0; i < 2; i++)
+		runner_stop(&runners[i]);
+}
+
+/* ---- cgroups ---- */
+
+#define ROOT	"/tmp/vmm-cgroup"
+#define GROUP	ROOT "/vmm"
+
+static u64 read_number(const char *path, const char *key)
+{
+	FILE *file = fopen(path, "r");
+	char line[128];
+	u64 value = 0;
+
+	if (!file)
+		die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		size_t n = strlen(key);
+
+		if (!strncmp(line, key, n) && (!n || line[n] == ' '))
+			value = strtoul(line + n, NULL, 10);
+	}
+	fclose(file);
+	return value;
+}
+
+/* The test's own group of the memory controller, with the test in it. */
+static bool enter_group(void)
+{
+	mkdir(ROOT, 0700);
+	umount2(ROOT, MNT_DETACH);
+	if (mount("none", ROOT, "cgroup2", 0, NULL))
+		return false;
+	if (write_text(ROOT "/cgroup.subtree_control", "+memory"))
+		return false;
+	mkdir(GROUP, 0700);
+	return !write_text(GROUP "/cgroup.procs", "0");
+}
+
+static void leave_group(void)
+{
+	write_text(ROOT "/cgroup.procs", "0");
+	rmdir(GROUP);
+	umount2(ROOT, MNT_DETACH);
+	rmdir(ROOT);
+}
+
+static void set_limit(u64 bytes)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", bytes);
+	if (write_text(GROUP "/memory.max", text))
+		die("memory.max: %s", strerror(errno));
+}
+
+TEST(a_cgroup_pays_for_the_tables)
+{
+	struct vcpu *vcpu;
+	u64 before, during;
+
+	if (!enter_group())
+		SKIP(return, "no memory controller here");
+	before = read_number(GROUP "/memory.stat", "kernel");
+	vcpu = sparse_vcpu();
+	vcpu_sync(vcpu, 1);
+	during = read_number(GROUP "/memory.stat", "kernel");
+	/* The group is charged in batches and read a little late. */
+	EXPECT_LE(before + REGIONS * 4096 * 9 / 10, during);
+	leave_group();
+}
+
+/* Two VMs do not fit: the idle one gives way, and no guest notices. */
+TEST(a_limit_holds_and_the_idle_vm_gives_way)
+{
+	struct vcpu *idle, *busy;
+	u64 limit;
+
+	if (!enter_group())
+		SKIP(return, "no memory controller here");
+	idle = sparse_vcpu();
+	busy = sparse_vcpu();
+	vcpu_sync(idle, 1);
+	limit = read_number(GROUP "/memory.current", "") + (1 << 20);
+	set_limit(limit);
+	for (int round = 0; round < 3; round++) {
+		vcpu_sync(busy, 1);
+		EXPECT_GE(limit, read_number(GROUP "/memory.current", ""));
+		EXPECT_LT(0, vm_stats(idle->vm).reclaimed);
+		vcpu_sync(idle, 1);
+	}
+	EXPECT_LT(0, vm_stats(busy->vm).reclaimed);
+	set_limit(limit + (1UL << 30));
+	leave_group();
+}
+
+VMM_TEST_MAIN
