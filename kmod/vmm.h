@@ -418,6 +418,7 @@ static inline u64 vmm_cpu_dr7(const struct vmm_vcpu *vcpu)
 	return vcpu->guest_debug.flags & VMM_DEBUG_HW ? vcpu->guest_debug.dr7 | BIT(10) :
 							vcpu->debug.dr7;
 }
+
 /* ---- stats.c ---- */
 int vmm_vm_stats(struct vmm_vm *vm, struct vmm_vm_stats *stats);
 int vmm_vcpu_stats(const struct vmm_vcpu *vcpu, struct vmm_vcpu_stats *stats);

@@ -134,6 +134,69 @@ TEST(huge_pages)
 	}
 }
 
+#define GIB		(1UL << 30)
+#define NR_GIB_PAGES	"/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages"
+
+static void guest_touch_gib(void)
+{
+	GUEST_SYNC(1);
+	for (u64 at = GIB; at < 2 * GIB; at += GIB / 8)
+		write64(at, at);
+	GUEST_DONE();
+}
+
+static bool reserve_gib(const char *count)
+{
+	char text[16] = { 0 };
+	int fd = open(NR_GIB_PAGES, O_RDWR);
+	bool ok;
+
+	ok = fd >= 0 && write(fd, count, 1) == 1 && pread(fd, text, 15, 0) > 0 &&
+		text[0] == *count;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static u64 memory_exits(struct vcpu *vcpu)
+{
+	struct vmm_vcpu_stats stats = { 0 };
+
+	VMM_MUST(vcpu->fd, VMM_GET_VCPU_STATS, &stats);
+	return stats.exits[VMM_STAT_MEMORY];
+}
+
+TEST(huge_pages_of_a_gib)
+{
+	struct vmm_info info = get_info();
+	struct vcpu *vcpu;
+	u64 before;
+	u8 *memory;
+	int fd;
+
+	if (!reserve_gib("1"))
+		SKIP(return, "the host has no GiB in one piece");
+	fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | 30U << 26 /* MFD_HUGE_1GB */);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, GIB));
+	memory = map(GIB, MAP_SHARED, fd);
+	vcpu = vcpu_new(vm_new(), 0, guest_touch_gib);
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, GIB, GIB, memory, 0));
+	vcpu_sync(vcpu, 1);
+	before = memory_exits(vcpu);
+	vcpu_done(vcpu);
+	for (u64 at = 0; at < GIB; at += GIB / 8)
+		EXPECT_EQ(GIB + at, *(volatile u64 *)(memory + at));
+	/* One fault for eight places. */
+	EXPECT_GT(before + (info.features & VMM_FEATURE_LARGE_1G ? 4 : 10000),
+		  memory_exits(vcpu));
+	vm_free(vcpu->vm);
+	vcpu_free(vcpu);
+	munmap(memory, GIB);
+	close(fd);
+	EXPECT_TRUE(reserve_gib("0"));
+}
+
 static void guest_read_text(void)
 {
 	GUEST_EQ(read64((u64)guest_copy), read64(WINDOW + ((u64)guest_copy & 0xfff)));

@@ -90,6 +90,7 @@ static bool counts(FIXTURE_DATA(notifier) *self, u32 page)
 FIXTURE_SETUP(notifier)
 {
 	catch_signal(SIGUSR1);
+	set_audit(true);
 	self->vm = vm_new();
 	self->vcpu = vcpu_new(self->vm, 0, guest_count);
 }
@@ -102,6 +103,7 @@ FIXTURE_TEARDOWN(notifier)
 		pthread_kill(self->thread, SIGUSR1);
 		usleep(1000);
 	}
+	set_audit(false);
 }
 
 TEST_F(notifier, dontneed_gives_zeros_and_no_stale_stores)

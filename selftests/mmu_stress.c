@@ -188,6 +188,8 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 ms, bool sl
 	/* On a slow host as long as it takes to have done enough. */
 	end = now_ns() + share_of(ms) * 1000000UL;
 	for (; now_ns() < end || rounds < share_of(50); rounds++) {
+		if (rounds == share_of(50) / 2)
+			set_audit(true);
 		if (slots)
 			flip_slot(&c, &seed);
 		else
@@ -195,6 +197,7 @@ static void stress(struct __test_metadata *_metadata, u32 count, u32 ms, bool sl
 	}
 	for (u32 i = 0; i < count; i++)
 		runner_stop(&runners[i]);
+	set_audit(false);
 }
 
 TEST(one_vcpu)

@@ -587,6 +587,15 @@ void pin_to_cpu(int n)
 		die("sched_setaffinity to CPU %d: %s", cpu, strerror(errno));
 }
 
+void set_audit(bool on)
+{
+	int fd = open("/sys/module/vmm/parameters/audit", O_WRONLY);
+
+	if (fd < 0 || write(fd, on ? "1" : "0", 1) != 1)
+		die("the module's parameter audit: %s", strerror(errno));
+	close(fd);
+}
+
 u64 now_ns(void)
 {
 	struct timespec time;

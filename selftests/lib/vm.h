@@ -140,6 +140,8 @@ void pin_to_cpu(int n);
 u32 host_slowness(void);
 /* Of so many rounds, or so much time, what a test is to do here; at least 1. */
 u32 share_of(u32 work);
+/* The module checks its page tables now and then, and complains in the host's log. */
+void set_audit(bool on);
 /* Monotonic time. */
 u64 now_ns(void);
 /* A handler that does nothing, without SA_RESTART: system calls give EINTR. */

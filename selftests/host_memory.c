@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the host does to a process's pages behind its back, under running vCPUs: merge
+ * equal ones, move them about, or give memory that has no pages at all.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define WINDOW	GUEST_HOLE
+#define PAGES	512UL
+
+static bool write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static u64 read_number(const char *path)
+{
+	char text[32] = { 0 };
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		die("%s: %s", path, strerror(errno));
+	close(fd);
+	return strtoul(text, NULL, 10);
+}
+
+/* ---- pages that are merged and moved ---- */
+
+/*
+ * Words that grow, of which each vCPU owns one a page in the first half of the window;
+ * the second half is only read and equal all over, for KSM to merge.
+ */
+static void guest_pattern(u64 id)
+{
+	u64 seed = id + 1, count = 0, page, at;
+
+	for (;;) {
+		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
+		page = (seed >> 33) % (PAGES / 2);
+		at = WINDOW + page * 4096 + id * 8;
+		if (read64(at) > count)
+			GUEST_FAIL("a count that was never written", count, read64(at));
+		write64(at, ++count);
+		GUEST_EQ(count, read64(at));
+		GUEST_EQ(0x5a5a5a5a5a5a5a5a, read64(at + PAGES / 2 * 4096));
+	}
+}
+
+static void guest0(void)
+{
+	guest_pattern(0);
+}
+
+static void guest1(void)
+{
+	guest_pattern(1);
+}
+
+/* Runs @disturb @times under two vCPUs that check the pattern. */
+static void under_pattern(u8 *window, void (*disturb)(u8 *window), u32 times)
+{
+	static void (*const guests[])(void) = { guest0, guest1 };
+	struct runner runners[2];
+	struct vm *vm = vm_new();
+
+	memset(window + PAGES / 2 * 4096, 0x5a, PAGES / 2 * 4096);
+	if (vm_slot(vm, 1, WINDOW, PAGES * 4096, window, 0))
+		die("VMM_SET_SLOT failed");
+	for (u32 i = 0; i < 2; i++)
+		runner_start(&runners[i], vcpu_new(vm, i, guests[i]));
+	while (times--)
+		disturb(window);
+	for (u32 i = 0; i < 2; i++)
+		runner_stop(&runners[i]);
+}
+
+static void compact(u8 *window)
+{
+	write_text("/proc/sys/vm/compact_memory", "1");
+}
+
+TEST(pages_that_are_moved)
+{
+	under_pattern(map_memory(PAGES * 4096), compact, 2 + share_of(20));
+}
+
+#define KSM	"/sys/kernel/mm/ksm/"
+
+static u64 merged;
+
+static void wait_for_ksm(u8 *window)
+{
+	u64 shared = 0, end = now_ns() + 10000000000UL;
+
+	while (!shared && now_ns() < end) {
+		usleep(10000);
+		shared = read_number(KSM "pages_sharing");
+	}
+	merged += shared;
+	/* One of them is the process's own again, without the guest having written. */
+	*(volatile u8 *)(window + (PAGES - 1) * 4096 + 8) = 0x5b;
+	*(volatile u8 *)(window + (PAGES - 1) * 4096 + 8) = 0x5a;
+}
+
+TEST_TIMEOUT(pages_that_are_merged, 60)
+{
+	u8 *window = map_memory(PAGES * 4096);
+
+	if (madvise(window, PAGES * 4096, MADV_MERGEABLE) ||
+	    !write_text(KSM "pages_to_scan", "2000") || !write_text(KSM "sleep_millisecs", "1") ||
+	    !write_text(KSM "run", "1"))
+		SKIP(return, "the kernel has no KSM");
+	merged = 0;
+	under_pattern(window, wait_for_ksm, 2 + share_of(8));
+	EXPECT_LT(0, merged);
+	write_text(KSM "run", "2");
+	write_text(KSM "run", "0");
+}
+
+/* ---- memory without pages ---- */
+
+static void guest_read_once(void)
+{
+	read64(WINDOW);
+	GUEST_DONE();
+}
+
+/* The kernel's own data for the process's clock: mapped by frame number alone. */
+static u8 *find_vvar(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start = 0;
+	char line[256];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vvar]"))
+			start = strtoul(line, NULL, 16);
+	if (maps)
+		fclose(maps);
+	return (u8 *)start;
+}
+
+TEST(memory_without_pages_is_a_memory_exit)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_read_once);
+	u8 *vvar = find_vvar();
+
+	if (!vvar)
+		SKIP(return, "no [vvar] in this process");
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 4096, vvar, VMM_SLOT_READONLY));
+	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+	EXPECT_EQ(EFAULT, vcpu->run->memory.error);
+	EXPECT_EQ(WINDOW, vcpu->run->memory.gpa & -4096UL);
+	/* And once more: nothing was mapped meanwhile. */
+	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+}
+
+VMM_TEST_MAIN
