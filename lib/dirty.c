@@ -76,11 +76,7 @@ static uint64_t take(uint64_t *word, bool keep)
 		      __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
 }
 
-/*
- * Words [@from, @to) of the region into @bitmap, beside what the module put there;
- * returns how many bits are new.
- */
-static uint64_t merge(struct written *written, uint64_t from, uint64_t to, bool keep,
+uint64_t written_take(struct written *written, uint64_t from, uint64_t to, bool keep,
 		      uint64_t *bitmap)
 {
 	uint64_t word, added = 0;
@@ -104,30 +100,4 @@ static uint64_t merge(struct written *written, uint64_t from, uint64_t to, bool 
 		added += __builtin_popcountll(bits);
 	}
 	return added;
-}
-
-int vmm_dirty_get(struct vmm *vm, unsigned int slot, uint64_t first, uint64_t npages,
-		  unsigned int flags, uint64_t *bitmap, uint64_t *dirty)
-{
-	struct vmm_dirty arg = {
-		.slot = slot, .flags = flags, .first = first, .npages = npages,
-		.bitmap = (uintptr_t)bitmap,
-	};
-	const struct region *region;
-	int ret;
-
-	if (!bitmap)
-		return -EINVAL;
-	pthread_rwlock_rdlock(&vm->lock);
-	ret = device_ioctl(vm->fd, VMM_GET_DIRTY, &arg);
-	if (ret < 0)
-		goto unlock;
-	*dirty = arg.dirty;
-	region = region_of_slot(vm, slot);
-	if (region && region->written)
-		*dirty += merge(region->written, first / WORD_BITS, words_for(first + npages),
-				flags & VMM_DIRTY_KEEP, bitmap);
-unlock:
-	pthread_rwlock_unlock(&vm->lock);
-	return ret;
 }

@@ -50,14 +50,17 @@ struct vmm_vcpu {
 /* 0 or more as the ioctl returned it, or -errno. */
 int device_ioctl(int fd, unsigned long request, const void *arg);
 
-/* The region of @slot or NULL. vmm.lock. */
-struct region *region_of_slot(struct vmm *vm, unsigned int slot);
-
 /* Pages of a region of @size bytes that the process wrote. */
 int written_create(uint64_t size, struct written **out);
 void written_destroy(struct written *written);
 /* After the write; @len is not 0. */
 void written_mark(struct written *written, uint64_t offset, uint64_t len);
+/*
+ * Words [@from, @to) of the region into @bitmap, beside what the module put there;
+ * returns how many bits are new. @keep: look only.
+ */
+uint64_t written_take(struct written *written, uint64_t from, uint64_t to, bool keep,
+		      uint64_t *bitmap);
 
 /*
  * For the emulator: the bytes at @gpa lie in one slot and are copied, or nothing is

@@ -54,7 +54,7 @@ static unsigned char *region_pointer(const struct vmm *vm, uint64_t gpa, uint64_
 	return r->hva + (gpa - r->gpa);
 }
 
-struct region *region_of_slot(struct vmm *vm, unsigned int slot)
+static struct region *region_of_slot(struct vmm *vm, unsigned int slot)
 {
 	unsigned int i;
 
@@ -168,6 +168,32 @@ int vmm_memory_remove(struct vmm *vm, unsigned int slot)
 	ret = device_ioctl(vm->fd, VMM_SET_SLOT, &arg);
 	if (ret >= 0)
 		region_forget(vm, slot);
+	pthread_rwlock_unlock(&vm->lock);
+	return ret;
+}
+
+int vmm_dirty_get(struct vmm *vm, unsigned int slot, uint64_t first, uint64_t npages,
+		  unsigned int flags, uint64_t *bitmap, uint64_t *dirty)
+{
+	struct vmm_dirty arg = {
+		.slot = slot, .flags = flags, .first = first, .npages = npages,
+		.bitmap = (uintptr_t)bitmap,
+	};
+	const struct region *region;
+	int ret;
+
+	if (!bitmap)
+		return -EINVAL;
+	pthread_rwlock_rdlock(&vm->lock);
+	ret = device_ioctl(vm->fd, VMM_GET_DIRTY, &arg);
+	if (ret < 0)
+		goto unlock;
+	*dirty = arg.dirty;
+	region = region_of_slot(vm, slot);
+	if (region && region->written)
+		*dirty += written_take(region->written, first / 64, (first + npages + 63) / 64,
+				       flags & VMM_DIRTY_KEEP, bitmap);
+unlock:
 	pthread_rwlock_unlock(&vm->lock);
 	return ret;
 }

@@ -4,7 +4,7 @@
  * failure has its exit status and one line that says what and what to do. open() and
  * ioctl() are replaced here.
  */
-/* unit-sources: ../runner/host.c ../lib/system.c ../lib/vm.c */
+/* unit-sources: ../runner/host.c ../lib/system.c ../lib/vm.c ../lib/dirty.c */
 /* unit-flags: -D_GNU_SOURCE -Dopen=fake_open -Dioctl=fake_ioctl */
 /* unit-libs: -lpthread */
 #include <errno.h>
