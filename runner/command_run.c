@@ -210,7 +210,7 @@ static enum status create_machine(struct session *session, struct machine **mach
 /* The last step before guests: the sandbox, then the thread and the terminal's mode. */
 static enum status confine(struct session *session)
 {
-	enum status status = sandbox_enter();
+	enum status status = sandbox_enter(virtio_slots_write(&session->devices));
 
 	if (!status)
 		status = console_start(session->console);
@@ -302,6 +302,7 @@ int command_run(int argc, char **argv)
 		.source = { .kernel = { .fd = -1 } },
 		.host = { .fd = -1 },
 	};
+	int keep[VIRTIO_SLOTS_MAX];
 	enum status status;
 
 	config_defaults(&session.config);
@@ -315,7 +316,7 @@ int command_run(int argc, char **argv)
 	status = config_check(&session.config);
 	if (status)
 		return status;
-	sandbox_clean();
+	sandbox_clean(keep, virtio_options_fds(&session.config.devices, keep));
 	status = prepare(&session);
 	/* The process ends here: its exit gives the rest back. */
 	return status ? (int)status : run(&session);

@@ -18,24 +18,39 @@
  */
 #define FOREGROUND_MS	300
 
-static void stop_process(void)
+static void stop_process(const struct loop *loop)
 {
+	(void)loop;
 	terminal_restore();
 	raise(SIGSTOP);
 	terminal_raw();
 }
 
+static void continue_process(const struct loop *loop)
+{
+	(void)loop;
+	terminal_raw();
+}
+
+/* A disk may have another size. */
+static void refresh_devices(const struct loop *loop)
+{
+	if (loop->machine)
+		virtio_bay_refresh(loop->machine->bay);
+}
+
 /* A signal without an action ends the process. */
 static const struct {
 	int signal;
-	void (*action)(void);
+	void (*action)(const struct loop *loop);
 } signals[] = {
 	{ SIGINT, NULL },
 	{ SIGTERM, NULL },
 	{ SIGHUP, NULL },
 	{ SIGQUIT, NULL },
 	{ SIGTSTP, stop_process },
-	{ SIGCONT, terminal_raw },
+	{ SIGCONT, continue_process },
+	{ SIGUSR1, refresh_devices },
 };
 
 /* Who started us under nohup wants us to outlive the terminal. */
@@ -86,7 +101,7 @@ static bool on_signal(struct loop *loop, struct loop_result *result)
 			*result = (struct loop_result) { LOOP_SIGNAL, info.ssi_signo };
 			return true;
 		}
-		signals[i].action();
+		signals[i].action(loop);
 	}
 	return false;
 }
@@ -150,7 +165,12 @@ static struct loop_result loop_poll(struct loop *loop, int end_fd)
 
 struct loop_result loop_run(struct loop *loop, struct machine *machine)
 {
-	return loop_poll(loop, machine->end_fd);
+	struct loop_result result;
+
+	loop->machine = machine;
+	result = loop_poll(loop, machine->end_fd);
+	loop->machine = NULL;
+	return result;
 }
 
 struct loop_result loop_drain(struct loop *loop)

@@ -13,6 +13,7 @@ struct loop {
 	int signal_fd;
 	bool terminal;		/* input is one, and not always ours */
 	struct console *console;
+	struct machine *machine;	/* while it runs */
 };
 
 enum loop_end {

@@ -27,6 +27,8 @@ static const struct option_row run_rows[] = {
 	  "firmware to run instead, from its reset vector" },
 	{ "mem", "SIZE", OPTION_SIZE, AT(mem), CONFIG_MEM_MIN, CONFIG_MEM_MAX,
 	  "memory of the guest, in K, M, G or T (default: 256M)" },
+	{ "disk", "FILE", OPTION_DEVICE, AT(devices), 0, 0,
+	  "disk, as FILE[,ro][,direct][,id=I][,queues=Q][,...]" },
 	{ "cpus", "N", OPTION_STRING, AT(cpus), 0, 0,
 	  "CPUs, as N[,sockets=S][,cores=C][,threads=T]" },
 	{ "pin", "LIST", OPTION_STRING, AT(pin), 0, 0,

@@ -61,6 +61,17 @@ static const struct rule {
 	{ SCMP_SYS(ioctl), IOCTL_IS(TCSETS) },
 	{ SCMP_SYS(ioctl), IOCTL_IS(TIOCGPGRP) },
 	{ SCMP_SYS(getpgrp), ANY },
+	/* disks: the two engines, limits, another size */
+	{ SCMP_SYS(preadv), ANY },
+	{ SCMP_SYS(pwritev), ANY },
+	{ SCMP_SYS(pwritev2), ANY },
+	{ SCMP_SYS(fdatasync), ANY },
+	{ SCMP_SYS(fallocate), ANY },
+	{ SCMP_SYS(lseek), ANY },
+	{ SCMP_SYS(io_submit), ANY },
+	{ SCMP_SYS(io_getevents), ANY },
+	{ SCMP_SYS(timerfd_create), ANY },
+	{ SCMP_SYS(timerfd_settime), ANY },
 	/* a new machine at a restart: images read anew, descriptors of VM and vCPUs */
 	{ SCMP_SYS(pread64), ANY },
 	{ SCMP_SYS(eventfd2), ANY },
@@ -148,7 +159,7 @@ static int load_filter(void)
 	return err;
 }
 
-enum status sandbox_enter(void)
+enum status sandbox_enter(bool writes_files)
 {
 	struct sigaction action = { .sa_sigaction = on_forbidden_call,
 				    .sa_flags = SA_SIGINFO | SA_RESETHAND };
@@ -157,7 +168,7 @@ enum status sandbox_enter(void)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || sigaction(SIGSYS, &action, NULL))
 		err = -errno;
-	status = err ? STATUS_OK : sandbox_leave_host();
+	status = err ? STATUS_OK : sandbox_leave_host(writes_files);
 	if (status)
 		return status;
 	if (!err)
@@ -168,10 +179,19 @@ enum status sandbox_enter(void)
 	return STATUS_HOST;
 }
 
-void sandbox_clean(void)
+void sandbox_clean(const int *keep, unsigned int count)
 {
+	unsigned int first = STDERR_FILENO + 1;
+
 	/* Descriptors that leaked in; an old kernel without the call keeps them. */
-	close_range(STDERR_FILENO + 1, UINT32_MAX, 0);
+	for (unsigned int i = 0; i < count; i++) {
+		if ((unsigned int)keep[i] < first)
+			continue;
+		if ((unsigned int)keep[i] > first)
+			close_range(first, keep[i] - 1, 0);
+		first = keep[i] + 1;
+	}
+	close_range(first, UINT32_MAX, 0);
 	/* The strings are on the stack, which clearenv() leaves as it is. */
 	for (char **variable = environ; variable && *variable; variable++)
 		explicit_bzero(*variable, strlen(*variable));

@@ -8,16 +8,21 @@
 #ifndef RUNNER_SANDBOX_H
 #define RUNNER_SANDBOX_H
 
+#include <stdbool.h>
 #include "status.h"
 
-/* Before anything is opened: drop what the process inherited but did not ask for. */
-void sandbox_clean(void);
+/*
+ * Before anything is opened: drop what the process inherited but did not ask for. It did
+ * for the @count descriptors of @keep, in ascending order.
+ */
+void sandbox_clean(const int *keep, unsigned int count);
 
 /*
  * Before the first guest instruction and before there are threads: no new privileges,
  * what sandbox_space.h says, and system calls by the list in sandbox.c. A call that is
- * not on it ends the process by SIGSYS, with a message. Complains.
+ * not on it ends the process by SIGSYS, with a message. @writes_files: there are disks to
+ * be written. Complains.
  */
-enum status sandbox_enter(void);
+enum status sandbox_enter(bool writes_files);
 
 #endif /* RUNNER_SANDBOX_H */

@@ -178,16 +178,21 @@ static bool is_file(int fd)
 	return !fstat(fd, &st) && S_ISREG(st.st_mode);
 }
 
-/* Output into a file may grow as the user wants; nothing else is written. */
 static int limit(void)
 {
 	const struct rlimit files = { FILES_MAX, FILES_MAX }, none = { 0, 0 };
-	bool to_file = is_file(STDOUT_FILENO) || is_file(STDERR_FILENO);
 
-	if (setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &none) ||
-	    (!to_file && setrlimit(RLIMIT_FSIZE, &none)))
-		return -errno;
-	return 0;
+	return setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
+}
+
+/* The limit counts from a file's start: who writes disks, or output, to one has none. */
+static int limit_growth(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (is_file(STDOUT_FILENO) || is_file(STDERR_FILENO))
+		return 0;
+	return setrlimit(RLIMIT_FSIZE, &none) ? -errno : 0;
 }
 
 /* Guests of one user share its uid: none may look into another's process. */
@@ -198,10 +203,12 @@ static int hide(void)
 
 /* ---- all of it ---- */
 
-static const struct {
+struct step {
 	int (*run)(void);
 	const char *what, *cure;
-} steps[] = {
+};
+
+static const struct step steps[] = {
 	{ leave_namespaces, "give up root's rights", "run it as a user of the group vmm" },
 	{ drop_capabilities, "give up its capabilities", "report this" },
 	{ enter_landlock, "enter a Landlock domain", "report this" },
@@ -209,15 +216,23 @@ static const struct {
 	{ hide, "hide its memory", "report this" },
 };
 
-enum status sandbox_leave_host(void)
+static enum status take(const struct step *step)
 {
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		int err = steps[i].run();
+	int err = step->run();
 
-		if (!err)
-			continue;
-		complain("cannot %s: %s; %s", steps[i].what, strerror(-err), steps[i].cure);
-		return STATUS_HOST;
-	}
-	return STATUS_OK;
+	if (!err)
+		return STATUS_OK;
+	complain("cannot %s: %s; %s", step->what, strerror(-err), step->cure);
+	return STATUS_HOST;
+}
+
+enum status sandbox_leave_host(bool writes_files)
+{
+	const struct step growth = { limit_growth, "limit its files",
+				     "raise the limits it was started with" };
+	enum status status = writes_files ? STATUS_OK : take(&growth);
+
+	for (size_t i = 0; !status && i < sizeof(steps) / sizeof(steps[0]); i++)
+		status = take(&steps[i]);
+	return status;
 }

@@ -139,7 +139,7 @@ static void child(uid_t uid, int to)
 	if (uid && (setgid(uid) || setuid(uid)))
 		abort();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	answer.left = !sandbox_leave_host();
+	answer.left = !sandbox_leave_host(false);
 	answer.complaints = complaints;
 	for (size_t i = 0; i < CLAIMS; i++)
 		answer.holds[i] = claims[i].holds();

@@ -65,15 +65,24 @@ pack()
 	local dir=$work/guest
 
 	mkdir -p "$dir/pieces"
+	cp "$work/blockio" "$dir"
 	guest_functions >"$dir/functions"
 	cp lab/tests/devices/*.sh "$dir/pieces"
 	cat >"$dir/script" <<'END'
+case " $(cat /proc/cmdline) " in
+*" flush "*)
+	modprobe virtio_pci
+	modprobe virtio_blk
+	/blockio flush /dev/vda
+	exit ;;
+esac
 for piece in /pieces/*; do
 	sh -c ". /functions; . $piece"
 done
 echo "all pieces ran"
 END
-	(cd "$dir" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) >"$1"
+	# Compressed: what follows another archive would have to be aligned otherwise.
+	(cd "$dir" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n >"$1"
 }
 
 # The guest's points become ours: lines that start with ok or not ok.
@@ -89,16 +98,59 @@ take_points()
 	done < <(tr -d '\r' <"$work/out")
 }
 
+# What runs in the emulated host: disks, the guest, and what is to be seen of it from there.
+cat >"$work/host.sh" <<'END'
+series=$1
+shift
+cat /boot/initrd "/boot/modules-$series" script.cpio >/tmp/initrd
+mkdir -p /disks
+mount -t tmpfs disks /disks
+for disk in a b c; do
+	truncate -s 64M /disks/$disk
+	for i in $(seq 0 63); do
+		echo "mark $i" | dd of=/disks/$disk bs=1M seek=$i conv=notrunc 2>/dev/null
+	done
+done
+# Direct I/O needs a disk that has it.
+modprobe loop
+direct=/disks/c
+losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct
+vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script" \
+	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
+	"$@" </dev/null >/tmp/out 2>/tmp/err &
+pid=$!
+# What the guest says goes on at once; some of it is a wish.
+tail -f /tmp/out &
+while [ -d /proc/$pid ]; do
+	if grep -q "^please resize" /tmp/out && [ ! -e /tmp/resized ]; then
+		touch /tmp/resized
+		truncate -s 96M /disks/a
+		kill -USR1 $pid
+	fi
+	sleep 0.2
+done
+wait $pid
+status=$?
+kill %2
+cat /tmp/err >&2
+
+hole() { dd if=/disks/a bs=1M skip="$1" count=4 2>/dev/null | tr -d '\0' | wc -c; }
+echo
+[ "$(hole 40)" = 0 ] && echo "ok disk: what was discarded is zero" || echo "not ok disk: what was discarded is zero"
+[ "$(hole 44)" = 0 ] && echo "ok disk: what was zeroed is zero" || echo "not ok disk: what was zeroed is zero"
+[ "$(dd if=/disks/a bs=1M skip=95 count=1 2>/dev/null | head -n 1)" = "the new end" ] &&
+	echo "ok disk: the host finds what the guest wrote" ||
+	echo "not ok disk: the host finds what the guest wrote"
+exit $status
+END
+
 # drive NAME [vmm run option]...
 drive()
 {
 	local name=$1 status
 
 	shift
-	lab --put "$work/script.cpio" -- sh -c '
-		cat /boot/initrd /boot/modules-'"$kernel"' script.cpio >/tmp/initrd &&
-		exec vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd \
-			--append "quiet console=ttyS0 script" "$@"' sh "$@" \
+	lab --put "$work/script.cpio" --put "$work/host.sh" -- sh host.sh "$kernel" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	take_points "$name"
@@ -110,8 +162,37 @@ drive()
 	}
 }
 
+# Whatever the guest was told is flushed is in the file when its machine is killed.
+flush_and_kill()
+{
+	lab --put "$work/script.cpio" --put "$work/blockio" -- sh -c '
+		cat /boot/initrd /boot/modules-'"$kernel"' script.cpio >/tmp/initrd
+		mkdir -p /disks && mount -t tmpfs disks /disks
+		for wait in 0.3 1.1 2.7; do
+			rm -f /disks/a
+			truncate -s 16M /disks/a
+			vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd \
+				--append "quiet console=ttyS0 script flush" --disk /disks/a \
+				</dev/null >/tmp/out 2>&1 &
+			for _ in $(seq 1500); do
+				grep -q "^flushed 5" /tmp/out && break
+				sleep 0.1
+			done
+			sleep $wait
+			kill -9 $!
+			wait $!
+			last=$(tr -d "\r" </tmp/out | sed -n "s/^flushed \([0-9]*\)$/\1/p" | tail -n 1)
+			echo "killed after record ${last:=0}"
+			[ "$last" -ge 5 ] && ./blockio check /disks/a $last || exit 1
+		done' </dev/null >"$work/out" 2>"$work/err"
+	ok "nothing that was flushed is lost by kill -9 at three moments" test $? = 0
+	sed 's/^/# /' "$work/out"
+}
+
 echo "TAP version 13"
+gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static lab/tests/blockio.c -o "$work/blockio" || exit 1
 pack "$work/script.cpio"
 drive pci
+flush_and_kill
 echo "1..$n"
 exit $bad

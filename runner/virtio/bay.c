@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../pci/pci.h"
+#include "../words.h"
 #include "bay.h"
 #include "transport.h"
 
@@ -62,6 +63,32 @@ void virtio_slots_close(struct virtio_slots *slots)
 		if (slot->type->close)
 			slot->type->close(slot->backend);
 	}
+}
+
+unsigned int virtio_options_fds(const struct virtio_options *options, int *fds)
+{
+	unsigned int count = 0, at;
+	int fd;
+
+	for (unsigned int i = 0; i < options->count; i++) {
+		if (!words_fd(options->option[i].text, &fd))
+			continue;
+		for (at = count++; at && fds[at - 1] > fd; at--)
+			fds[at] = fds[at - 1];
+		fds[at] = fd;
+	}
+	return count;
+}
+
+bool virtio_slots_write(const struct virtio_slots *slots)
+{
+	for (unsigned int i = 0; i < slots->count; i++) {
+		const struct virtio_slot *slot = &slots->slot[i];
+
+		if (slot->type->writes && slot->type->writes(slot->backend))
+			return true;
+	}
+	return false;
 }
 
 /* ---- the bay ---- */
@@ -154,6 +181,19 @@ void virtio_bay_quiesce(struct virtio_bay *bay)
 void virtio_bay_resume(struct virtio_bay *bay)
 {
 	iothread_call(bay->io, resume, bay);
+}
+
+static void refresh(void *opaque)
+{
+	struct virtio_bay *bay = opaque;
+
+	for (unsigned int i = 0; i < bay->count; i++)
+		virtio_refresh(bay->core[i]);
+}
+
+void virtio_bay_refresh(struct virtio_bay *bay)
+{
+	iothread_call(bay->io, refresh, bay);
 }
 
 void virtio_bay_save(struct virtio_bay *bay, struct state *state)

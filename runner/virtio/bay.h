@@ -40,6 +40,15 @@ struct virtio_slots {
 enum status virtio_slots_open(struct virtio_slots *slots, const struct virtio_options *options);
 void virtio_slots_close(struct virtio_slots *slots);
 
+/*
+ * The descriptors among @options, "fd=N", in ascending order into @fds, which has room for
+ * all slots'; returns how many.
+ */
+unsigned int virtio_options_fds(const struct virtio_options *options, int *fds);
+
+/* Do devices write files of the host? */
+bool virtio_slots_write(const struct virtio_slots *slots);
+
 struct virtio_bay;
 struct ram;
 
@@ -63,6 +72,9 @@ void virtio_bay_stop(struct virtio_bay *bay);
 /* The vCPUs do not run: no request is in flight, and no guest memory changes until resume. */
 void virtio_bay_quiesce(struct virtio_bay *bay);
 void virtio_bay_resume(struct virtio_bay *bay);
+
+/* What is behind the devices may have changed. */
+void virtio_bay_refresh(struct virtio_bay *bay);
 
 /* The state of a quiesced bay; and into one as created, of the same slots. */
 void virtio_bay_save(struct virtio_bay *bay, struct state *state);

@@ -248,6 +248,12 @@ uint32_t virtio_isr(struct virtio_core *core, uint32_t clear)
 	return atomic_fetch_and(&core->isr, ~clear);
 }
 
+void virtio_refresh(struct virtio_core *core)
+{
+	if (core->type->refresh)
+		core->type->refresh(core->device);
+}
+
 /* ---- making ---- */
 
 static bool add_queues(struct virtio_core *core)

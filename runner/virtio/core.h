@@ -70,6 +70,9 @@ void virtio_config_write(struct virtio_core *core, size_t offset, const void *da
 /* Any thread: the bits that are set; @clear of them no longer. */
 uint32_t virtio_isr(struct virtio_core *core, uint32_t clear);
 
+/* The user says that what is behind the device may have changed. */
+void virtio_refresh(struct virtio_core *core);
+
 /* ---- pause and state ---- */
 
 /* After it no guest memory changes and no request is in flight, until resume. */

@@ -2,9 +2,11 @@
 /* The list of virtio devices; a machine has them in this order. */
 #include "virtio.h"
 
+extern const struct virtio_type virtio_block;
 extern const struct virtio_type virtio_rng;
 
 const struct virtio_type *const virtio_types[] = {
+	&virtio_block,
 	&virtio_rng,
 };
 

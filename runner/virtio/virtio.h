@@ -54,6 +54,8 @@ struct virtio_type {
 	 */
 	enum status (*open)(const char *text, void **backend);
 	void (*close)(void *backend);
+	/* Does it write to a file of the host? NULL: it does not. */
+	bool (*writes)(const void *backend);
 	/*
 	 * A device of @backend, which outlives it: a guest that restarts gets a new device.
 	 * NULL: no memory. No guest runs yet.
@@ -81,6 +83,8 @@ struct virtio_type {
 	 */
 	void (*quiesce)(void *device);
 	void (*resume)(void *device);
+	/* What is behind the device may have changed: the user says so. At any time. */
+	void (*refresh)(void *device);
 	/* What the device knows beyond configuration and queues, in a section of its name. */
 	uint32_t version;		/* of what save() writes; 0: nothing */
 	void (*save)(void *device, struct state *state);
