@@ -5,6 +5,7 @@
  *   blockio verify DEVICE BLOCKS DEPTH    writes all of the first BLOCKS blocks of 4 KiB in a
  *                                         random order, DEPTH at a time and past the cache,
  *                                         each with its own contents, and reads them back
+ *   blockio zero DEVICE OFFSET LENGTH     asks the disk for zeros
  *   blockio flush DEVICE                  writes records for ever; says "flushed N" when the
  *                                         disk has said that record N is safe
  *   blockio check FILE N                  (in the host) are records 1 to N in the file?
@@ -17,9 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/aio_abi.h>
+#include <linux/fs.h>
 
 #define BLOCK		4096
 #define WORDS		(BLOCK / sizeof(uint64_t))
@@ -121,6 +124,14 @@ static int verify(const char *device, uint64_t count, unsigned int depth)
 	       pass(aio, fd, IOCB_CMD_PREAD, count, depth);
 }
 
+static int zero(const char *device, uint64_t offset, uint64_t len)
+{
+	uint64_t range[2] = { offset, len };
+	int fd = open(device, O_RDWR);
+
+	return fd < 0 || ioctl(fd, BLKZEROOUT, range) || fsync(fd) ? die(device) : 0;
+}
+
 static int flush(const char *device)
 {
 	int fd = open(device, O_RDWR);
@@ -161,6 +172,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 5 && !strcmp(argv[1], "verify") && atoi(argv[4]) <= DEPTH_MAX)
 		return verify(argv[2], strtoull(argv[3], NULL, 10), atoi(argv[4]));
+	if (argc == 5 && !strcmp(argv[1], "zero"))
+		return zero(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
 	if (argc == 3 && !strcmp(argv[1], "flush"))
 		return flush(argv[2]);
 	if (argc == 4 && !strcmp(argv[1], "check"))

@@ -23,7 +23,7 @@ done
 
 # The host looks for the zeros afterwards.
 check "disk: a discard" blkdiscard -o $((40 << 20)) -l $((4 << 20)) /dev/vda
-check "disk: zeroes" blkdiscard -z -o $((44 << 20)) -l $((4 << 20)) /dev/vda
+check "disk: zeroes" /blockio zero /dev/vda $((44 << 20)) $((4 << 20))
 
 # Another size, while the disk is in use: the host makes it at this line.
 echo "please resize"
