@@ -6,6 +6,7 @@
 /* unit-sources: ../runner/virtio/block.c ../runner/virtio/disk.c ../runner/virtio/engine.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <errno.h>

@@ -6,6 +6,7 @@
 /* unit-sources: ../runner/pci/host.c ../runner/pci/function.c ../runner/pci/msix.c */
 /* unit-sources: ../runner/virtio/pci.c ../runner/virtio/rng.c ../runner/bus.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <linux/virtio_pci.h>

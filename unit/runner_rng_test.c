@@ -2,6 +2,7 @@
 /* The entropy device against a scripted driver. */
 /* unit-sources: ../runner/virtio/rng.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include "tap.h"

@@ -4,6 +4,7 @@
  * and state that is saved and loaded, whole and damaged.
  */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include "tap.h"
@@ -118,7 +119,7 @@ static void test_features(void)
 	const uint64_t bits[] = { FEATURE_A, FEATURE_B, VERSION_1,
 				  VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX),
 				  VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
-				  VIRTIO_FEATURE(40) };
+				  VIRTIO_FEATURE(45) };
 	unsigned int bad = 0;
 
 	for (unsigned int set = 0; set < 64; set++) {
@@ -127,7 +128,7 @@ static void test_features(void)
 
 		for (unsigned int i = 0; i < 6; i++)
 			features |= set & 1 << i ? bits[i] : 0;
-		good = features & VERSION_1 && !(features & VIRTIO_FEATURE(40)) &&
+		good = features & VERSION_1 && !(features & VIRTIO_FEATURE(45)) &&
 		       (!(features & FEATURE_B) || features & FEATURE_A);
 		driver_reset(world);
 		bad += driver_negotiate(world, features) != good;

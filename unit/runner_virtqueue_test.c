@@ -4,6 +4,7 @@
  * reads of a chain it writes back into it.
  */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include "tap.h"
@@ -57,6 +58,7 @@ static const struct virtio_type echo_type = {
 #define VERSION_1	VIRTIO_FEATURE(VIRTIO_F_VERSION_1)
 #define INDIRECT	VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
 #define EVENT		VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX)
+#define PACKED		VIRTIO_FEATURE(VIRTIO_F_RING_PACKED)
 
 static struct world *start(uint64_t features)
 {
@@ -215,6 +217,121 @@ static void test_slice(void)
 	is(virtq_read(&chain, SIZE_MAX, got, 8), 0, "nor at the largest offset");
 }
 
+/* ---- packed rings ---- */
+
+static void test_packed_indirect(void)
+{
+	struct world *world = start(PACKED | INDIRECT);
+	struct vring_packed_desc *table = world_at(world, SCRATCH, 64);
+	struct vring_packed_desc *desc = driver_packed_desc(world, 0, 0);
+	uint32_t len;
+
+	memcpy(world_at(world, SCRATCH + 64, 4), "abcd", 4);
+	table[0] = (struct vring_packed_desc) { SCRATCH + 64, 4, 0, 0 };
+	table[1] = (struct vring_packed_desc) { SCRATCH + 128, 9, 0, VRING_DESC_F_WRITE };
+	*desc = (struct vring_packed_desc) { SCRATCH, 32, 5, VRING_DESC_F_INDIRECT |
+					     driver_packed_flags(&world->queue[0]) };
+	world->queue[0].slots[5] = 1;
+	driver_kick(world, 0);
+	is(driver_used(world, 0, &len), 5, "packed: an indirect chain comes back under its id");
+	is(len, 4, "packed: with its bytes written");
+	ok(!memcmp(world_at(world, SCRATCH + 128, 4), "abcd", 4), "packed: which are right");
+	world_close(world);
+}
+
+static void test_packed_interrupts(void)
+{
+	struct world *world = start(PACKED | EVENT);
+	struct vring_packed_desc_event *event = world_at(world, world->queue[0].driver, 4);
+	const struct vring_packed_desc_event *wish = world_at(world, world->queue[0].device, 4);
+
+	event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+	add_one(world);
+	driver_kick(world, 0);
+	is(world->interrupts[0], 0, "packed: no interrupt for who wants none");
+	is(wish->off_wrap, 1 | 1 << VRING_PACKED_EVENT_F_WRAP_CTR,
+	   "packed: the device asks for a notification at the next slot");
+	event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+	add_one(world);
+	driver_kick(world, 0);
+	is(world->interrupts[0], 1, "packed: one for who wants it");
+	event->off_wrap = 4 | 1 << VRING_PACKED_EVENT_F_WRAP_CTR;
+	event->flags = VRING_PACKED_EVENT_FLAG_DESC;
+	for (unsigned int i = 0; i < 2; i++) {
+		add_one(world);
+		driver_kick(world, 0);
+	}
+	is(world->interrupts[0], 1, "packed: none before the driver's mark");
+	add_one(world);
+	driver_kick(world, 0);
+	is(world->interrupts[0], 2, "packed: one at the mark");
+	/* In the next turn of the ring. */
+	event->off_wrap = 1;
+	for (unsigned int i = 5; i < SIZE + 1; i++) {
+		add_one(world);
+		driver_kick(world, 0);
+	}
+	is(world->interrupts[0], 2, "packed: none before a mark in the next turn");
+	add_one(world);
+	driver_kick(world, 0);
+	is(world->interrupts[0], 3, "packed: one at it");
+	/* Two slots from here on are the last two of the turn. */
+	for (unsigned int i = 2; i < SIZE - 2; i++) {
+		add_one(world);
+		driver_kick(world, 0);
+	}
+	event->off_wrap = SIZE - 1;
+	for (unsigned int i = 0; i < 3; i++)
+		add_one(world);
+	driver_kick(world, 0);
+	is(world->interrupts[0], 4, "packed: one for a batch over the mark and the ring's end");
+	world_close(world);
+}
+
+static void test_packed_unpop(void)
+{
+	struct world *world = start(PACKED);
+	struct virtq *vq = virtio_get_queue(world->core, 0);
+	struct virtq_chain chain;
+	unsigned int bad = 0;
+
+	for (unsigned int i = 0; i < 3 * SIZE; i++) {
+		uint16_t id;
+
+		driver_add(world, 0, (struct buffer[]) { { SCRATCH, 4, true }, { SCRATCH, 4, true },
+							 { SCRATCH, 4, true } }, 3);
+		bad += !virtq_pop(vq, &chain);
+		id = chain.id;
+		virtq_unpop(vq, &chain);
+		bad += !virtq_pop(vq, &chain) || chain.id != id;
+		virtq_push(vq, &chain, 4);
+		bad += driver_used(world, 0, NULL) >= 0;
+		virtq_flush(vq);
+		bad += driver_used(world, 0, NULL) != id;
+	}
+	is(bad, 0, "packed: taken back at any place of the ring, a chain comes again");
+	world_close(world);
+}
+
+static void test_queue_reset(uint64_t features, const char *name)
+{
+	struct world *world = start(features | VIRTIO_FEATURE(VIRTIO_F_RING_RESET));
+
+	for (unsigned int i = 0; i < 5; i++) {
+		add_one(world);
+		driver_kick(world, 0);
+	}
+	virtio_queue_reset(world->core, virtio_get_queue(world->core, 0));
+	ok(!virtio_get_queue(world->core, 0)->enabled, "%s: a queue is reset alone", name);
+	ok(virtio_get_queue(world->core, 1)->enabled, "%s: the other goes on", name);
+	driver_place(world, 0, SIZE / 2);
+	driver_enable(world, 0);
+	add_one(world);
+	driver_kick(world, 0);
+	ok(driver_used(world, 0, NULL) >= 0, "%s: set up anew with another size, it works", name);
+	world_close(world);
+}
+
 /* ---- hostile drivers ---- */
 
 /* One step of mischief on queue 0; the device must be broken by it, with one line. */
@@ -350,6 +467,74 @@ static void indirect_loop(struct world *world)
 	indirect(world, SCRATCH, 32, 0);
 }
 
+/* @len descriptors of a packed ring, all the device's, with @flags more. */
+static void put_packed(struct world *world, unsigned int count, uint64_t addr, uint32_t len,
+		       uint16_t flags)
+{
+	for (unsigned int i = 0; i < count; i++)
+		*driver_packed_desc(world, 0, i) = (struct vring_packed_desc) {
+			addr, len, i, driver_packed_flags(&world->queue[0]) | flags };
+}
+
+static void packed_endless(struct world *world)
+{
+	put_packed(world, SIZE, SCRATCH, 4, VRING_DESC_F_NEXT);
+}
+
+static void packed_outside(struct world *world)
+{
+	put_packed(world, 1, WORLD_RAM - 4, 8, VRING_DESC_F_WRITE);
+}
+
+static void packed_indirect_unasked(struct world *world)
+{
+	put_packed(world, 1, SCRATCH, 16, VRING_DESC_F_INDIRECT);
+}
+
+static void packed_indirect_second(struct world *world)
+{
+	put_packed(world, 2, SCRATCH, 16, VRING_DESC_F_INDIRECT);
+	driver_packed_desc(world, 0, 0)->flags ^= VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT;
+}
+
+static void packed_indirect_next(struct world *world)
+{
+	put_packed(world, 1, SCRATCH, 16, VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT);
+}
+
+static void packed_indirect_long(struct world *world)
+{
+	put_packed(world, 1, SCRATCH, (SIZE + 1) * 16, VRING_DESC_F_INDIRECT);
+}
+
+static void packed_indirect_crooked(struct world *world)
+{
+	put_packed(world, 1, SCRATCH, 15, VRING_DESC_F_INDIRECT);
+}
+
+static void packed_indirect_outside(struct world *world)
+{
+	put_packed(world, 1, WORLD_RAM - 16, 32, VRING_DESC_F_INDIRECT);
+}
+
+static void packed_indirect_twice(struct world *world)
+{
+	struct vring_packed_desc *table = world_at(world, SCRATCH, 16);
+
+	*table = (struct vring_packed_desc) { SCRATCH, 16, 0, VRING_DESC_F_INDIRECT };
+	put_packed(world, 1, SCRATCH, 16, VRING_DESC_F_INDIRECT);
+}
+
+/* The device keeps all; the driver gives the whole ring, and once more in its next turn. */
+static void packed_more_than_room(struct world *world)
+{
+	echo.hold = true;
+	put_packed(world, SIZE, SCRATCH, 4, 0);
+	driver_kick(world, 0);
+	world->queue[0].avail_wrap = false;
+	put_packed(world, SIZE, SCRATCH, 4, 0);
+}
+
 /* The device keeps all it gets; the driver makes the same head available for ever. */
 static void more_than_room(struct world *world)
 {
@@ -381,6 +566,24 @@ static const struct mischief mischiefs[] = {
 	{ "indirect table longer than the queue", INDIRECT, indirect_too_long, "wrong length" },
 	{ "indirect table outside of RAM", INDIRECT, indirect_outside, "outside of RAM" },
 	{ "indirect table that loops", INDIRECT, indirect_loop, "longer than the queue" },
+	{ "packed: chain without an end", PACKED, packed_endless, "longer than the queue" },
+	{ "packed: buffer over RAM's end", PACKED, packed_outside, "outside of RAM" },
+	{ "packed: indirect that was not negotiated", PACKED, packed_indirect_unasked,
+	  "where none may be" },
+	{ "packed: indirect behind a direct one", PACKED | INDIRECT, packed_indirect_second,
+	  "where none may be" },
+	{ "packed: indirect with a next one", PACKED | INDIRECT, packed_indirect_next,
+	  "with a next one" },
+	{ "packed: indirect table longer than the queue", PACKED | INDIRECT, packed_indirect_long,
+	  "wrong length" },
+	{ "packed: indirect table of half an entry", PACKED | INDIRECT, packed_indirect_crooked,
+	  "wrong length" },
+	{ "packed: indirect table outside of RAM", PACKED | INDIRECT, packed_indirect_outside,
+	  "outside of RAM" },
+	{ "packed: indirect inside indirect", PACKED | INDIRECT, packed_indirect_twice,
+	  "where none may be" },
+	{ "packed: more requests outstanding than the ring has", PACKED, packed_more_than_room,
+	  "more requests" },
 	{ "more requests outstanding than the ring has (CVE-2016-5403)", 0, more_than_room,
 	  "more requests" },
 };
@@ -476,7 +679,14 @@ int main(void)
 {
 	test_echo(0, "split");
 	test_echo(EVENT, "split with event index");
+	test_echo(PACKED, "packed");
+	test_echo(PACKED | EVENT, "packed with event index");
 	test_indirect();
+	test_packed_indirect();
+	test_packed_interrupts();
+	test_packed_unpop();
+	test_queue_reset(0, "split");
+	test_queue_reset(PACKED, "packed");
 	test_interrupts();
 	test_budget();
 	test_unpop();

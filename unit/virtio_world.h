@@ -39,6 +39,8 @@ struct driver_queue {
 	uint64_t desc, driver, device;
 	uint16_t free;			/* the next descriptor */
 	uint16_t avail, used;
+	bool avail_wrap, used_wrap;	/* packed */
+	uint16_t slots[VIRTQ_SIZE_MAX];	/* packed: of each id */
 };
 
 struct world {
@@ -88,6 +90,7 @@ static inline struct world *world_open(const struct virtio_type *type, void *bac
 	world->core = virtio_create(type, backend, &world->ram, world->io);
 	if (!world->core)
 		abort();
+	virtio_offer_packed(world->core);
 	world->core->interrupt = world_interrupt;
 	world->core->transport = world;
 	world->heap = WORLD_HEAP;
@@ -162,7 +165,7 @@ static inline void driver_place(struct world *world, unsigned int n, uint16_t si
 	struct driver_queue *q = &world->queue[n];
 	struct virtq *vq = virtio_get_queue(world->core, n);
 
-	*q = (struct driver_queue) { .size = size };
+	*q = (struct driver_queue) { .size = size, .avail_wrap = true, .used_wrap = true };
 	q->desc = world_alloc(world, size * 16);
 	q->driver = world_alloc(world, 6 + size * 2);
 	q->device = world_alloc(world, 6 + size * 8);
@@ -223,6 +226,77 @@ static inline void driver_publish(struct world *world, unsigned int n, uint16_t 
 	__atomic_store_n(&avail->idx, q->avail, __ATOMIC_RELEASE);
 }
 
+static inline bool driver_packed(const struct world *world)
+{
+	return virtio_has(&world->core->pub, VIRTIO_F_RING_PACKED);
+}
+
+static inline struct vring_packed_desc *driver_packed_desc(struct world *world, unsigned int n,
+							   unsigned int i)
+{
+	struct driver_queue *q = &world->queue[n];
+
+	return (struct vring_packed_desc *)world_at(world, q->desc, q->size * 16) + i;
+}
+
+/* The two bits that make a descriptor the device's. */
+static inline uint16_t driver_packed_flags(const struct driver_queue *q)
+{
+	return q->avail_wrap ? 1 << VRING_PACKED_DESC_F_AVAIL : 1 << VRING_PACKED_DESC_F_USED;
+}
+
+static inline uint16_t driver_add_packed(struct world *world, unsigned int n,
+					 const struct buffer *buffers, unsigned int count)
+{
+	struct driver_queue *q = &world->queue[n];
+	struct vring_packed_desc *first = NULL;
+	uint16_t id = q->avail, first_flags = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct vring_packed_desc *desc = driver_packed_desc(world, n, q->avail);
+		uint16_t flags = driver_packed_flags(q) |
+				 (buffers[i].write ? VRING_DESC_F_WRITE : 0) |
+				 (i + 1 == count ? 0 : VRING_DESC_F_NEXT);
+
+		desc->addr = buffers[i].gpa;
+		desc->len = buffers[i].len;
+		desc->id = id;
+		if (i) {
+			desc->flags = flags;
+		} else {
+			first = desc;
+			first_flags = flags;
+		}
+		if (++q->avail == q->size) {
+			q->avail = 0;
+			q->avail_wrap = !q->avail_wrap;
+		}
+	}
+	q->slots[id] = count;
+	__atomic_store_n(&first->flags, first_flags, __ATOMIC_RELEASE);
+	return id;
+}
+
+static inline int driver_used_packed(struct world *world, unsigned int n, uint32_t *len)
+{
+	struct driver_queue *q = &world->queue[n];
+	struct vring_packed_desc *desc = driver_packed_desc(world, n, q->used);
+	uint16_t flags = __atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE);
+	bool avail = flags & 1 << VRING_PACKED_DESC_F_AVAIL;
+	bool used = flags & 1 << VRING_PACKED_DESC_F_USED;
+
+	if (avail != used || used != q->used_wrap)
+		return -1;
+	if (len)
+		*len = desc->len;
+	q->used += q->slots[desc->id];
+	if (q->used >= q->size) {
+		q->used -= q->size;
+		q->used_wrap = !q->used_wrap;
+	}
+	return desc->id;
+}
+
 /* A chain of @count buffers from the next descriptors on; returns its head. */
 static inline uint16_t driver_add(struct world *world, unsigned int n, const struct buffer *buffers,
 				  unsigned int count)
@@ -230,6 +304,8 @@ static inline uint16_t driver_add(struct world *world, unsigned int n, const str
 	struct driver_queue *q = &world->queue[n];
 	uint16_t head = q->free % q->size;
 
+	if (driver_packed(world))
+		return driver_add_packed(world, n, buffers, count);
 	for (unsigned int i = 0; i < count; i++) {
 		bool last = i + 1 == count;
 
@@ -259,6 +335,8 @@ static inline int driver_used(struct world *world, unsigned int n, uint32_t *len
 	struct vring_used *used = driver_used_ring(world, n);
 	const struct vring_used_elem *elem = &used->ring[q->used % q->size];
 
+	if (driver_packed(world))
+		return driver_used_packed(world, n, len);
 	if (__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) == q->used)
 		return -1;
 	q->used++;

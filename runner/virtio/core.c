@@ -17,7 +17,8 @@
 /* What the rings and the core can do, for every device. */
 #define CORE_FEATURES	(VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |		\
 			 VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |	\
-			 VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
+			 VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |	\
+			 VIRTIO_FEATURE(VIRTIO_F_RING_RESET))
 
 static struct virtio_core *core_of(const struct virtio *virtio)
 {
@@ -215,7 +216,8 @@ void virtio_queue_enable(struct virtio_core *core, struct virtq *vq)
 
 void virtio_queue_reset(struct virtio_core *core, struct virtq *vq)
 {
-	if (!(core->status & VIRTIO_CONFIG_S_FEATURES_OK))
+	if (!(core->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
+	    !virtio_has(&core->pub, VIRTIO_F_RING_RESET))
 		return;
 	if (core->active && vq->enabled && core->type->queue_reset)
 		core->type->queue_reset(core->device, vq->index);
@@ -276,6 +278,11 @@ static bool add_queues(struct virtio_core *core)
 			return false;
 	}
 	return true;
+}
+
+void virtio_offer_packed(struct virtio_core *core)
+{
+	core->offered |= VIRTIO_FEATURE(VIRTIO_F_RING_PACKED);
 }
 
 struct virtio_core *virtio_create(const struct virtio_type *type, void *backend,

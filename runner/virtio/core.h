@@ -45,6 +45,8 @@ struct virtio_core {
 struct virtio_core *virtio_create(const struct virtio_type *type, void *backend,
 				  const struct ram *ram, struct iothread *io);
 void virtio_destroy(struct virtio_core *core);
+/* Behind the creation: let the driver choose packed rings, which most then do. */
+void virtio_offer_packed(struct virtio_core *core);
 
 /* ---- registers, for transports ---- */
 

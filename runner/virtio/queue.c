@@ -28,7 +28,7 @@ void *virtq_area(struct virtq *vq, uint64_t gpa, uint64_t size, uint64_t align)
 
 static void set_features(struct virtq *vq, uint64_t features)
 {
-	vq->ops = &virtq_split;
+	vq->ops = features & 1ULL << VIRTIO_F_RING_PACKED ? &virtq_packed : &virtq_split;
 	vq->event_idx = features & 1ULL << VIRTIO_RING_F_EVENT_IDX;
 	vq->indirect = features & 1ULL << VIRTIO_RING_F_INDIRECT_DESC;
 }
@@ -214,6 +214,7 @@ void virtq_load(struct virtq *vq, struct state *state, uint64_t features, uint16
 	state_leave(state, &section);
 	if (!state_good(state) || !enabled)
 		return;
-	if (!virtq_enable(vq, features))
+	if (!virtq_enable(vq, features) ||
+	    (vq->ops == &virtq_packed && (vq->avail >= vq->size || vq->used >= vq->size)))
 		state->bad = true;
 }

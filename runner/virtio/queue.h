@@ -65,7 +65,7 @@ struct virtq {
 	bool enabled;
 
 	/* Of an enabled queue. */
-	bool event_idx, indirect, in_order;
+	bool event_idx, indirect;
 	void *desc_at, *driver_at, *device_at;
 	uint16_t avail, used;		/* where the next pop and push are */
 	bool avail_wrap, used_wrap;	/* packed: the ring's turn there */
@@ -73,7 +73,9 @@ struct virtq {
 	bool signalled_valid;
 	uint16_t in_flight;
 	uint16_t staged;
-	struct vring_packed_desc *first;	/* packed: staged first, published last */
+	/* Packed: slots of what is in flight and of what is staged, whose first comes last. */
+	uint16_t slots, staged_slots;
+	struct vring_packed_desc *first;
 	uint16_t first_flags;
 	unsigned int budget;		/* pops left in a notification */
 
