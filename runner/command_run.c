@@ -162,6 +162,18 @@ static enum status open_console(struct session *session)
 	return loop_open(&session->loop, session->console, terminal);
 }
 
+static enum status open_devices(struct session *session)
+{
+	const struct config *config = &session->config;
+	enum status status;
+
+	session->devices.mmio = !strcmp(config->transport, "mmio");
+	session->devices.packed = !strcmp(config->rings, "packed");
+	status = virtio_slots_open(&session->devices, &config->devices);
+	session->source.virtio_mmio = session->devices.mmio ? session->devices.count : 0;
+	return status;
+}
+
 static enum status prepare(struct session *session)
 {
 	enum status status = config_cpus(session->config.cpus, &session->topology);
@@ -182,7 +194,7 @@ static enum status prepare(struct session *session)
 	if (!status)
 		status = ram_map(&session->ram);
 	if (!status)
-		status = virtio_slots_open(&session->devices, &session->config.devices);
+		status = open_devices(session);
 	if (!status)
 		status = open_console(session);
 	return status;

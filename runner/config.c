@@ -20,6 +20,8 @@ void config_defaults(struct config *config)
 	*config = (struct config) {
 		.mem = CONFIG_MEM_DEFAULT,
 		.cpus = "1",
+		.transport = "pci",
+		.rings = "split",
 		.debug_exit = CONFIG_NO_PORT,
 		.debug_console = CONFIG_NO_PORT,
 	};
@@ -129,6 +131,14 @@ enum status config_check(const struct config *config)
 
 	if (!given) {
 		complain("run: no kernel given; name one with --kernel FILE");
+		return STATUS_USAGE;
+	}
+	if (strcmp(config->transport, "pci") && strcmp(config->transport, "mmio")) {
+		complain("run: --transport %s: there is none; use pci or mmio", config->transport);
+		return STATUS_USAGE;
+	}
+	if (strcmp(config->rings, "split") && strcmp(config->rings, "packed")) {
+		complain("run: --rings %s: there are none; use split or packed", config->rings);
 		return STATUS_USAGE;
 	}
 	if (given > 1) {

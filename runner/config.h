@@ -32,6 +32,8 @@ struct config {
 	const char *pin;	/* host CPUs, NULL: the host's scheduler decides */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 	struct virtio_options devices;
+	const char *transport;	/* "pci" or "mmio" */
+	const char *rings;	/* "split" or "packed" */
 	bool no_reboot;
 	bool help;
 };

@@ -68,6 +68,8 @@ static const struct guest_row {
 	  "takes --initrd", "ignores --initrd" },
 	{ "virtio-pci", { "PCI", "PCI_MSI", "VIRTIO_PCI" }, DOCTOR_WARN, DOCTOR_OK,
 	  "finds the virtio devices on the PCI bus", "finds no virtio device" },
+	{ "virtio-mmio", { "ACPI", "VIRTIO_MMIO" }, DOCTOR_OK, DOCTOR_OK,
+	  "finds the virtio devices of --transport mmio", "--transport mmio is not for it" },
 	{ "virtio-blk", { "VIRTIO_BLK" }, DOCTOR_WARN, DOCTOR_OK,
 	  "disks /dev/vda, ...", "sees no disk" },
 	{ "virtio-rng", { "HW_RANDOM", "HW_RANDOM_VIRTIO" }, DOCTOR_OK, DOCTOR_OK,

@@ -40,6 +40,10 @@
 
 #define LAYOUT_PCI_MMIO		0xc0000000	/* where BARs are */
 #define LAYOUT_PCI_MMIO_SIZE	0x20000000
+#define LAYOUT_VIRTIO_MMIO	LAYOUT_PCI_MMIO	/* instead: a page for each device */
+#define LAYOUT_VIRTIO_MMIO_SIZE	0x1000
+#define LAYOUT_VIRTIO_MMIO_IRQ	5		/* the first one's line; each has its own */
+#define LAYOUT_VIRTIO_MMIO_MAX	19		/* then the I/O APIC has no more lines */
 #define LAYOUT_PCI_ECAM		0xe0000000	/* bus 0: 32 devices, 8 functions, a page each */
 #define LAYOUT_PCI_ECAM_SIZE	0x100000
 #define LAYOUT_IOAPIC		0xfec00000

@@ -32,10 +32,16 @@ static int route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
 	return add ? vmm_irqfd_add(machine->vm, fd, msi) : vmm_irqfd_remove(machine->vm, fd, msi);
 }
 
-static int doorbell(void *opaque, uint64_t gpa, int fd, bool add)
+static int doorbell(void *opaque, const struct device_doorbell *bell, bool add)
 {
 	struct machine *machine = opaque;
-	const struct vmm_ioeventfd ev = { .address = gpa, .fd = fd };
+	const struct vmm_ioeventfd ev = {
+		.address = bell->gpa,
+		.fd = bell->fd,
+		.data = bell->value,
+		.length = bell->match ? sizeof(bell->value) : 0,
+		.flags = bell->match ? VMM_EVENTFD_DATAMATCH : 0,
+	};
 
 	return add ? vmm_ioeventfd_add(machine->vm, &ev) : vmm_ioeventfd_remove(machine->vm, &ev);
 }

@@ -120,7 +120,7 @@ static void test_tables(unsigned int cpus)
 {
 	const uint8_t *rsdp = at(LAYOUT_ACPI), *xsdt;
 
-	if (!is(acpi_load(&ram, cpus), STATUS_OK, "tables for %u CPUs", cpus))
+	if (!is(acpi_load(&ram, cpus, 0), STATUS_OK, "tables for %u CPUs", cpus))
 		return;
 	ok(!memcmp(rsdp, "RSD PTR ", 8), "RSDP: signature");
 	is(sum(rsdp, 20), 0, "RSDP: checksum");
@@ -215,6 +215,30 @@ static void test_iasl(void)
 	is(system(line), 0, "nothing is left");
 }
 
+/* With virtio over MMIO there is no bus, and a device for each page. */
+static void test_mmio(void)
+{
+	const uint8_t *xsdt, *dsdt, *found;
+
+	ram_clear(&ram);
+	is(acpi_load(&ram, 1, 19), STATUS_OK, "tables for 19 virtio devices over MMIO");
+	xsdt = at(u64(at(LAYOUT_ACPI) + 24));
+	check_table(xsdt, "XSDT");
+	is(u32(xsdt + 4), 36 + 2 * 8, "XSDT: without MCFG");
+	dsdt = at(u64(at(u64(xsdt + 36)) + 140));
+	check_table(dsdt, "DSDT");
+	found = memmem(dsdt, u32(dsdt + 4), "VR18", 4);
+	ok(found && memmem(found, 32, "LNRO0005", 8), "DSDT: the last one");
+	ok(!memmem(dsdt, u32(dsdt + 4), "PCI0", 4), "DSDT: no PCI bus");
+	if (!mkdtemp(strcpy(dir, "/tmp/runner_acpi_test.XXXXXX")))
+		abort();
+	write_table(dsdt, "dsdt.dat");
+	is(command("! command -v iasl || { iasl -d dsdt.dat && ! grep -iE 'error|warning' dsdt.dsl && "
+		   "grep -q '0xC0012000, *// Address Base' dsdt.dsl && "
+		   "grep -q '0x00000017,' dsdt.dsl; }"), 0, "DSDT: iasl reads its page and line");
+	is(command("rm -f *") || rmdir(dir), 0, "nothing is left");
+}
+
 static void test_overflow(void)
 {
 	uint8_t buf[16];
@@ -238,6 +262,7 @@ int main(void)
 	test_tables(1);
 	test_iasl();
 	test_overflow();
+	test_mmio();
 	ram_unmap(&ram);
 	return tap_end();
 }

@@ -38,13 +38,12 @@ static int fake_route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
 	return 0;
 }
 
-static int fake_doorbell(void *opaque, uint64_t gpa, int fd, bool add)
+static int fake_doorbell(void *opaque, const struct device_doorbell *bell, bool add)
 {
 	(void)opaque;
-	(void)fd;
 	module.bells += add ? 1 : -1;
 	if (add)
-		module.bell_at = gpa;
+		module.bell_at = bell->gpa;
 	return 0;
 }
 
@@ -355,7 +354,7 @@ static void test_vandal(void)
 	is(bad, 0, "reads of 1, 2, 4, 8 bytes at any offset are survived");
 	for (unsigned int size = 1; size <= 8; size *= 2)
 		for (uint64_t at = 0; at < 0x8000; at += at < 0x80 ? 1 : 61)
-			bus_write(&m.mmio, start + at, size, 0x0101010101010101 * (at + size));
+			bus_write(&m.mmio, start + at, size, 0x0101010101010101ULL * (at + size));
 	world_settle(&m.world);
 	set_reg(VIRTIO_PCI_COMMON_STATUS, 1, 0);
 	set(capability(PCI_CAP_ID_MSIX, 0) + 2, 2, 0);

@@ -292,14 +292,15 @@ static void test_packed_unpop(void)
 {
 	struct world *world = start(PACKED);
 	struct virtq *vq = virtio_get_queue(world->core, 0);
+	const struct buffer three[] = { { SCRATCH, 4, true }, { SCRATCH, 4, true },
+					{ SCRATCH, 4, true } };
 	struct virtq_chain chain;
 	unsigned int bad = 0;
 
 	for (unsigned int i = 0; i < 3 * SIZE; i++) {
 		uint16_t id;
 
-		driver_add(world, 0, (struct buffer[]) { { SCRATCH, 4, true }, { SCRATCH, 4, true },
-							 { SCRATCH, 4, true } }, 3);
+		driver_add(world, 0, three, 3);
 		bad += !virtq_pop(vq, &chain);
 		id = chain.id;
 		virtq_unpop(vq, &chain);

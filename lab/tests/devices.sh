@@ -101,7 +101,8 @@ take_points()
 # What runs in the emulated host: disks, the guest, and what is to be seen of it from there.
 cat >"$work/host.sh" <<'END'
 series=$1
-shift
+words=$2
+shift 2
 cat /boot/initrd "/boot/modules-$series" script.cpio >/tmp/initrd
 mkdir -p /disks
 mount -t tmpfs disks /disks
@@ -115,7 +116,7 @@ done
 modprobe loop
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct
-vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script" \
+vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
 	"$@" </dev/null >/tmp/out 2>/tmp/err &
 pid=$!
@@ -144,13 +145,13 @@ echo
 exit $status
 END
 
-# drive NAME [vmm run option]...
+# drive NAME WORDS [vmm run option]...: WORDS are for the guest's command line.
 drive()
 {
-	local name=$1 status
+	local name=$1 words=$2 status
 
-	shift
-	lab --put "$work/script.cpio" --put "$work/host.sh" -- sh host.sh "$kernel" "$@" \
+	shift 2
+	lab --put "$work/script.cpio" --put "$work/host.sh" -- sh host.sh "$kernel" "$words" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	take_points "$name"
@@ -192,7 +193,8 @@ flush_and_kill()
 echo "TAP version 13"
 gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static lab/tests/blockio.c -o "$work/blockio" || exit 1
 pack "$work/script.cpio"
-drive pci
+drive pci over-pci
+drive "mmio, packed rings" over-mmio --transport mmio --rings packed
 flush_and_kill
 echo "1..$n"
 exit $bad

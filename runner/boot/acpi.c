@@ -8,6 +8,7 @@
  * written before those that point to it.
  */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include "../layout.h"
 #include "aml.h"
@@ -253,6 +254,24 @@ static void ecam(struct aml *aml)
 	aml_end(aml, device);
 }
 
+/* A device of virtio/mmio.c, whose line only edges come from. */
+static void virtio_device(struct aml *aml, unsigned int slot)
+{
+	size_t device, resources;
+	char name[8];
+
+	snprintf(name, sizeof(name), "VR%02u", slot % 100);
+	device = aml_device_begin(aml, name);
+	aml_name_string(aml, "_HID", "LNRO0005");
+	aml_name_integer(aml, "_UID", slot);
+	resources = aml_resources_begin(aml, "_CRS");
+	aml_memory(aml, LAYOUT_VIRTIO_MMIO + slot * LAYOUT_VIRTIO_MMIO_SIZE,
+		   LAYOUT_VIRTIO_MMIO_SIZE);
+	aml_edge_interrupt(aml, LAYOUT_VIRTIO_MMIO_IRQ + slot);
+	aml_resources_end(aml, resources);
+	aml_end(aml, device);
+}
+
 /* SLP_TYP of both PM1 blocks in the old model; the first counts here. */
 static void soft_off(struct aml *aml)
 {
@@ -264,7 +283,7 @@ static void soft_off(struct aml *aml)
 	aml_end(aml, package);
 }
 
-static uint64_t dsdt(struct aml *area)
+static uint64_t dsdt(struct aml *area, unsigned int devices)
 {
 	size_t start = table_begin(area, "DSDT", DSDT_REVISION);
 	size_t scope;
@@ -273,8 +292,12 @@ static uint64_t dsdt(struct aml *area)
 	scope = aml_scope_begin(area, "\\_SB_");
 	com1(area);
 	pvpanic(area);
-	pci(area);
-	ecam(area);
+	for (unsigned int i = 0; i < devices; i++)
+		virtio_device(area, i);
+	if (!devices) {
+		pci(area);
+		ecam(area);
+	}
 	aml_end(area, scope);
 	return table_end(area, start);
 }
@@ -338,9 +361,10 @@ static void write_rsdp(struct aml *area, uint64_t xsdt_gpa)
 	memcpy(area->buf, &rsdp, sizeof(rsdp));
 }
 
-enum status acpi_load(const struct ram *ram, unsigned int cpus)
+enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int virtio_mmio)
 {
 	struct aml area = { .max = LAYOUT_ACPI_MAX, .len = sizeof(struct rsdp) };
+	size_t size = sizeof(struct xsdt);
 	struct xsdt xsdt;
 	void *to;
 	enum status status = boot_place(ram, "ACPI tables", LAYOUT_ACPI, LAYOUT_ACPI_MAX, &to);
@@ -348,10 +372,13 @@ enum status acpi_load(const struct ram *ram, unsigned int cpus)
 	if (status)
 		return status;
 	area.buf = to;
-	xsdt.entry[0] = fadt(&area, dsdt(&area));
+	xsdt.entry[0] = fadt(&area, dsdt(&area, virtio_mmio));
 	xsdt.entry[1] = madt(&area, cpus);
-	xsdt.entry[2] = mcfg(&area);
-	write_rsdp(&area, table(&area, "XSDT", XSDT_REVISION, &xsdt, sizeof(xsdt)));
+	if (virtio_mmio)
+		size -= sizeof(xsdt.entry[2]);
+	else
+		xsdt.entry[2] = mcfg(&area);
+	write_rsdp(&area, table(&area, "XSDT", XSDT_REVISION, &xsdt, size));
 	if (!area.overflow)
 		return STATUS_OK;
 	complain("the ACPI tables for %u CPUs take more than %u bytes; use fewer --cpus", cpus,

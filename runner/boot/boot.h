@@ -54,6 +54,7 @@ struct boot_source {
 	unsigned int modules;
 	const char *append;	/* NULL: what suits the format */
 	unsigned int cpus;
+	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */
 };
 
 struct boot_segment {
@@ -162,8 +163,11 @@ enum status elf_plan_entry(const struct image *kernel, struct boot_plan *plan);
  */
 enum status bda_load(const struct boot_plan *plan, const struct ram *ram);
 
-/* Write the ACPI tables for @cpus processors at LAYOUT_ACPI; the RSDP is there. */
-enum status acpi_load(const struct ram *ram, unsigned int cpus);
+/*
+ * Write the ACPI tables at LAYOUT_ACPI, where the RSDP is: for @cpus processors, and
+ * @virtio_mmio devices or, if 0, the PCI bus.
+ */
+enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int virtio_mmio);
 
 /* For a table that must lie in RAM: ram_at(), or a complaint. */
 enum status boot_place(const struct ram *ram, const char *what, uint64_t gpa, uint64_t len,

@@ -360,7 +360,7 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 	if (!status)
 		status = bda_load(plan, ram);
 	if (!status)
-		status = acpi_load(ram, source->cpus);
+		status = acpi_load(ram, source->cpus, source->virtio_mmio);
 	if (!status)
 		status = boot_cpu_tables(plan, ram);
 	if (!status)

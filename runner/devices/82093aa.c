@@ -55,6 +55,13 @@
 #define MSI_ASSERT		(1 << 14)
 #define MSI_LEVEL		(1 << 15)
 
+/* A line whose edges come by an eventfd. */
+struct edge {
+	bool attached, routed;
+	int fd;
+	struct vmm_msi msi;	/* of the route */
+};
+
 struct i82093aa {
 	pthread_mutex_t lock;
 	const struct device_env *env;
@@ -62,6 +69,7 @@ struct i82093aa {
 	uint8_t select;
 	uint64_t entry[I82093AA_LINES];
 	bool line[I82093AA_LINES];
+	struct edge edge[I82093AA_LINES];
 };
 
 static struct vmm_msi message(uint64_t entry)
@@ -138,6 +146,41 @@ void i82093aa_set_line(struct i82093aa *chip, unsigned int line, bool high)
 	pthread_mutex_unlock(&chip->lock);
 }
 
+static void update_route(struct i82093aa *chip, unsigned int line)
+{
+	const struct device_env *env = chip->env;
+	struct edge *edge = &chip->edge[line];
+
+	if (edge->routed)
+		env->route(env->opaque, edge->fd, &edge->msi, false);
+	edge->routed = false;
+	if (!edge->attached || chip->entry[line] & (RTE_MASKED | RTE_LEVEL))
+		return;
+	/* What a guest wrote may be no message at all; then nobody gets it. */
+	edge->msi = message(chip->entry[line]);
+	edge->routed = !env->route(env->opaque, edge->fd, &edge->msi, true);
+}
+
+void i82093aa_attach(struct i82093aa *chip, unsigned int line, int fd)
+{
+	if (line >= I82093AA_LINES)
+		return;
+	pthread_mutex_lock(&chip->lock);
+	chip->edge[line] = (struct edge) { .attached = true, .fd = fd };
+	update_route(chip, line);
+	pthread_mutex_unlock(&chip->lock);
+}
+
+void i82093aa_detach(struct i82093aa *chip, unsigned int line)
+{
+	if (line >= I82093AA_LINES)
+		return;
+	pthread_mutex_lock(&chip->lock);
+	chip->edge[line].attached = false;
+	update_route(chip, line);
+	pthread_mutex_unlock(&chip->lock);
+}
+
 static void write_entry(struct i82093aa *chip, unsigned int line, unsigned int half, uint32_t value)
 {
 	unsigned int shift = half * 32;
@@ -148,6 +191,8 @@ static void write_entry(struct i82093aa *chip, unsigned int line, unsigned int h
 	if (new & RTE_LEVEL)
 		new |= old & RTE_REMOTE_IRR;
 	chip->entry[line] = new;
+	if (chip->edge[line].attached)
+		update_route(chip, line);
 	/* Unmasked, made level-triggered, or turned over: a level counts at all times. */
 	if (new & RTE_LEVEL && active(chip, line))
 		send(chip, line);

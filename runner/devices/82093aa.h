@@ -13,6 +13,14 @@ struct i82093aa;
 /* Drive @line high or low. Any thread; the caller may hold its own lock. */
 void i82093aa_set_line(struct i82093aa *chip, unsigned int line, bool high);
 
+/*
+ * Have each write to the eventfd @fd be an edge of @line, without a way through here, or
+ * no longer. While the line is masked the eventfd keeps it; a line that the guest makes
+ * level-triggered is silent.
+ */
+void i82093aa_attach(struct i82093aa *chip, unsigned int line, int fd);
+void i82093aa_detach(struct i82093aa *chip, unsigned int line);
+
 /* A CPU ended the interrupt of @vector: lines that are still active interrupt again. */
 void i82093aa_eoi(struct i82093aa *chip, uint8_t vector);
 

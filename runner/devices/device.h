@@ -27,6 +27,13 @@ struct i82093aa;
 struct pc16550;
 struct console;
 
+struct device_doorbell {
+	uint64_t gpa;
+	int fd;			/* eventfd */
+	bool match;		/* only writes of value, 32 bits wide */
+	uint32_t value;
+};
+
 struct device_env {
 	/* Send an interrupt message. */
 	void (*send_msi)(void *opaque, const struct vmm_msi *msi);
@@ -35,8 +42,8 @@ struct device_env {
 	 * wrote may be no message at all.
 	 */
 	int (*route)(void *opaque, int fd, const struct vmm_msi *msi, bool add);
-	/* Have the guest's writes at @gpa signal @fd instead of arriving, or no longer. */
-	int (*doorbell)(void *opaque, uint64_t gpa, int fd, bool add);
+	/* Have a guest's writes signal an eventfd instead of arriving, or no longer. */
+	int (*doorbell)(void *opaque, const struct device_doorbell *bell, bool add);
 	/* Tell the machine what a guest asked for. Any vCPU thread. */
 	void (*event)(void *opaque, enum device_event event);
 	/* End the process with @status. Any vCPU thread. */

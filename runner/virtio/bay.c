@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../layout.h"
 #include "../pci/pci.h"
 #include "../words.h"
 #include "bay.h"
@@ -13,10 +14,65 @@
 struct virtio_bay {
 	struct iothread *io;
 	struct pci_host *host;
-	struct virtio_pci *device[VIRTIO_SLOTS_MAX];
+	const struct device_env *env;
+	struct bus *mmio;
+	const struct transport *transport;
+	void *device[VIRTIO_SLOTS_MAX];			/* the transport's */
 	struct virtio_core *core[VIRTIO_SLOTS_MAX];	/* each its device's */
 	unsigned int count;
 };
+
+/* ---- transports ---- */
+
+struct transport {
+	void *(*create)(struct virtio_bay *bay, struct virtio_core *core);
+	void (*destroy)(void *device);
+	void (*save)(void *device, struct state *state);
+	void (*load)(void *device, struct state *state);
+};
+
+static void *create_pci(struct virtio_bay *bay, struct virtio_core *core)
+{
+	return virtio_pci_create(bay->host, core);
+}
+
+static void destroy_pci(void *device)
+{
+	virtio_pci_destroy(device);
+}
+
+static void save_pci(void *device, struct state *state)
+{
+	virtio_pci_save(device, state);
+}
+
+static void load_pci(void *device, struct state *state)
+{
+	virtio_pci_load(device, state);
+}
+
+static void *create_mmio(struct virtio_bay *bay, struct virtio_core *core)
+{
+	return virtio_mmio_create(bay->env, bay->mmio, bay->count, core);
+}
+
+static void destroy_mmio(void *device)
+{
+	virtio_mmio_destroy(device);
+}
+
+static void save_mmio(void *device, struct state *state)
+{
+	virtio_mmio_save(device, state);
+}
+
+static void load_mmio(void *device, struct state *state)
+{
+	virtio_mmio_load(device, state);
+}
+
+static const struct transport over_pci = { create_pci, destroy_pci, save_pci, load_pci };
+static const struct transport over_mmio = { create_mmio, destroy_mmio, save_mmio, load_mmio };
 
 /* ---- slots ---- */
 
@@ -52,7 +108,11 @@ enum status virtio_slots_open(struct virtio_slots *slots, const struct virtio_op
 		if (status)
 			return status;
 	}
-	return STATUS_OK;
+	if (!slots->mmio || slots->count <= LAYOUT_VIRTIO_MMIO_MAX)
+		return STATUS_OK;
+	complain("more than %u devices for --transport mmio; leave some out, or use pci",
+		 LAYOUT_VIRTIO_MMIO_MAX);
+	return STATUS_USAGE;
 }
 
 void virtio_slots_close(struct virtio_slots *slots)
@@ -94,11 +154,14 @@ bool virtio_slots_write(const struct virtio_slots *slots)
 /* ---- the bay ---- */
 
 static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *slot,
-			      const struct ram *ram)
+			      const struct ram *ram, bool packed)
 {
 	struct virtio_core *core = virtio_create(slot->type, slot->backend, ram, bay->io);
-	struct virtio_pci *device = core ? virtio_pci_create(bay->host, core) : NULL;
+	void *device;
 
+	if (core && packed)
+		virtio_offer_packed(core);
+	device = core ? bay->transport->create(bay, core) : NULL;
 	if (!device) {
 		complain("cannot create the device %s: %s; allow more open files, or free memory",
 			 slot->type->name, strerror(errno));
@@ -109,6 +172,21 @@ static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *
 	return STATUS_OK;
 }
 
+static enum status create_bus(struct virtio_bay *bay, const struct virtio_slots *slots,
+			      const struct virtio_site *site)
+{
+	bay->env = site->env;
+	bay->mmio = site->mmio;
+	bay->transport = slots->mmio ? &over_mmio : &over_pci;
+	if (slots->mmio)
+		return STATUS_OK;
+	bay->host = pci_host_create(site->env, site->pio, site->mmio);
+	if (bay->host)
+		return STATUS_OK;
+	complain("cannot create the PCI bus: no memory; free some");
+	return STATUS_HOST;
+}
+
 enum status virtio_bay_create(const struct virtio_slots *slots, const struct virtio_site *site,
 			      struct virtio_bay **out)
 {
@@ -117,14 +195,12 @@ enum status virtio_bay_create(const struct virtio_slots *slots, const struct vir
 
 	if (bay)
 		status = iothread_create(&bay->io);
-	if (!status) {
-		bay->host = pci_host_create(site->env, site->pio, site->mmio);
-		status = bay->host ? STATUS_OK : STATUS_HOST;
-	}
-	if (!bay || (bay->io && !bay->host))
-		complain("cannot create the devices' bus: no memory; free some");
+	else
+		complain("no memory for the devices; free some");
+	if (!status)
+		status = create_bus(bay, slots, site);
 	for (unsigned int i = 0; !status && i < slots->count; i++)
-		status = add_device(bay, &slots->slot[i], site->ram);
+		status = add_device(bay, &slots->slot[i], site->ram, slots->packed);
 	if (status) {
 		virtio_bay_destroy(bay);
 		return status;
@@ -138,7 +214,7 @@ void virtio_bay_destroy(struct virtio_bay *bay)
 	if (!bay)
 		return;
 	while (bay->count)
-		virtio_pci_destroy(bay->device[--bay->count]);
+		bay->transport->destroy(bay->device[--bay->count]);
 	pci_host_destroy(bay->host);
 	iothread_destroy(bay->io);
 	free(bay);
@@ -202,7 +278,7 @@ void virtio_bay_save(struct virtio_bay *bay, struct state *state)
 
 	state_put(state, bay->count);
 	for (unsigned int i = 0; i < bay->count; i++)
-		virtio_pci_save(bay->device[i], state);
+		bay->transport->save(bay->device[i], state);
 	state_end(state, start);
 }
 
@@ -214,6 +290,6 @@ void virtio_bay_load(struct virtio_bay *bay, struct state *state)
 	if (state_get(&section) != bay->count)
 		section.bad = true;
 	for (unsigned int i = 0; i < bay->count && state_good(&section); i++)
-		virtio_pci_load(bay->device[i], &section);
+		bay->transport->load(bay->device[i], &section);
 	state_leave(state, &section);
 }

@@ -34,6 +34,8 @@ struct virtio_slot {
 struct virtio_slots {
 	struct virtio_slot slot[VIRTIO_SLOTS_MAX];
 	unsigned int count;
+	bool mmio;			/* the transport; else PCI */
+	bool packed;			/* offer packed rings */
 };
 
 /* Before the sandbox: open all that @options name, and add what every machine has. Complains. */

@@ -275,9 +275,14 @@ static void place_bells(struct virtio_pci *pci, bool add)
 {
 	const struct device_env *env = pci->function.host->env;
 
-	for (unsigned int i = 0; pci->bells_at && i < pci->core->pub.queues; i++)
-		env->doorbell(env->opaque, pci->bells_at + i * NOTIFY_MULTIPLIER,
-			      pci->core->pub.queue[i].doorbell.fd, add);
+	for (unsigned int i = 0; pci->bells_at && i < pci->core->pub.queues; i++) {
+		const struct device_doorbell bell = {
+			.gpa = pci->bells_at + i * NOTIFY_MULTIPLIER,
+			.fd = pci->core->pub.queue[i].doorbell.fd,
+		};
+
+		env->doorbell(env->opaque, &bell, add);
+	}
 }
 
 /* Where a doorbell cannot be had, the write exits and comes by bar_write(). */

@@ -25,4 +25,13 @@ void virtio_pci_destroy(struct virtio_pci *pci);
 void virtio_pci_save(struct virtio_pci *pci, struct state *state);
 void virtio_pci_load(struct virtio_pci *pci, struct state *state);
 
+struct virtio_mmio;
+
+/* The same in the page of @slot, a number below LAYOUT_VIRTIO_MMIO_MAX, with its line. */
+struct virtio_mmio *virtio_mmio_create(const struct device_env *env, struct bus *bus,
+				       unsigned int slot, struct virtio_core *core);
+void virtio_mmio_destroy(struct virtio_mmio *mmio);
+void virtio_mmio_save(struct virtio_mmio *mmio, struct state *state);
+void virtio_mmio_load(struct virtio_mmio *mmio, struct state *state);
+
 #endif /* RUNNER_VIRTIO_TRANSPORT_H */

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Virtio over MMIO with the I/O APIC's edges, as a kernel and as a vandal see them.
+ */
+/* unit-sources: ../runner/virtio/mmio.c ../runner/devices/82093aa.c ../runner/bus.c */
+/* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
+/* unit-sources: ../runner/virtio/packed.c ../runner/virtio/rng.c */
+/* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
+/* unit-flags: -D_GNU_SOURCE */
+#include <linux/virtio_mmio.h>
+#include <unistd.h>
+#include "tap.h"
+#include "virtio_world.h"
+#include "../runner/devices/82093aa.h"
+#include "../runner/layout.h"
+#include "../runner/virtio/transport.h"
+
+extern const struct virtio_type virtio_rng;
+
+#define SLOT	2
+#define BASE	(LAYOUT_VIRTIO_MMIO + SLOT * LAYOUT_VIRTIO_MMIO_SIZE)
+#define LINE	(LAYOUT_VIRTIO_MMIO_IRQ + SLOT)
+
+/* What the module would know. */
+static struct {
+	unsigned int routes, bells;
+	int fd;
+	struct vmm_msi msi;
+	struct device_doorbell bell;
+} module;
+
+static int fake_route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
+{
+	(void)opaque;
+	module.routes += add ? 1 : -1;
+	module.fd = fd;
+	module.msi = *msi;
+	return 0;
+}
+
+static int fake_doorbell(void *opaque, const struct device_doorbell *bell, bool add)
+{
+	(void)opaque;
+	module.bells += add ? 1 : -1;
+	module.bell = *bell;
+	return 0;
+}
+
+static struct device_env env = { .route = fake_route, .doorbell = fake_doorbell };
+
+static struct bus bus;
+static struct world world;
+static struct virtio_mmio *device;
+
+static void open_machine(void)
+{
+	const struct device_type *ioapic = &i82093aa_type;
+	struct bus_range range = { ioapic->start, ioapic->size, &ioapic->ops, NULL };
+
+	memset(&bus, 0, sizeof(bus));
+	memset(&world, 0, sizeof(world));
+	memset(&module, 0, sizeof(module));
+	range.device = ioapic->create(&env);
+	ram_plan(&world.ram, WORLD_RAM);
+	if (!bus_add(&bus, &range) || ram_map(&world.ram) || iothread_create(&world.io))
+		abort();
+	world.core = virtio_create(&virtio_rng, NULL, &world.ram, world.io);
+	world.heap = WORLD_HEAP;
+	device = virtio_mmio_create(&env, &bus, SLOT, world.core);
+	if (!device)
+		abort();
+}
+
+static void close_machine(void)
+{
+	virtio_mmio_destroy(device);
+	i82093aa_type.destroy(env.ioapic);
+	iothread_destroy(world.io);
+	ram_unmap(&world.ram);
+	is(module.routes, 0, "no route is left");
+	is(module.bells, 0, "no doorbell is left");
+}
+
+static uint32_t reg(unsigned int offset)
+{
+	return bus_read(&bus, BASE + offset, 4);
+}
+
+static void set(unsigned int offset, uint32_t value)
+{
+	bus_write(&bus, BASE + offset, 4, value);
+}
+
+static void ioapic_entry(uint64_t entry)
+{
+	for (unsigned int half = 0; half < 2; half++) {
+		bus_write(&bus, LAYOUT_IOAPIC, 4, 0x10 + LINE * 2 + half);
+		bus_write(&bus, LAYOUT_IOAPIC + 0x10, 4, entry >> half * 32);
+	}
+}
+
+static void drive(void)
+{
+	struct driver_queue *q = &world.queue[0];
+
+	q->size = 8;
+	q->desc = world_alloc(&world, 128);
+	q->driver = world_alloc(&world, 64);
+	q->device = world_alloc(&world, 128);
+	set(VIRTIO_MMIO_STATUS, 3);
+	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	set(VIRTIO_MMIO_DRIVER_FEATURES, 1);
+	set(VIRTIO_MMIO_STATUS, 11);
+	set(VIRTIO_MMIO_QUEUE_SEL, 0);
+	set(VIRTIO_MMIO_QUEUE_NUM, 8);
+	bus_write(&bus, BASE + VIRTIO_MMIO_QUEUE_DESC_LOW, 8, q->desc);
+	set(VIRTIO_MMIO_QUEUE_AVAIL_LOW, q->driver);
+	set(VIRTIO_MMIO_QUEUE_AVAIL_HIGH, q->driver >> 32);
+	set(VIRTIO_MMIO_QUEUE_USED_LOW, q->device);
+	set(VIRTIO_MMIO_QUEUE_USED_HIGH, q->device >> 32);
+	set(VIRTIO_MMIO_QUEUE_READY, 1);
+	set(VIRTIO_MMIO_STATUS, 15);
+}
+
+static void test_driver(void)
+{
+	uint64_t count = 0;
+
+	open_machine();
+	is(reg(VIRTIO_MMIO_MAGIC_VALUE), 0x74726976, "the magic value");
+	is(reg(VIRTIO_MMIO_VERSION), 2, "version 2");
+	is(reg(VIRTIO_MMIO_DEVICE_ID), 4, "an entropy device");
+	is(reg(VIRTIO_MMIO_QUEUE_NUM_MAX), 64, "with a queue");
+	set(VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+	is(reg(VIRTIO_MMIO_DEVICE_FEATURES) & 1, 1, "of version 1");
+	is(module.bell.gpa, BASE + VIRTIO_MMIO_QUEUE_NOTIFY, "its doorbell is the register");
+	ok(module.bell.match && module.bell.value == 0, "with the queue's number");
+	drive();
+	is(reg(VIRTIO_MMIO_STATUS), 15, "a driver brings it up");
+	is(reg(VIRTIO_MMIO_QUEUE_READY), 1, "with its queue");
+	set(VIRTIO_MMIO_QUEUE_NUM, 16);
+	is(virtio_get_queue(world.core, 0)->size, 8, "whose size stays then (CVE-2026-5747)");
+
+	is(module.routes, 0, "a masked line is not routed");
+	ioapic_entry(0x31);
+	is(module.routes, 1, "an open one is");
+	is(module.msi.data & 0xff, 0x31, "with its vector");
+	driver_add(&world, 0, (struct buffer[]) { { 0x800000, 16, true } }, 1);
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	world_settle(&world);
+	is(driver_used(&world, 0, NULL), 0, "a request is served");
+	ok(read(module.fd, &count, sizeof(count)) == 8 && count == 1, "and is an edge of the line");
+	is(reg(VIRTIO_MMIO_INTERRUPT_STATUS), 1, "the status says why");
+	set(VIRTIO_MMIO_INTERRUPT_ACK, 1);
+	is(reg(VIRTIO_MMIO_INTERRUPT_STATUS), 0, "until it is acknowledged");
+	ioapic_entry(0x8032);
+	is(module.routes, 0, "a level-triggered line is silent");
+	ioapic_entry(0x10000);
+	set(VIRTIO_MMIO_STATUS, 0);
+	is(reg(VIRTIO_MMIO_STATUS), 0, "a reset");
+	is(reg(VIRTIO_MMIO_QUEUE_READY), 0, "takes the queue");
+	close_machine();
+}
+
+static void test_vandal(void)
+{
+	unsigned int bad = 0;
+
+	open_machine();
+	set(VIRTIO_MMIO_QUEUE_SEL, 1);
+	is(reg(VIRTIO_MMIO_QUEUE_NUM_MAX), 0, "a queue that is not there has no size");
+	set(VIRTIO_MMIO_QUEUE_SEL, UINT32_MAX);
+	set(VIRTIO_MMIO_QUEUE_READY, 1);
+	bus_write(&bus, BASE + VIRTIO_MMIO_STATUS, 1, 3);
+	is(reg(VIRTIO_MMIO_STATUS), 0, "a register is not written in part");
+	for (unsigned int size = 1; size <= 4; size *= 2)
+		for (unsigned int at = 0; at < 0x1000; at++)
+			bad += bus_read(&bus, BASE + at, size) >> size * 8 != 0;
+	is(bad, 0, "reads of 1, 2, 4 bytes at any offset are survived");
+	for (unsigned int size = 1; size <= 8; size *= 2)
+		for (unsigned int at = 0; at < 0x1000; at++)
+			bus_write(&bus, BASE + at, size, 0x0101010101010101ULL * (at + size));
+	for (unsigned int i = 0; i < 32; i++)
+		set(VIRTIO_MMIO_QUEUE_NOTIFY, UINT32_MAX >> i);
+	world_settle(&world);
+	set(VIRTIO_MMIO_STATUS, 0);
+	drive();
+	driver_add(&world, 0, (struct buffer[]) { { 0x800000, 16, true } }, 1);
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	world_settle(&world);
+	is(driver_used(&world, 0, NULL), 0, "so are writes, and the device works afterwards");
+	close_machine();
+}
+
+static void test_round_trip(void)
+{
+	struct state first, second;
+
+	open_machine();
+	drive();
+	virtio_quiesce(world.core);
+	state_init(&first);
+	virtio_mmio_save(device, &first);
+	close_machine();
+	open_machine();
+	virtio_mmio_load(device, &first);
+	ok(state_good(&first) && first.at == first.len, "saved and loaded");
+	is(reg(VIRTIO_MMIO_STATUS), 15, "with its status");
+	state_init(&second);
+	virtio_mmio_save(device, &second);
+	ok(second.len == first.len && !memcmp(second.buf, first.buf, first.len),
+	   "and it saves the same");
+	close_machine();
+	state_free(&first);
+	state_free(&second);
+}
+
+int main(void)
+{
+	test_driver();
+	test_vandal();
+	test_round_trip();
+	return tap_end();
+}
