@@ -116,6 +116,7 @@ done
 modprobe loop
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct
+: >/tmp/out
 vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
 	"$@" </dev/null >/tmp/out 2>/tmp/err &
