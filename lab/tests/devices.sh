@@ -196,6 +196,7 @@ gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static lab/tests/blockio.c -o "$work/blocki
 pack "$work/script.cpio"
 drive pci over-pci
 drive "mmio, packed rings" over-mmio --transport mmio --rings packed
-flush_and_kill
+# The process is the same whatever the kernels are: one of them will do.
+[ "$kernel" != 6.1 ] || flush_and_kill
 echo "1..$n"
 exit $bad
