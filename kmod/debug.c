@@ -74,6 +74,8 @@ bool vmm_debug_takes(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 void vmm_step_begin(struct vmm_vcpu *vcpu)
 {
 	vmm_pull(vcpu, VMM_STATE_DEBUG | VMM_STATE_EVENTS);
+	/* With it the backend drops what the CPU noted of the last step. */
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
 	vcpu->step_rip = vcpu->regs.rip;
 	vcpu->step_dr6 = vcpu->debug.dr6;
 	vcpu->step_done = false;

@@ -6,12 +6,11 @@
 #ifndef VMM_PV_H
 #define VMM_PV_H
 
+#include <linux/sched.h>
 #include <uapi/asm/kvm_para.h>
 #include <uapi/linux/kvm_para.h>
 
 #include "vmm.h"
-
-struct task_struct;
 
 struct vmm_pv {
 	u64 system_time;	/* MSR_KVM_SYSTEM_TIME_NEW */
@@ -30,6 +29,15 @@ bool pv_area_valid(struct vmm_vcpu *vcpu, u64 gpa, size_t size, size_t align);
 static inline bool pv_has(const struct vmm_vcpu *vcpu, unsigned int feature)
 {
 	return vmm_cpuid_pv_features(vcpu) & BIT(feature);
+}
+
+/* In VMM_RUN: the thread may have waited for a CPU since the last one. */
+static inline void pv_run_begin(struct vmm_vcpu *vcpu)
+{
+	const struct vmm_pv *pv = vcpu->pv;
+
+	if (unlikely(pv->steal & KVM_MSR_ENABLED) && pv->waited != current->sched_info.run_delay)
+		vmm_request(vcpu, VMM_REQ_STEAL);
 }
 
 /* ---- pv_sched.c ---- */

@@ -21,7 +21,7 @@
 #include <linux/smp.h>
 #include <linux/vtime.h>
 
-#include "vmm.h"
+#include "pv.h"
 
 /* Requests that need the vCPU's thread with IRQs on. */
 #define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT) | \
@@ -518,6 +518,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 	}
 	if (unlikely(vcpu->task != current))
 		vmm_vcpu_set_task(vcpu);
+	pv_run_begin(vcpu);
 	vmm_vcpu_load(vcpu);
 	vmm_fpu_load(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);

@@ -270,8 +270,12 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 		push_ctrl(vcpu);
 	if (!vmx_config.unrestricted && (mask & (VMM_STATE_SEGS | VMM_STATE_CTRL)))
 		to_vmx(vcpu)->unrunnable = !runnable(vcpu);
-	if (mask & VMM_STATE_DEBUG)
+	if (mask & VMM_STATE_DEBUG) {
 		vmcs_write(GUEST_DR7, vmm_cpu_dr7(vcpu));
+		/* Bochs has a trap pending after an instruction that exits with TF set. */
+		if (vcpu->guest_debug.flags & VMM_DEBUG_STEP)
+			vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	}
 	if (mask & VMM_STATE_EVENTS)
 		push_events(vcpu);
 	if (mask & VMM_STATE_TSC)
