@@ -517,7 +517,10 @@ int vmm_set_cr0(struct vmm_vcpu *vcpu, u64 value)
 	return 0;
 }
 
-/* With shadow paging; else the guest loads it itself. */
+/*
+ * With shadow paging, where the hardware has another one; else only while the CPU runs
+ * with other tables than the guest's.
+ */
 int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value)
 {
 	struct vmm_ctrl new, *ctrl = &vcpu->ctrl;
@@ -530,6 +533,8 @@ int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value)
 	if (load_pdptes(vcpu, &new))
 		return -EINVAL;
 	*ctrl = new;
+	if (vmm_caps.nested)
+		vmm_dirty(vcpu, VMM_STATE_CTRL);
 	vmm_mmu_reload(vcpu, false);
 	return 0;
 }

@@ -415,13 +415,13 @@ static void guest_db_storm(void)
 	/* A data breakpoint on the stack where #DB is delivered. */
 	__asm__ volatile("mov %0, %%db0" : : "r"(GUEST_STACK(0) - 0x400));
 	__asm__ volatile("mov %0, %%db7" : : "r"(0x000f0402UL));
-	__asm__ volatile("movq %0, %%rsp; movq $0, (%%rsp); jmp ."
+	__asm__ volatile("movq %0, %%rsp; movq $0, (%%rsp); 1: pause; jmp 1b"
 			 : : "r"(GUEST_STACK(0) - 0x400 + 8) : "memory");
 }
 
 static void user_ac_storm(void)
 {
-	__asm__ volatile("pushfq; orq $0x40000, (%%rsp); popfq; movl (%0), %%ecx; jmp ."
+	__asm__ volatile("pushfq; orq $0x40000, (%%rsp); popfq; movl (%0), %%ecx; 1: pause; jmp 1b"
 			 : : "r"(GUEST_DATA + 1) : "ecx", "memory", "cc");
 }
 
@@ -482,7 +482,7 @@ TEST(an_alignment_check_in_its_own_delivery_can_be_interrupted)
 	static const u8 code[] = {
 		0xbc, 0x01, 0x80, 0x20, 0x00,			/* mov esp, 0x208001 */
 		0x9c, 0x81, 0x0c, 0x24, 0, 0, 4, 0, 0x9d,	/* pushf; or [esp], AC; popf */
-		0x50, 0xeb, 0xfe,				/* push eax; jmp . */
+		0x50, 0xf3, 0x90, 0xeb, 0xfc,			/* push eax; pause; jmp -2 */
 	};
 	struct vm *vm = vm_new();
 	struct vcpu *vcpu = vcpu_new_reset(vm, 0);

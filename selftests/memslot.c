@@ -212,8 +212,10 @@ static volatile u64 seen;
 /* Writes what it reads, without an exit, so that only the slot decides. */
 static void guest_poll(void)
 {
-	for (;;)
+	for (;;) {
 		seen = read64(SLOT_GPA);
+		cpu_relax();
+	}
 }
 
 struct poller {

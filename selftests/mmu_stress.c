@@ -26,6 +26,7 @@ static void guest_pattern(u32 id)
 	for (;;) {
 		u64 page, at, seen;
 
+		cpu_relax();
 		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
 		page = (seed >> 33) % PAGES;
 		at = WINDOW + page * 4096 + id * 8;

@@ -13,8 +13,10 @@ static volatile u64 progress;
 static void guest_loop(void)
 {
 	GUEST_SYNC(1);
-	for (;;)
+	for (;;) {
 		progress++;
+		cpu_relax();
+	}
 }
 
 /*

@@ -30,8 +30,12 @@ const char *vmx_audit_claim(unsigned int number);
 
 static struct {
 	u64 cr0_fixed, cr4_fixed;
-	bool unrestricted, virtual_nmi;
-} vmx_config;
+	bool unrestricted, virtual_nmi, efer;
+} vmx_config = { .efer = true };
+
+static struct {
+	bool nested;
+} vmm_caps = { .nested = true };
 
 #define FIELDS	0x8000
 static u64 vmcs[FIELDS];

@@ -398,7 +398,8 @@ static bool pdptes(const struct guest *g)
 	u64 reserved = PDPTE_RESERVED | GENMASK_ULL(63, boot_cpu_data.x86_phys_bits);
 	int i;
 
-	if (g->long_mode || !(g->cr0 & X86_CR0_PG) || !(g->cr4 & X86_CR4_PAE))
+	/* With shadow paging the CPU reads our own from memory. */
+	if (g->long_mode || !(g->cr0 & X86_CR0_PG) || !(g->cr4 & X86_CR4_PAE) || !vmm_caps.nested)
 		return true;
 	for (i = 0; i < 4; i++) {
 		u64 entry = vmcs_read(GUEST_PDPTR0 + 2 * i);
@@ -464,12 +465,16 @@ static void collect(struct guest *g)
 		.cr4 = vmcs_read(GUEST_CR4),
 		.rflags = vmcs_read(GUEST_RFLAGS),
 		.rip = vmcs_read(GUEST_RIP),
-		.efer = vmcs_read(GUEST_IA32_EFER),
 		.long_mode = vmcs_read(VM_ENTRY_CONTROLS) & VM_ENTRY_IA32E_MODE,
 		.interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY_INFO),
 		.event = vmcs_read(VM_ENTRY_INTR_INFO_FIELD),
 	};
 	g->v8086 = g->rflags & X86_EFLAGS_VM;
+	/* Where the VMCS does not hold it, the entry lets it follow. */
+	if (vmx_config.efer)
+		g->efer = vmcs_read(GUEST_IA32_EFER);
+	else
+		g->efer = g->long_mode ? EFER_LME | EFER_LMA : 0;
 }
 
 /* Number of the first check that fails, from 1; 0: none, the CPU knows more. [load] */

@@ -48,10 +48,15 @@ static bool use_xsaves = true;
 module_param_named(xsaves, use_xsaves, bool, 0444);
 MODULE_PARM_DESC(xsaves, "VT-x: let the guest use XSAVES and XRSTORS (default: y)");
 
+/* With shadow paging nothing is used that needs the nested table. */
+static bool use_nested;
+
 /*
  * struct word - one control word of the VMCS
  * @msr, @true_msr: without and with VMX_BASIC_TRUE_CTLS; 0: there is none
  * @needed: bits without which guests cannot be run safely
+ * @nested: the same with nested paging
+ * @shadow: the same with shadow paging; with nested paging they are banned
  * @wanted: bits used where there are
  * @banned: bits that must not be forced on: their exits have no handler
  */
@@ -59,6 +64,8 @@ struct word {
 	u32 msr;
 	u32 true_msr;
 	u32 needed;
+	u32 nested;
+	u32 shadow;
 	u32 wanted;
 	u32 banned;
 };
@@ -77,15 +84,17 @@ static const struct word primary_word = {
 		  CPU_BASED_RDPMC_EXITING | CPU_BASED_CR8_LOAD_EXITING |
 		  CPU_BASED_CR8_STORE_EXITING | CPU_BASED_MOV_DR_EXITING |
 		  CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_TSC_OFFSETTING |
-		  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS | CPU_BASED_INTR_WINDOW_EXITING,
-	.wanted = CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_USE_MSR_BITMAPS,
-	.banned = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
+		  CPU_BASED_INTR_WINDOW_EXITING,
+	.nested = CPU_BASED_ACTIVATE_SECONDARY_CONTROLS,
+	.shadow = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
 		  CPU_BASED_INVLPG_EXITING,
+	.wanted = CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_USE_MSR_BITMAPS |
+		  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS | CPU_BASED_PAUSE_EXITING,
 };
 
 static const struct word secondary_word = {
 	.msr = MSR_IA32_VMX_PROCBASED_CTLS2,
-	.needed = SECONDARY_EXEC_ENABLE_EPT,
+	.nested = SECONDARY_EXEC_ENABLE_EPT,
 	.wanted = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
 		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING |
@@ -95,18 +104,21 @@ static const struct word secondary_word = {
 static const struct word exit_word = {
 	.msr = MSR_IA32_VMX_EXIT_CTLS,
 	.true_msr = MSR_IA32_VMX_TRUE_EXIT_CTLS,
-	.needed = VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |
-		  VM_EXIT_LOAD_IA32_EFER,
+	.needed = VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS,
+	.nested = VM_EXIT_LOAD_IA32_EFER,
+	.wanted = VM_EXIT_LOAD_IA32_EFER,
 	.banned = VM_EXIT_ACK_INTR_ON_EXIT,
 };
 
 static const struct word entry_word = {
 	.msr = MSR_IA32_VMX_ENTRY_CTLS,
 	.true_msr = MSR_IA32_VMX_TRUE_ENTRY_CTLS,
-	.needed = VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_EFER | VM_ENTRY_IA32E_MODE,
+	.needed = VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_IA32E_MODE,
+	.nested = VM_ENTRY_LOAD_IA32_EFER,
+	.wanted = VM_ENTRY_LOAD_IA32_EFER,
 };
 
-/* Controls that a module parameter takes off the wanted ones. */
+/* Controls that a module parameter, or shadow paging, takes off the wanted ones. */
 static const struct {
 	const bool *use;
 	const struct word *word;
@@ -119,11 +131,23 @@ static const struct {
 	{ &use_unrestricted_guest, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
 	{ &use_pause_loop_exiting, &secondary_word, SECONDARY_EXEC_PAUSE_LOOP_EXITING },
 	{ &use_xsaves, &secondary_word, CONTROL_XSAVES },
+	{ &use_nested, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST |
+					SECONDARY_EXEC_ENABLE_INVPCID },
 };
+
+static u32 needed(const struct word *word)
+{
+	return word->needed | (use_nested ? word->nested : word->shadow);
+}
+
+static u32 banned(const struct word *word)
+{
+	return word->banned | (use_nested ? word->shadow : 0);
+}
 
 static u32 wanted(const struct word *word)
 {
-	u32 bits = word->needed | word->wanted;
+	u32 bits = needed(word) | word->wanted;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(switches); i++)
@@ -141,14 +165,21 @@ static bool find_word(const struct word *word, bool true_controls, u32 *value)
 	if (rdmsrl_safe(msr, &allowed))
 		return false;
 	*value = (wanted(word) & (allowed >> 32)) | (u32)allowed;
-	return (*value & word->needed) == word->needed && !(*value & word->banned);
+	return (*value & needed(word)) == needed(word) && !(*value & banned(word));
+}
+
+/* CPUs without secondary controls have no MSR for them either. */
+static bool find_secondary(struct vmx_config *c)
+{
+	return !(c->primary & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) ||
+	       find_word(&secondary_word, false, &c->secondary);
 }
 
 static bool find_words(struct vmx_config *c, bool true_controls)
 {
 	return find_word(&pin_word, true_controls, &c->pin) &&
 	       find_word(&primary_word, true_controls, &c->primary) &&
-	       find_word(&secondary_word, true_controls, &c->secondary) &&
+	       find_secondary(c) &&
 	       find_word(&exit_word, true_controls, &c->exit) &&
 	       find_word(&entry_word, true_controls, &c->entry);
 }
@@ -160,19 +191,27 @@ static void clear_dynamic(struct vmx_config *c)
 	c->entry &= ~VM_ENTRY_IA32E_MODE;
 }
 
+static bool has_secondary(u32 control)
+{
+	u64 secondary;
+
+	return !rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary) &&
+	       (secondary >> 32 & control);
+}
+
+/* False: no nested paging, or not with what the engine needs. */
 static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 {
 	u64 cap;
 
-	if (rdmsrl_safe(MSR_IA32_VMX_EPT_VPID_CAP, &cap))
+	if (!has_secondary(SECONDARY_EXEC_ENABLE_EPT) ||
+	    rdmsrl_safe(MSR_IA32_VMX_EPT_VPID_CAP, &cap))
 		return false;
 	if (!(cap & VMX_EPT_INVEPT_BIT) || !(cap & VMX_EPT_EXTENT_GLOBAL_BIT) ||
 	    !(cap & VMX_EPTP_WB_BIT) || !(cap & VMX_EPT_PAGE_WALK_4_BIT))
 		return false;
 	c->invept_context = cap & VMX_EPT_EXTENT_CONTEXT_BIT;
 	c->ept_ad = use_ept_ad && (cap & VMX_EPT_AD_BIT);
-	c->invvpid_address = (cap >> 32 & VMX_VPID_INVVPID_BIT) &&
-			     (cap >> 32 & VMX_VPID_EXTENT_INDIVIDUAL_ADDR_BIT);
 	/* A fifth level costs each walk: only where there is memory that needs it. */
 	caps->levels = (cap & VMX_EPT_PAGE_WALK_5_BIT) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
 	caps->nested_format = c->ept_ad ? &vmx_nested_format : &vmx_nested_format_no_ad;
@@ -181,6 +220,47 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 	if (use_ept_2m && (cap & VMX_EPT_1GB_PAGE_BIT))
 		caps->features |= VMM_FEATURE_LARGE_1G;
 	return true;
+}
+
+/* VPIDs; with shadow paging they are of use only if all of them can be forgotten. */
+static void find_vpids(struct vmx_config *c)
+{
+	u64 cap;
+
+	if (!(c->secondary & SECONDARY_EXEC_ENABLE_VPID))
+		return;
+	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, cap);
+	cap >>= 32;
+	if (!use_nested && (!(cap & VMX_VPID_INVVPID_BIT) ||
+			    !(cap & VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT))) {
+		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
+		return;
+	}
+	c->vpid = true;
+	c->invvpid_address = (cap & VMX_VPID_INVVPID_BIT) &&
+			     (cap & VMX_VPID_EXTENT_INDIVIDUAL_ADDR_BIT);
+}
+
+/*
+ * Without the controls for EFER vcpu_load switches it: the one bit in which the host's
+ * may differ then is SCE, because guests run with NXE and the CPU sets LME and LMA.
+ */
+static void find_switched(struct vmx_config *c)
+{
+	unsigned int n = 0;
+
+	c->efer = (c->exit & VM_EXIT_LOAD_IA32_EFER) && (c->entry & VM_ENTRY_LOAD_IA32_EFER);
+	c->switched[n++] = VMX_STAR;
+	c->switched[n++] = VMX_LSTAR;
+	c->switched[n++] = VMX_SYSCALL_MASK;
+	if (boot_cpu_has(X86_FEATURE_RDTSCP))
+		c->switched[n++] = VMX_TSC_AUX;
+	if (!c->efer) {
+		c->exit &= ~VM_EXIT_LOAD_IA32_EFER;
+		c->entry &= ~VM_ENTRY_LOAD_IA32_EFER;
+		c->switched[n++] = VMX_EFER;
+	}
+	c->nr_switched = n;
 }
 
 /*
@@ -206,8 +286,11 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 		c->secondary &= ~CONTROL_XSAVES;
 	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
 		c->turn = longest_turn(misc);
+	/* The one way to get a guest out of a loop on a CPU that has none of the others. */
+	if (c->turn || (c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING))
+		c->primary &= ~CPU_BASED_PAUSE_EXITING;
 	c->zero_length = misc & VMX_MISC_ZERO_LEN_INS;
-	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
+	find_vpids(c);
 	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;
 	caps->features |= VMM_FEATURE_NEXT_RIP;
@@ -236,23 +319,24 @@ static void find_fixed(struct vmx_config *c)
 int vmx_find_controls(struct vmm_caps *caps)
 {
 	struct vmx_config c = {};
-	u64 basic, secondary;
+	u64 basic;
 
 	caps->why = "this CPU's VT-x is too old or incomplete: a control that vmm needs is missing";
 	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) || vmx_basic_vmcs_size(basic) > PAGE_SIZE)
 		return -EOPNOTSUPP;
 	c.revision = vmx_basic_vmcs_revision_id(basic);
-	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary) ||
-	    !(secondary >> 32 & SECONDARY_EXEC_ENABLE_EPT) || !caps->nested) {
-		caps->why = "this CPU has no nested paging, and shadow paging is not done yet";
+	caps->nested = caps->nested && find_ept(&c, caps);
+	use_nested = caps->nested;
+	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX)) {
+		caps->why = "this CPU has neither nested paging nor no-execute pages";
 		return -EOPNOTSUPP;
 	}
-	if (!find_words(&c, basic & VMX_BASIC_TRUE_CTLS) || !find_ept(&c, caps))
+	if (!find_words(&c, basic & VMX_BASIC_TRUE_CTLS))
 		return -EOPNOTSUPP;
+	find_switched(&c);
 	find_abilities(&c, caps);
 	find_fixed(&c);
 	clear_dynamic(&c);
-	caps->nested = true;
 	caps->pdpte_registers = true;
 	caps->why = NULL;
 	vmx_config = c;

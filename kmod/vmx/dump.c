@@ -21,6 +21,12 @@ static void dump_table(const char *name, enum vmcs_field base, enum vmcs_field l
 	pr_info("%-4s limit %08lx base %016lx\n", name, vmcs_read(limit), vmcs_read(base));
 }
 
+/* Fields that not every CPU has */
+static unsigned long optional(bool there, enum vmcs_field field)
+{
+	return there ? vmcs_read(field) : 0;
+}
+
 void vmx_dump(struct vmm_vcpu *vcpu)
 {
 	const struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -37,10 +43,11 @@ void vmx_dump(struct vmm_vcpu *vcpu)
 			vmx_audit_claim(vmx->refused_by));
 	pr_info("pin %lx primary %lx secondary %lx exit %lx entry %lx\n",
 		vmcs_read(PIN_BASED_VM_EXEC_CONTROL), vmcs_read(CPU_BASED_VM_EXEC_CONTROL),
-		vmcs_read(SECONDARY_VM_EXEC_CONTROL), vmcs_read(VM_EXIT_CONTROLS),
+		optional(vmx_config.secondary, SECONDARY_VM_EXEC_CONTROL),
+		vmcs_read(VM_EXIT_CONTROLS),
 		vmcs_read(VM_ENTRY_CONTROLS));
 	pr_info("exceptions %lx eptp %lx entry event %lx:%lx interruptibility %lx activity %lx pending debug %lx\n",
-		vmcs_read(EXCEPTION_BITMAP), vmcs_read(EPT_POINTER),
+		vmcs_read(EXCEPTION_BITMAP), optional(vmm_caps.nested, EPT_POINTER),
 		vmcs_read(VM_ENTRY_INTR_INFO_FIELD), vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE),
 		vmcs_read(GUEST_INTERRUPTIBILITY_INFO), vmcs_read(GUEST_ACTIVITY_STATE),
 		vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS));
@@ -49,7 +56,8 @@ void vmx_dump(struct vmm_vcpu *vcpu)
 	pr_info("cr0 %lx (mask %lx shadow %lx) cr3 %lx cr4 %lx (mask %lx shadow %lx) efer %lx dr7 %lx\n",
 		vmcs_read(GUEST_CR0), vmcs_read(CR0_GUEST_HOST_MASK), vmcs_read(CR0_READ_SHADOW),
 		vmcs_read(GUEST_CR3), vmcs_read(GUEST_CR4), vmcs_read(CR4_GUEST_HOST_MASK),
-		vmcs_read(CR4_READ_SHADOW), vmcs_read(GUEST_IA32_EFER), vmcs_read(GUEST_DR7));
+		vmcs_read(CR4_READ_SHADOW), optional(vmx_config.efer, GUEST_IA32_EFER),
+		vmcs_read(GUEST_DR7));
 	dump_seg("es", VMM_ES);
 	dump_seg("cs", VMM_CS);
 	dump_seg("ss", VMM_SS);
@@ -62,7 +70,8 @@ void vmx_dump(struct vmm_vcpu *vcpu)
 	dump_table("idtr", GUEST_IDTR_BASE, GUEST_IDTR_LIMIT);
 	pr_info("host cr0 %lx cr3 %lx cr4 %lx rsp %lx efer %lx fs %lx gs %lx tr %lx gdtr %lx idtr %lx\n",
 		vmcs_read(HOST_CR0), vmcs_read(HOST_CR3), vmcs_read(HOST_CR4),
-		vmcs_read(HOST_RSP), vmcs_read(HOST_IA32_EFER), vmcs_read(HOST_FS_BASE),
+		vmcs_read(HOST_RSP), optional(vmx_config.efer, HOST_IA32_EFER),
+		vmcs_read(HOST_FS_BASE),
 		vmcs_read(HOST_GS_BASE), vmcs_read(HOST_TR_BASE), vmcs_read(HOST_GDTR_BASE),
 		vmcs_read(HOST_IDTR_BASE));
 }

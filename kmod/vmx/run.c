@@ -55,21 +55,27 @@ static void restore_tables(void)
 static void load_msrs(const struct vmx_vcpu *vmx)
 {
 	const u64 *host = this_cpu_ptr(vmx_cpu.host_msr);
+	enum vmx_switched which;
 	unsigned int i;
 
-	for (i = 0; i < vmx_nr_switched(); i++)
-		if (vmx->msr[i] != host[i])
-			wrmsrl(vmx_switched_msr(i), vmx->msr[i]);
+	for (i = 0; i < vmx_config.nr_switched; i++) {
+		which = vmx_config.switched[i];
+		if (vmx->msr[which] != host[which])
+			wrmsrl(vmx_switched_msr(which), vmx->msr[which]);
+	}
 }
 
 static void put_msrs(const struct vmx_vcpu *vmx)
 {
 	const u64 *host = this_cpu_ptr(vmx_cpu.host_msr);
+	enum vmx_switched which;
 	unsigned int i;
 
-	for (i = 0; i < vmx_nr_switched(); i++)
-		if (vmx->msr[i] != host[i])
-			wrmsrl(vmx_switched_msr(i), host[i]);
+	for (i = 0; i < vmx_config.nr_switched; i++) {
+		which = vmx_config.switched[i];
+		if (vmx->msr[which] != host[which])
+			wrmsrl(vmx_switched_msr(which), host[which]);
+	}
 }
 
 void vmx_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
@@ -179,6 +185,8 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 		vmx->exit_reason = VMX_NO_EXIT_UNRUNNABLE;
 		return;
 	}
+	if (unlikely(vmx->flat))
+		vmx_flat_refresh(vmx);
 	if (vmx->vpid_generation != cpu->vpid_generation)
 		vmx_assign_vpid(vmx, cpu);
 	regs_to_vmcs(vmx);

@@ -5,7 +5,7 @@
  *
  * What the cache holds even while the guest runs, since the guest cannot change
  * it without an exit: EFER, all of DEBUG, and those bits of CR0 and CR4 that are
- * not in CR0_OWNED and CR4_OWNED. The others are read from the VMCS.
+ * not in cr0_owned() and cr4_owned(). The others are read from the VMCS.
  */
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
@@ -25,7 +25,9 @@
 #define CR4_OWNED	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PGE | \
 			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_FSGSBASE)
 
-#define CR0_RUNNABLE	(X86_CR0_PE | X86_CR0_PG)	/* without unrestricted guest */
+/* Of all these, the ones that do when the tables in force are not the guest's. */
+#define CR0_NOT_OWNED	X86_CR0_WP
+#define CR4_NOT_OWNED	X86_CR4_PGE
 
 /* "Code- and Data-Segment Types": from here on code, and conforming code */
 #define SEG_TYPE_CODE		0x8
@@ -113,48 +115,89 @@ static void push_segs(struct vmm_vcpu *vcpu)
 	vmcs_write(GUEST_IDTR_LIMIT, vcpu->segs.idt.limit);
 }
 
-static u64 cr4_owned(const struct vmm_vcpu *vcpu)
+/* Does the CPU walk other tables than the guest's, with registers to match? */
+static bool own_paging(const struct vmm_ctrl *ctrl)
 {
-	return CR4_OWNED & vmm_cpuid_cr4_allowed(vcpu);
+	return !vmm_caps.nested || vmx_flat_needed(ctrl);
 }
 
-/* CR0 and CR4 as the guest knows them; the other bits are in the cache already. */
+void vmx_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
+{
+	if (own_paging(guest))
+		vmm_shadow_ctrl(guest, cpu);
+	else
+		*cpu = *guest;
+	cpu->cr0 &= ~(u64)(X86_CR0_CD | X86_CR0_NW);
+	cpu->cr0 |= vmx_config.cr0_fixed;
+	cpu->cr4 |= vmx_config.cr4_fixed;
+	/* A machine check must find it set; the guest has none of its own. */
+	cpu->cr4 &= ~(u64)X86_CR4_MCE;
+	cpu->cr4 |= native_read_cr4() & X86_CR4_MCE;
+}
+
+static u64 cr0_owned(const struct vmm_vcpu *vcpu)
+{
+	return own_paging(&vcpu->ctrl) ? CR0_OWNED & ~(u64)CR0_NOT_OWNED : CR0_OWNED;
+}
+
+static u64 cr4_owned(const struct vmm_vcpu *vcpu)
+{
+	u64 owned = CR4_OWNED & vmm_cpuid_cr4_allowed(vcpu);
+
+	return own_paging(&vcpu->ctrl) ? owned & ~(u64)CR4_NOT_OWNED : owned;
+}
+
+/*
+ * CR0 and CR4 as the guest knows them; the other bits are in the cache already. With
+ * shadow paging so is the rest but CR2, because every change exits.
+ */
 static void pull_ctrl(struct vmm_vcpu *vcpu)
 {
+	const u64 owned0 = cr0_owned(vcpu), owned4 = cr4_owned(vcpu);
 	struct vmm_ctrl *ctrl = &vcpu->ctrl;
-	u64 owned = cr4_owned(vcpu);
 	int i;
 
-	ctrl->cr0 = (vmcs_read(GUEST_CR0) & CR0_OWNED) | (ctrl->cr0 & ~(u64)CR0_OWNED);
+	ctrl->cr0 = (vmcs_read(GUEST_CR0) & owned0) | (ctrl->cr0 & ~owned0);
 	ctrl->cr2 = to_vmx(vcpu)->cr2;
+	ctrl->cr4 = (vmcs_read(GUEST_CR4) & owned4) | (ctrl->cr4 & ~owned4);
+	if (!vmm_caps.nested)
+		return;
 	ctrl->cr3 = vmcs_read(GUEST_CR3);
-	ctrl->cr4 = (vmcs_read(GUEST_CR4) & owned) | (ctrl->cr4 & ~owned);
 	if (unlikely(vmm_pae_paging(ctrl)))
 		for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
 			ctrl->pdpte[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
 }
 
-static void push_cr0_cr4(struct vmm_vcpu *vcpu)
+static void push_cr0_cr4(struct vmm_vcpu *vcpu, const struct vmm_ctrl *cpu)
 {
-	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
-	u64 cr4 = ctrl->cr4 | vmx_config.cr4_fixed;
-
-	/* A machine check must find it set; the guest has none of its own. */
-	cr4 &= ~(u64)X86_CR4_MCE;
-	cr4 |= native_read_cr4() & X86_CR4_MCE;
-	vmcs_write(CR0_GUEST_HOST_MASK, ~(u64)CR0_OWNED);
-	vmcs_write(CR0_READ_SHADOW, ctrl->cr0);
-	vmcs_write(GUEST_CR0, (ctrl->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | vmx_config.cr0_fixed);
+	vmcs_write(CR0_GUEST_HOST_MASK, ~cr0_owned(vcpu));
+	vmcs_write(CR0_READ_SHADOW, vcpu->ctrl.cr0);
+	vmcs_write(GUEST_CR0, cpu->cr0);
 	vmcs_write(CR4_GUEST_HOST_MASK, ~cr4_owned(vcpu));
-	vmcs_write(CR4_READ_SHADOW, ctrl->cr4);
-	vmcs_write(GUEST_CR4, cr4);
+	vmcs_write(CR4_READ_SHADOW, vcpu->ctrl.cr4);
+	vmcs_write(GUEST_CR4, cpu->cr4);
+}
+
+/* As vcpu_load will have it from now on; this CPU is loaded. */
+static void switch_efer(struct vmx_vcpu *vmx, u64 efer)
+{
+	u64 *msr = &vmx->msr[VMX_EFER];
+
+	efer = (*msr & ~(u64)EFER_SCE) | (efer & EFER_SCE);
+	if (*msr == efer)
+		return;
+	*msr = efer;
+	wrmsrl(MSR_EFER, efer);
 }
 
 static void push_efer(struct vmx_vcpu *vmx, u64 efer)
 {
 	u32 controls = vmx_config.entry | (efer & EFER_LMA ? VM_ENTRY_IA32E_MODE : 0);
 
-	vmcs_write(GUEST_IA32_EFER, efer);
+	if (vmx_config.efer)
+		vmcs_write(GUEST_IA32_EFER, efer);
+	else
+		switch_efer(vmx, efer);
 	if (vmx->entry_controls == controls)
 		return;
 	vmx->entry_controls = controls;
@@ -194,10 +237,13 @@ static bool segs_runnable(const struct vmm_segs *segs)
 	return true;
 }
 
-/* Without unrestricted guest: can the CPU run what the vCPU's state is now? */
+/*
+ * Without unrestricted guest: can the CPU run what the vCPU's state is now? Paging it
+ * has always, if not the guest's.
+ */
 static bool runnable(struct vmm_vcpu *vcpu)
 {
-	if ((vcpu->ctrl.cr0 & CR0_RUNNABLE) != CR0_RUNNABLE)
+	if (!(vcpu->ctrl.cr0 & X86_CR0_PE))
 		return false;
 	if (vcpu->regs.rflags & X86_EFLAGS_VM)
 		return true;
@@ -209,13 +255,20 @@ static void push_ctrl(struct vmm_vcpu *vcpu)
 {
 	const struct vmm_ctrl *ctrl = &vcpu->ctrl;
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct vmm_ctrl cpu;
 	int i;
 
-	push_cr0_cr4(vcpu);
-	push_efer(vmx, ctrl->efer);
+	vmx_cpu_ctrl(ctrl, &cpu);
+	push_cr0_cr4(vcpu, &cpu);
+	push_efer(vmx, cpu.efer);
 	vmx->cr2 = ctrl->cr2;
+	if (!vmm_caps.nested)
+		return;
+	vmx_flat_set(vmx, vmx_flat_needed(ctrl));
 	vmcs_write(GUEST_CR3, ctrl->cr3);
-	if (vmm_pae_paging(ctrl))
+	if (vmx->flat)
+		vmx_flat_push_pdptes();
+	else if (vmm_pae_paging(ctrl))
 		for (i = 0; i < ARRAY_SIZE(ctrl->pdpte); i++)
 			vmcs_write(GUEST_PDPTR0 + 2 * i, ctrl->pdpte[i]);
 }
@@ -309,15 +362,10 @@ u32 vmx_switched_msr(enum vmx_switched which)
 		[VMX_LSTAR] = MSR_LSTAR,
 		[VMX_SYSCALL_MASK] = MSR_SYSCALL_MASK,
 		[VMX_TSC_AUX] = MSR_TSC_AUX,
+		[VMX_EFER] = MSR_EFER,
 	};
 
 	return msrs[which];
-}
-
-/* How many of them this CPU has. */
-unsigned int vmx_nr_switched(void)
-{
-	return boot_cpu_has(X86_FEATURE_RDTSCP) ? VMX_NR_SWITCHED : VMX_TSC_AUX;
 }
 
 /* MSRs of which the backend has the guest's value in memory */
@@ -378,8 +426,8 @@ static void switched_changed(u32 index, u64 value)
 {
 	unsigned int i;
 
-	for (i = 0; i < vmx_nr_switched(); i++)
-		if (vmx_switched_msr(i) == index)
+	for (i = 0; i < vmx_config.nr_switched; i++)
+		if (vmx_switched_msr(vmx_config.switched[i]) == index)
 			wrmsrl(index, value);
 }
 

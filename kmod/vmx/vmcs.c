@@ -106,6 +106,12 @@ int vmx_vcpu_create(struct vmm_vcpu *vcpu)
 	vmx->vmcs_pa = page_to_phys(vmx->vmcs);
 	vmx->active_cpu = -1;
 	INIT_LIST_HEAD(&vmx->active);
+	/* vcpu_load comes before the first CTRL that is pushed. */
+	rdmsrl(MSR_EFER, vmx->msr[VMX_EFER]);
+	if (vmx_flat_create(vmx)) {
+		__free_page(vmx->vmcs);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -114,17 +120,25 @@ void vmx_vcpu_destroy(struct vmm_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	vmx_vmcs_unload(vmx);
+	vmx_flat_destroy(vmx);
 	__free_page(vmx->vmcs);
+}
+
+/* With shadow paging also those of tables that the guest's own are not used for. */
+static u32 exceptions(void)
+{
+	return vmm_caps.nested ? EXCEPTIONS : EXCEPTIONS | BIT(X86_TRAP_PF);
 }
 
 /* Fields that never change, "VM-Execution Control Fields" and the host-state area */
 static void write_constants(void)
 {
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_config.pin);
-	vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.secondary);
+	if (vmx_config.primary & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
+		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.secondary);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_config.exit);
-	/* Delivery of #DB and #AC can loop in the CPU for ever; #MC is the machine's. */
-	vmcs_write(EXCEPTION_BITMAP, EXCEPTIONS);
+	vmcs_write(EXCEPTION_BITMAP, exceptions());
+	/* Of page faults all error codes match. */
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write(CR3_TARGET_COUNT, 0);
@@ -163,8 +177,10 @@ static void write_host_msrs(void)
 {
 	u64 value;
 
-	rdmsrl(MSR_EFER, value);
-	vmcs_write(HOST_IA32_EFER, value);
+	if (vmx_config.efer) {
+		rdmsrl(MSR_EFER, value);
+		vmcs_write(HOST_IA32_EFER, value);
+	}
 	rdmsrl(MSR_IA32_SYSENTER_CS, value);
 	vmcs_write(HOST_IA32_SYSENTER_CS, value);
 	rdmsrl(MSR_IA32_SYSENTER_EIP, value);
@@ -184,6 +200,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	vmx_flat_set(vmx, false);
 	vmx->controls = vmx_config.primary;
 	vmx->vmcs_controls = vmx_config.primary;
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->vmcs_controls);
@@ -197,16 +214,30 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 	vmx->injected.type = VMM_EVENT_NONE;
 }
 
-/* Which bits of CR0 and CR4 exit is derived with the CTRL section: state.c */
+/* Which bits of CR0 and CR4 exit, and whether CR3 does, comes with the CTRL section: state.c */
 void vmx_set_intercepts(struct vmm_vcpu *vcpu)
 {
-	vmcs_write(EXCEPTION_BITMAP, EXCEPTIONS | vmm_debug_exceptions(vcpu));
+	vmcs_write(EXCEPTION_BITMAP, exceptions() | vmm_debug_exceptions(vcpu));
 	vmm_dirty(vcpu, VMM_STATE_CTRL);
 }
 
 void vmx_load_root(struct vmm_vcpu *vcpu, hpa_t root)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmm_caps.nested) {
+		vmx->root = root;
+		vmx_write_eptp(vmx);
+	} else {
+		vmcs_write(GUEST_CR3, root);
+	}
+}
+
+/* The nested table in force: the VM's, or the vCPU's own on top of it. */
+void vmx_write_eptp(struct vmx_vcpu *vmx)
+{
+	const unsigned int top = vmm_caps.levels - VMX_FLAT_LEVEL;
+	const hpa_t root = vmx->flat ? __pa(vmx->flat_table[top]) : vmx->root;
 
 	vmx->eptp = root | VMX_EPTP_MT_WB |
 		    (vmm_caps.levels == 5 ? VMX_EPTP_PWL_5 : VMX_EPTP_PWL_4) |
@@ -239,10 +270,9 @@ static bool flush_mappings(unsigned long extent, u64 eptp)
 }
 
 /* INVVPID, likewise */
-static bool flush_address(u16 vpid, gva_t gva)
+static bool flush_linear(unsigned long extent, u16 vpid, gva_t gva)
 {
 	const struct invvpid operand = { .vpid = vpid, .gva = gva };
-	const unsigned long extent = VMX_VPID_EXTENT_INDIVIDUAL_ADDR;
 	bool done;
 
 	asm volatile("1: invvpid %[operand], %[extent]\n"
@@ -268,10 +298,15 @@ void vmx_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (scope == VMM_FLUSH_GVA && vmx_config.vpid && vmx_config.invvpid_address &&
-	    flush_address(vmcs_read(VIRTUAL_PROCESSOR_ID), gva))
+	    flush_linear(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmcs_read(VIRTUAL_PROCESSOR_ID), gva))
 		return;
-	/* Without a root the vCPU has not run, and vmm_mmu_load() flushes before it does. */
-	if (vmx->eptp)
+	/*
+	 * A new VPID has no translations, and without VPIDs each entry forgets them all.
+	 * Without a root the vCPU has not run, and vmm_mmu_load() flushes before it does.
+	 */
+	if (!vmm_caps.nested)
+		vmx->vpid_generation = 0;
+	else if (vmx->eptp)
 		flush_root(vmx->eptp);
 }
 
@@ -289,13 +324,17 @@ void vmx_assign_vpid(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 	vmx->vpid_generation = cpu->vpid_generation;
 	if (vmx_config.vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, cpu->next_vpid++);
-	flush_root(vmx->eptp);
+	if (vmm_caps.nested)
+		flush_root(vmx->eptp);
 }
 
 /* Everything of every guest on this CPU. */
 void vmx_flush_cpu(void)
 {
-	flush_mappings(VMX_EPT_EXTENT_GLOBAL, 0);
+	if (vmm_caps.nested)
+		flush_mappings(VMX_EPT_EXTENT_GLOBAL, 0);
+	else if (vmx_config.vpid)
+		flush_linear(VMX_VPID_EXTENT_ALL_CONTEXT, 0, 0);
 }
 
 /* ---- which CPU has it ---- */

@@ -100,8 +100,13 @@ static int vmx_setup(void)
 	r = vmx_bitmaps_create();
 	if (r)
 		goto out_cpus;
+	r = vmx_flat_setup();
+	if (r)
+		goto out_bitmaps;
 	return 0;
 
+out_bitmaps:
+	vmx_bitmaps_destroy();
 out_cpus:
 	free_cpus();
 	return r;
@@ -109,6 +114,7 @@ out_cpus:
 
 static void vmx_teardown(void)
 {
+	vmx_flat_teardown();
 	vmx_bitmaps_destroy();
 	free_cpus();
 }
@@ -130,8 +136,9 @@ static void save_host(struct vmx_cpu *c)
 	c->tr_base = tss_base(&c->gdt);
 	rdmsrl(MSR_GS_BASE, c->gs_base);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, c->sysenter_esp);
-	for (i = 0; i < vmx_nr_switched(); i++)
-		rdmsrl(vmx_switched_msr(i), c->host_msr[i]);
+	for (i = 0; i < vmx_config.nr_switched; i++)
+		rdmsrl(vmx_switched_msr(vmx_config.switched[i]),
+		       c->host_msr[vmx_config.switched[i]]);
 }
 
 static bool operation_on(u64 pa)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VT-x backend: what its files share. Each file has a twin of the same
- * name for the other vendor, with the functions in the same order; caps.c and
- * audit.c have none: only this vendor's controls have to be negotiated, and only
- * its CPUs refuse most states that do not fit together.
+ * name for the other vendor, with the functions in the same order; caps.c, flat.c
+ * and audit.c have none: only this vendor's controls have to be negotiated, and only
+ * its CPUs refuse to run without paging, and most states that do not fit together.
  */
 #ifndef VMM_VMX_H
 #define VMM_VMX_H
@@ -19,13 +19,14 @@
 
 /*
  * MSRs that instructions of the guest use and the VMCS does not hold: switched
- * by vcpu_load and vcpu_put. The last one only where the CPU has RDTSCP.
+ * by vcpu_load and vcpu_put. vmx_config.switched has those of this CPU.
  */
 enum vmx_switched {
 	VMX_STAR,
 	VMX_LSTAR,
 	VMX_SYSCALL_MASK,
 	VMX_TSC_AUX,
+	VMX_EFER,
 	VMX_NR_SWITCHED
 };
 
@@ -39,18 +40,25 @@ struct vmx_host {
 	bool clobbered;			/* an exit loaded what it always loads */
 };
 
+/* flat.c: a vCPU's own tables are those of level 3 and above. */
+#define VMX_FLAT_LEVEL	3
+#define VMX_FLAT_TABLES	3
+
 struct vmx_vcpu {
 	struct vmm_vcpu vcpu;		/* first */
 	struct page *vmcs;
 	u64 vmcs_pa;
 	u64 msr[VMX_NR_SWITCHED];
 	u64 kernel_gs_base;		/* in the MSR while loaded */
-	u64 pat;			/* without effect: nested entries ignore it */
+	u64 pat;			/* without effect: memory is write-back */
 	u64 cstar;			/* without effect: no SYSCALL in compatibility mode */
 	int active_cpu;			/* whose caches may hold the VMCS, or -1 */
 	struct list_head active;	/* in vmx_cpu.active */
 	u64 vpid_generation;		/* 0: needs a new VPID, and stale mappings dropped */
+	hpa_t root;			/* of the nested table */
 	u64 eptp;			/* 0: none yet */
+	bool flat;			/* runs on the identity map: flat.c */
+	u64 *flat_table[VMX_FLAT_TABLES];	/* lowest level first */
 	u64 cr2;			/* of the guest, while it does not run */
 	bool launched;
 	bool unrunnable;		/* the guest is in a mode that the CPU cannot run */
@@ -97,6 +105,9 @@ struct vmx_config {
 	u64 cr0_fixed;			/* bits that are set in VMX operation */
 	u64 cr4_fixed;
 	u32 turn;			/* start value of the preemption timer; 0: none */
+	enum vmx_switched switched[VMX_NR_SWITCHED];
+	unsigned int nr_switched;
+	bool efer;			/* the VMCS has it */
 	bool vpid;
 	bool ept_ad;
 	bool unrestricted;
@@ -163,6 +174,7 @@ void vmx_vcpu_destroy(struct vmm_vcpu *vcpu);
 void vmx_vcpu_reset(struct vmm_vcpu *vcpu);
 void vmx_set_intercepts(struct vmm_vcpu *vcpu);
 void vmx_load_root(struct vmm_vcpu *vcpu, hpa_t root);
+void vmx_write_eptp(struct vmx_vcpu *vmx);
 void vmx_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva);
 void vmx_assign_vpid(struct vmx_vcpu *vmx, struct vmx_cpu *cpu);
 void vmx_flush_cpu(void);
@@ -184,11 +196,23 @@ extern char vmx_world_exit[];		/* where an exit arrives */
 void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
 void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
 
+/* flat.c */
+int vmx_flat_setup(void);
+void vmx_flat_teardown(void);
+int vmx_flat_create(struct vmx_vcpu *vmx);
+void vmx_flat_destroy(struct vmx_vcpu *vmx);
+/* Can the CPU run @ctrl only with an identity map that it takes for the guest's? */
+bool vmx_flat_needed(const struct vmm_ctrl *ctrl);
+void vmx_flat_set(struct vmx_vcpu *vmx, bool flat);
+void vmx_flat_push_pdptes(void);
+void vmx_flat_refresh(struct vmx_vcpu *vmx);
+
 /* state.c */
+/* The guest's control registers as the CPU has to run with them. */
+void vmx_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu);
 void vmx_state_pull(struct vmm_vcpu *vcpu, u64 mask);
 void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask);
 u32 vmx_switched_msr(enum vmx_switched which);
-unsigned int vmx_nr_switched(void);
 int vmx_get_msr(struct vmm_vcpu *vcpu, u32 index, u64 *value);
 int vmx_set_msr(struct vmm_vcpu *vcpu, u32 index, u64 value);
 

@@ -122,10 +122,14 @@ static inline void sti_hlt(void)
 	__asm__ volatile("sti; hlt" : : : "memory");
 }
 
+/*
+ * In every loop that goes on without an exit: where nothing else ends the turn of a guest
+ * that was entered with IF clear (docs/testing.md), PAUSE does.
+ */
 static inline void cpu_relax(void)
 {
-	/* Not PAUSE: QEMU lets it extend the shadow of an STI before it. */
-	__asm__ volatile("nop" : : : "memory");
+	/* PAUSE not at once: QEMU lets it extend the shadow of an STI before it. */
+	__asm__ volatile("nop; pause" : : : "memory");
 }
 
 static inline void invlpg(u64 address)

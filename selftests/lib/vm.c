@@ -307,19 +307,6 @@ struct vcpu *vcpu_new(struct vm *vm, u32 id, void (*entry)(void))
 	return vcpu;
 }
 
-/* 4 GiB, identity, 4M pages, all accessible from CPL 3. */
-static void page_identity32(struct vcpu *vcpu, struct vmm_ctrl *ctrl)
-{
-	u32 *pd = vm_ptr(vcpu->vm, GUEST_PD32);
-	u32 i;
-
-	for (i = 0; i < 1024; i++)
-		pd[i] = i << 22 | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS;
-	ctrl->cr3 = GUEST_PD32;
-	ctrl->cr4 = X86_CR4_PSE;
-	ctrl->cr0 |= X86_CR0_PG;
-}
-
 void vcpu_mode32(struct vcpu *vcpu, u32 eip)
 {
 	const u64 mask = VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL;
@@ -339,8 +326,6 @@ void vcpu_mode32(struct vcpu *vcpu, u32 eip)
 	state.ctrl.cr3 = 0;
 	state.ctrl.cr4 = 0;
 	state.ctrl.efer = 0;
-	if (!(get_info().features & VMM_FEATURE_REAL_MODE))
-		page_identity32(vcpu, &state.ctrl);
 	vcpu_set(vcpu, &state, mask);
 }
 

@@ -32,7 +32,6 @@ typedef uint64_t u64;
 #define GUEST_IDT		0x9000UL
 #define GUEST_TSS		0xa000UL
 #define GUEST_PML4		0x10000UL	/* 6 pages: PML4, PDPT, 4 PDs */
-#define GUEST_PD32		0x16000UL	/* of vcpu_mode32() */
 #define GUEST_STACK(id)		(0x40000UL + ((id) + 1) * 0x8000UL)	/* top */
 #define GUEST_MAX_VCPUS		8
 #define GUEST_FAULT_STACK(id)	(0xa0000UL + ((id) + 1) * 0x8000UL)	/* from CPL 3 */
@@ -99,10 +98,7 @@ void vcpu_get(struct vcpu *vcpu, struct vmm_state *state, u64 mask);
 void vcpu_set(struct vcpu *vcpu, struct vmm_state *state, u64 mask);
 /* Go on at @entry with a fresh stack, in 64-bit mode. */
 void vcpu_restart(struct vcpu *vcpu, void (*entry)(void));
-/*
- * Flat 32-bit protected mode, flat stack at GUEST_STACK(). Without paging, but where
- * only the process could run that (no VMM_FEATURE_REAL_MODE) all is mapped to itself.
- */
+/* Flat 32-bit protected mode without paging, flat stack at GUEST_STACK(). */
 void vcpu_mode32(struct vcpu *vcpu, u32 eip);
 /* Real mode, CS:IP = 0:@ip, all segments 0, SP = 0x7000. */
 void vcpu_mode16(struct vcpu *vcpu, u16 ip);
