@@ -65,7 +65,7 @@ TEST(a_halted_vcpu_costs_no_cpu_time)
 	runner_join(&runner, 10);
 }
 
-TEST(an_interrupt_before_hlt_is_not_lost)
+TEST_TIMEOUT(an_interrupt_before_hlt_is_not_lost, 120)
 {
 	for (u32 i = 0; i < share_of(200); i++) {
 		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_halt);
