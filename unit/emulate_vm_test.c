@@ -385,7 +385,7 @@ static void x87(void)
 	is(device.val & 0xffff, 0x37f, "a unit in its initial state, whatever lies there");
 	is(emulate(vcpu, "\xd9\x2b", 2), VMM_EMUL_OK, "fldcw [nowhere], all ones");
 	ok(xsave_word(0) == 0x1f7f && xsave_word(2) == 0 && module.xsave[4] == 0 &&
-	   module.xsave[32] == 0 && (module.xsave[512] & 1), "is in the image, the rest is initial");
+	   module.xsave[32] == 0 && (module.xsave[512] & 1), "is in the image, all else initial");
 
 	module.xsave[2] = 0x80;
 	module.xsave[4] = 0xff;

@@ -3,7 +3,8 @@
  * The command line of `vmm run`: what is taken, what is refused, and that the man
  * page tells of every option and exit status of the tables.
  */
-/* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c ../runner/topology.c ../runner/status.c */
+/* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c */
+/* unit-sources: ../runner/topology.c ../runner/status.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <stdlib.h>
 #include "tap.h"

@@ -20,7 +20,8 @@ static void make_table(void)
 	table[ONE].ebx = 0x00010800;
 	table[FOUR].function = 4;
 	table[FOUR].eax = 0x163;	/* of the third level */
-	table[B0].function = table[B1].function = 0xb;
+	table[B0].function = 0xb;
+	table[B1].function = 0xb;
 	table[B1].index = 1;
 	table[EXT1].function = 0x80000001;
 	table[EXT8].function = 0x80000008;
