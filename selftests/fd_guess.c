@@ -9,7 +9,7 @@
 
 #include "lib/test.h"
 
-#define ROUNDS	share_of(3000)
+#define ROUNDS	share_of(2000)
 #define GUESSES	12
 
 static volatile bool stop;
@@ -32,7 +32,7 @@ static void *guess(void *arg)
 	return NULL;
 }
 
-TEST_TIMEOUT(closing_guessed_fds_of_vms_and_vcpus, 60)
+TEST_TIMEOUT(closing_guessed_fds_of_vms_and_vcpus, 240)
 {
 	int sys = open_vmm(), lowest = dup(sys);
 	u32 made = 0, vcpus = 0;
