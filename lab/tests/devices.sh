@@ -116,13 +116,15 @@ done
 modprobe loop
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct
+# What the guest says goes on at once; some of it is a wish.
 : >/tmp/out
+mkfifo /tmp/says
+tee /tmp/out </tmp/says &
+tee=$!
 vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
-	"$@" </dev/null >/tmp/out 2>/tmp/err &
+	"$@" </dev/null >/tmp/says 2>/tmp/err &
 pid=$!
-# What the guest says goes on at once; some of it is a wish.
-tail -f /tmp/out &
 while [ -d /proc/$pid ]; do
 	if grep -q "^please resize" /tmp/out && [ ! -e /tmp/resized ]; then
 		touch /tmp/resized
@@ -133,7 +135,7 @@ while [ -d /proc/$pid ]; do
 done
 wait $pid
 status=$?
-kill %2
+wait $tee
 cat /tmp/err >&2
 
 hole() { dd if=/disks/a bs=1M skip="$1" count=4 2>/dev/null | tr -d '\0' | wc -c; }
