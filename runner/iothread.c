@@ -179,6 +179,8 @@ void iothread_stop(struct iothread *io)
 	ring(io);
 	pthread_join(io->thread, NULL);
 	io->runs = false;
+	/* It may have ended without hearing the last ring. */
+	serve_calls(io);
 }
 
 enum status iothread_create(struct iothread **out)
