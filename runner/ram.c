@@ -79,16 +79,26 @@ uint64_t ram_low_end(const struct ram *ram)
 	return ram->part[RAM_LOW].size;
 }
 
+static void *part_at(const struct ram_part *part, uint64_t gpa, uint64_t len)
+{
+	if (gpa >= part->gpa && gpa - part->gpa < part->size &&
+	    len <= part->size - (gpa - part->gpa))
+		return part->host + (gpa - part->gpa);
+	return NULL;
+}
+
+void *ram_dma_at(const struct ram *ram, uint64_t gpa, uint64_t len)
+{
+	void *at = part_at(&ram->part[RAM_LOW], gpa, len);
+
+	return at ? at : part_at(&ram->part[RAM_ABOVE], gpa, len);
+}
+
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
 {
-	for (unsigned int i = 0; i < RAM_PARTS; i++) {
-		const struct ram_part *part = &ram->part[i];
+	void *at = ram_dma_at(ram, gpa, len);
 
-		if (gpa >= part->gpa && gpa - part->gpa < part->size &&
-		    len <= part->size - (gpa - part->gpa))
-			return part->host + (gpa - part->gpa);
-	}
-	return NULL;
+	return at ? at : part_at(&ram->part[RAM_ROM], gpa, len);
 }
 
 unsigned int ram_ranges(const struct ram *ram, struct ram_range range[RAM_RANGES_MAX])

@@ -47,6 +47,9 @@ uint64_t ram_low_end(const struct ram *ram);
 /* Where [@gpa, @gpa + @len) is, if all of it is in one part, else NULL. */
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 
+/* The same for devices, which reach RAM only, and no firmware. */
+void *ram_dma_at(const struct ram *ram, uint64_t gpa, uint64_t len);
+
 /* Types of memory ranges, as E820 and PVH number them. */
 #define RAM_RANGE_USABLE	1
 #define RAM_RANGE_RESERVED	2

@@ -407,6 +407,12 @@ static void in_a_register(struct world *world)
 	driver_publish(world, 0, 0);
 }
 
+static void in_firmware(struct world *world)
+{
+	put(world, 0, WORLD_ROM, 4, VRING_DESC_F_WRITE, 0);
+	driver_publish(world, 0, 0);
+}
+
 static void read_behind_write(struct world *world)
 {
 	put(world, 0, SCRATCH, 4, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 1);
@@ -558,6 +564,7 @@ static const struct mischief mischiefs[] = {
 	{ "length of 4 GiB", 0, longest_length, "outside of RAM" },
 	{ "buffer that starts inside and ends outside RAM", 0, over_the_end, "outside of RAM" },
 	{ "buffer in a device's registers (CVE-2021-3416)", 0, in_a_register, "outside of RAM" },
+	{ "buffer in firmware", 0, in_firmware, "outside of RAM" },
 	{ "buffer to read behind one to write", 0, read_behind_write, "behind one to write" },
 	{ "indirect that was not negotiated", 0, indirect_unasked, "where none may be" },
 	{ "indirect inside indirect", INDIRECT, indirect_in_indirect, "where none may be" },

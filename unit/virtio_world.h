@@ -24,6 +24,7 @@
 #include "../runner/virtio/core.h"
 
 #define WORLD_RAM	(16UL << 20)
+#define WORLD_ROM	0xffff0000	/* firmware, to the end of 4 GiB */
 #define WORLD_HEAP	0x100000	/* where world_alloc() starts */
 #define WORLD_QUEUES	64
 
@@ -85,6 +86,7 @@ static inline struct world *world_open(const struct virtio_type *type, void *bac
 	if (!world)
 		abort();
 	ram_plan(&world->ram, WORLD_RAM);
+	ram_plan_rom(&world->ram, 0x10000);
 	if (ram_map(&world->ram) || iothread_create(&world->io))
 		abort();
 	world->core = virtio_create(type, backend, &world->ram, world->io);

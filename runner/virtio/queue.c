@@ -23,7 +23,7 @@ void virtq_reset(struct virtq *vq, uint16_t size)
 
 void *virtq_area(struct virtq *vq, uint64_t gpa, uint64_t size, uint64_t align)
 {
-	return gpa % align ? NULL : ram_at(vq->virtio->ram, gpa, size);
+	return gpa % align ? NULL : ram_dma_at(vq->virtio->ram, gpa, size);
 }
 
 static void set_features(struct virtq *vq, uint64_t features)
@@ -65,7 +65,7 @@ bool virtq_add_buffer(struct virtq *vq, struct virtq_chain *chain, uint64_t gpa,
 		virtio_broken(vq->virtio, "queue %u: a chain of too many buffers", vq->index);
 		return false;
 	}
-	at = ram_at(vq->virtio->ram, gpa, len);
+	at = ram_dma_at(vq->virtio->ram, gpa, len);
 	if (!at) {
 		virtio_broken(vq->virtio, "queue %u: a buffer outside of RAM: %#llx, %u bytes",
 			      vq->index, (unsigned long long)gpa, len);

@@ -25,7 +25,7 @@ struct ram;
 
 /* A device's side of what its type describes: made by the core. */
 struct virtio {
-	const struct ram *ram;		/* reached through chains; ram_at() for what is not */
+	const struct ram *ram;		/* reached through chains; ram_dma_at() for what is not */
 	struct iothread *io;
 	struct virtq *queue;		/* queues of them, once create() is over */
 	uint16_t queue_size;		/* the largest a queue can be */
