@@ -8,9 +8,11 @@
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
-/* unit-flags: -D_GNU_SOURCE */
+/* unit-flags: -D_GNU_SOURCE -Wl,--wrap=aligned_alloc */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
@@ -231,6 +233,49 @@ static void test_refused(void)
 	   "%s: a driver without flush writes through", mode);
 }
 
+/* The largest memory that was taken for requests that are not aligned. */
+static size_t largest_bounce;
+
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+	if (size > largest_bounce)
+		largest_bounce = size;
+	return __real_aligned_alloc(align, size);
+}
+
+/* A guest's buffers may lie on each other: a request can be larger than its memory. */
+static void test_large_bounce(void)
+{
+	struct buffer buffers[50] = { { header, 16, false } };
+	const uint32_t piece = 64 * 1024 + 512;
+	const unsigned int count = 48;
+
+	truncate(file, 4 * SIZE);
+	open_disk(",direct");
+	driver_start(world, FLUSH);
+	buffers[0].gpa = header;
+	for (unsigned int i = 0; i < count; i++)
+		buffers[1 + i] = (struct buffer) { data + 1, piece, false };
+	buffers[1 + count] = (struct buffer) { status, 1, true };
+	for (unsigned int i = 0; i < piece; i++)
+		*(uint8_t *)world_at(world, data + 1 + i, 1) = i / 512;
+	put_header(VIRTIO_BLK_T_OUT, 8);
+	driver_add(world, 0, buffers, count + 2);
+	driver_kick(world, 0);
+	ok(comes_back(0, NULL) && *status_byte() == VIRTIO_BLK_S_OK,
+	   "a request of 3 MiB that is not aligned");
+	ok(largest_bounce && largest_bounce <= 1 << 20, "takes 1 MiB of the host at most");
+	ok(file_has(4096, 512, 0) && file_has(4096 + piece - 512, 512, 128) &&
+	   file_has(4096 + 17 * piece + 512, 512, 1) && file_has(4096 + 48 * piece - 512, 512, 128),
+	   "and is where it should be");
+	ok(file_has(4096 + 48 * piece, 4096, 0), "with nothing behind it");
+	close_disk();
+	reset_file();
+}
+
 /* ---- its life ---- */
 
 static void test_shapes(void)
@@ -278,9 +323,104 @@ static void test_resize(void)
 	ok(strstr(world_complaint, "shorter"), "which the user is told");
 	is(request(VIRTIO_BLK_T_IN, SECTORS, 512), VIRTIO_BLK_S_IOERR, "each time");
 	is(world_complaints, 1, "the user once");
+	virtio_refresh(world->core);
+	world_complaints = 0;
+	truncate(file, SIZE / 4);
+	is(request(VIRTIO_BLK_T_IN, SECTORS / 2 - 1, 512), VIRTIO_BLK_S_IOERR, "and again");
+	is(world_complaints, 1, "once the user said that it has changed");
+	world->config_interrupts = 1;
 	truncate(file, SIZE + 1);
 	virtio_refresh(world->core);
 	is(world->config_interrupts, 1, "an odd size is not told to the driver");
+	close_disk();
+	reset_file();
+}
+
+/* A guest that has two errors in turn does not fill the user's terminal. */
+static void test_two_errors(void)
+{
+	struct rlimit old, small;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	small = old;
+	small.rlim_cur = SIZE / 2;
+	open_disk("");
+	driver_start(world, FLUSH);
+	truncate(file, SIZE / 2);
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (int i = 0; i < 3; i++) {
+		is(request(VIRTIO_BLK_T_IN, SECTORS - 1, 512), VIRTIO_BLK_S_IOERR, "one error");
+		is(request(VIRTIO_BLK_T_OUT, SECTORS - 1, 512), VIRTIO_BLK_S_IOERR, "another");
+	}
+	is(world_complaints, 2, "each is told once");
+	virtio_refresh(world->core);
+	request(VIRTIO_BLK_T_OUT, SECTORS / 2, 512);
+	setrlimit(RLIMIT_FSIZE, &old);
+	close_disk();
+	reset_file();
+}
+
+/* @count writes of a sector each, of @byte, from the first sector on; not waited for. */
+static void add_writes(unsigned int queue, unsigned int count, uint8_t byte)
+{
+	struct buffer buffers[3];
+
+	fill(byte, 512);
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t at = world_alloc(world, 16), end = world_alloc(world, 1);
+
+		*(struct virtio_blk_outhdr *)world_at(world, at, 16) =
+			(struct virtio_blk_outhdr) { .type = VIRTIO_BLK_T_OUT, .sector = i };
+		buffers[0] = (struct buffer) { at, 16, false };
+		buffers[1] = (struct buffer) { data, 512, false };
+		buffers[2] = (struct buffer) { end, 1, true };
+		driver_add(world, queue, buffers, 3);
+	}
+	driver_kick(world, queue);
+}
+
+/* Time in which what is not held back is done. */
+static void let_go(void)
+{
+	for (int i = 0; i < 6; i++) {
+		usleep(100000);
+		world_settle(world);
+	}
+}
+
+/* What limits hold back is not let through by what a guest can do. */
+static void test_limits_hold(void)
+{
+	open_disk(",iops=4,queues=2");
+	driver_start(world, FLUSH | VIRTIO_FEATURE(VIRTIO_F_RING_RESET));
+	add_writes(0, 8, 0x11);
+	driver_reset(world);
+	ok(file_has(7 * 512, 512, 0), "a reset forgets what limits held back");
+	driver_start(world, FLUSH | VIRTIO_FEATURE(VIRTIO_F_RING_RESET));
+	add_writes(0, 8, 0x22);
+	add_writes(1, 2, 0x33);
+	virtio_queue_reset(world->core, virtio_get_queue(world->core, 0));
+	ok(file_has(7 * 512, 512, 0), "so does one of a queue");
+	ok(comes_back(1, NULL) && comes_back(1, NULL), "and the other's go on");
+	ok(file_has(0, 1024, 0x33), "to their end");
+	add_writes(1, 21, 0x44);
+	virtio_quiesce(world->core);
+	ok(file_has(0, 21 * 512, 0x44), "a pause waits for all of them");
+	virtio_resume(world->core);
+	while (driver_used(world, 1, NULL) >= 0)
+		;
+	add_writes(1, 1, 0x55);
+	let_go();
+	ok(file_has(0, 512, 0x44), "and they count afterwards");
+	close_disk();
+	reset_file();
+	open_disk(",bps=512");
+	driver_start(world, FLUSH);
+	is(ranges(VIRTIO_BLK_T_WRITE_ZEROES, 2, 8, 8, 0), VIRTIO_BLK_S_OK, "zeroes");
+	add_writes(0, 1, 0x66);
+	let_go();
+	ok(file_has(0, 512, 0), "count by what they write");
 	close_disk();
 	reset_file();
 }
@@ -302,7 +442,7 @@ static void test_limits(void)
 	world_settle(world);
 	ok(virtio_get_queue(world->core, 0)->in_flight > 0, "a limited disk holds requests back");
 	driver_reset(world);
-	is(virtio_get_queue(world->core, 0)->in_flight, 0, "a reset waits for all of them");
+	is(virtio_get_queue(world->core, 0)->in_flight, 0, "a reset leaves none of them");
 	driver_start(world, FLUSH);
 	for (int i = 0; i < 6; i++) {
 		put_header(VIRTIO_BLK_T_IN, 0);
@@ -398,12 +538,15 @@ int main(void)
 		test_refused();
 		close_disk();
 		reset_file();
+		test_large_bounce();
 	} else {
 		tap_skip("direct I/O", "no direct I/O on this file system; build on another");
 	}
 	test_shapes();
 	test_resize();
+	test_two_errors();
 	test_limits();
+	test_limits_hold();
 	test_round_trip();
 	test_open();
 	unlink(file);

@@ -73,6 +73,17 @@ int main(void)
 	ok(iothread_poll(io, 5000) == 1 && called == 1, "who was refused is called again");
 	ok(tokens_take(tokens, 0), "and then may go on");
 	tokens_destroy(tokens);
+	tokens = tokens_create(io, 4, 0, more, NULL);
+	for (int i = 0; i < 41; i++)
+		tokens_charge(tokens, 0);
+	ok(!tokens_take_at(tokens, 0, start() + 9 * SECOND), "what is charged is a debt");
+	ok(tokens_take_at(tokens, 0, start() + 11 * SECOND), "until time has paid it");
+	tokens_destroy(tokens);
+	tokens = tokens_create(io, 0, 1, more, NULL);
+	for (int i = 0; i < 4; i++)
+		tokens_charge(tokens, UINT64_MAX);
+	ok(!tokens_take(tokens, 0), "no debt is too large to be kept");
+	tokens_destroy(tokens);
 	iothread_destroy(io);
 	return tap_end();
 }

@@ -22,6 +22,9 @@
 #define DISCARD_SECTORS_MAX	(1U << 22)
 #define ZERO_SECTORS_MAX	(1U << 15)
 
+/* One more than Linux's errnos; what is larger counts as the last. */
+#define ERRORS			134
+
 struct request {
 	struct virtq *vq;
 	struct virtq_chain chain;
@@ -39,17 +42,22 @@ struct block {
 	struct tokens *tokens;		/* NULL: no limits */
 	struct request *waiting, **waiting_end;
 	struct request *free;
-	int complained;			/* the errno of the last message */
+	bool complained[ERRORS];	/* the errnos that the user was told of */
 };
 
 /* ---- the end of a request ---- */
+
+static void put_request(struct block *block, struct request *request)
+{
+	request->next = block->free;
+	block->free = request;
+}
 
 static void complete(struct block *block, struct request *request, uint8_t status)
 {
 	*request->status = status;
 	virtq_push(request->vq, &request->chain, request->written + 1);
-	request->next = block->free;
-	block->free = request;
+	put_request(block, request);
 }
 
 static const char *cure(int error)
@@ -65,11 +73,14 @@ static const char *cure(int error)
 	}
 }
 
+/* Each error once: a guest can have any of them as often as it likes. */
 static void report(struct block *block, int error)
 {
-	if (error == block->complained)
+	unsigned int at = error < ERRORS ? error : ERRORS - 1;
+
+	if (block->complained[at])
 		return;
-	block->complained = error;
+	block->complained[at] = true;
 	complain("disk %s: a request of the guest failed: %s; %s", block->disk->name,
 		 strerror(error), cure(error));
 }
@@ -106,24 +117,61 @@ static void submit(struct block *block, struct request *request)
 	disk_engine_submit(block->engine, &request->io);
 }
 
-/* As many of those that wait as there are tokens for; @all: whatever the limits. */
-static void submit_waiting(struct block *block, bool all)
+/* What it may write or read. A discard writes nothing. */
+static uint64_t cost(const struct disk_request *io)
 {
-	struct request *request;
+	uint64_t bytes = io->len;
 
-	while ((request = block->waiting)) {
-		if (!all && !tokens_take(block->tokens, request->io.len))
-			return;
-		block->waiting = request->next;
-		if (!block->waiting)
-			block->waiting_end = &block->waiting;
-		submit(block, request);
+	for (unsigned int i = 0; io->op == DISK_ZERO && i < io->ranges; i++)
+		bytes += io->range[i].len;
+	return bytes;
+}
+
+static void submit_first(struct block *block)
+{
+	struct request *request = block->waiting;
+
+	block->waiting = request->next;
+	if (!block->waiting)
+		block->waiting_end = &block->waiting;
+	submit(block, request);
+}
+
+/* As many of those that wait as there are tokens for. */
+static void submit_waiting(struct block *block)
+{
+	while (block->waiting && tokens_take(block->tokens, cost(&block->waiting->io)))
+		submit_first(block);
+}
+
+/* All that wait, now; the limits are kept by what comes later. */
+static void submit_all(struct block *block)
+{
+	while (block->waiting) {
+		tokens_charge(block->tokens, cost(&block->waiting->io));
+		submit_first(block);
 	}
+}
+
+/* Forget those of @vq that wait; NULL: of all queues. */
+static void drop_waiting(struct block *block, const struct virtq *vq)
+{
+	struct request **link = &block->waiting, *request;
+
+	while ((request = *link)) {
+		if (vq && request->vq != vq) {
+			link = &request->next;
+			continue;
+		}
+		*link = request->next;
+		put_request(block, request);
+	}
+	block->waiting_end = link;
 }
 
 static void on_tokens(void *opaque)
 {
-	submit_waiting(opaque, false);
+	submit_waiting(opaque);
 }
 
 static void enqueue(struct block *block, struct request *request)
@@ -136,7 +184,7 @@ static void enqueue(struct block *block, struct request *request)
 	*block->waiting_end = request;
 	block->waiting_end = &request->next;
 	if (block->waiting == request)
-		submit_waiting(block, false);
+		submit_waiting(block);
 }
 
 /* ---- parsing ---- */
@@ -282,8 +330,7 @@ static void block_notify(void *device, unsigned int queue)
 	while ((request = get_request(block))) {
 		request->vq = vq;
 		if (!virtq_pop(vq, &request->chain) || !open_request(block, request, &header)) {
-			request->next = block->free;
-			block->free = request;
+			put_request(block, request);
 			return;
 		}
 		start(block, request, le32toh(header.type), le64toh(header.sector));
@@ -324,6 +371,7 @@ static void block_refresh(void *device)
 	struct block *block = device;
 	uint64_t size = disk_size(block->disk);
 
+	memset(block->complained, 0, sizeof(block->complained));
 	if (size == block->size)
 		return;
 	if (!size || size % block->disk->align) {
@@ -332,7 +380,6 @@ static void block_refresh(void *device)
 		return;
 	}
 	block->size = size;
-	block->complained = 0;
 	set_capacity(block);
 	virtio_config_changed(block->virtio);
 }
@@ -354,18 +401,28 @@ static void block_resume(void *device)
 		virtio_broken(block->virtio, "the host has no thread for it");
 }
 
-static void block_drain(void *device)
+static void block_quiesce(void *device)
 {
 	struct block *block = device;
 
-	submit_waiting(block, true);
+	submit_all(block);
+	disk_engine_drain(block->engine);
+}
+
+static void block_reset(void *device)
+{
+	struct block *block = device;
+
+	drop_waiting(block, NULL);
 	disk_engine_drain(block->engine);
 }
 
 static void block_queue_reset(void *device, unsigned int queue)
 {
-	(void)queue;
-	block_drain(device);
+	struct block *block = device;
+
+	drop_waiting(block, &block->virtio->queue[queue]);
+	disk_engine_drain(block->engine);
 }
 
 static void block_destroy(void *device)
@@ -373,7 +430,7 @@ static void block_destroy(void *device)
 	struct block *block = device;
 
 	if (block->engine)
-		block_drain(block);
+		block_reset(block);
 	disk_engine_destroy(block->engine);
 	tokens_destroy(block->tokens);
 	while (block->free) {
@@ -478,9 +535,9 @@ const struct virtio_type virtio_block = {
 	.destroy = block_destroy,
 	.activate = block_activate,
 	.notify = block_notify,
-	.reset = block_drain,
+	.reset = block_reset,
 	.queue_reset = block_queue_reset,
-	.quiesce = block_drain,
+	.quiesce = block_quiesce,
 	.resume = block_resume,
 	.refresh = block_refresh,
 	.version = 1,

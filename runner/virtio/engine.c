@@ -27,6 +27,8 @@
 #define THREADS		4
 /* What is written at once where the file system cannot make zeros. */
 #define ZEROS		(64 * 1024)
+/* What one thread holds of our memory for a request, whatever its size. */
+#define BOUNCE		(1024 * 1024)
 #define EVENTS		64
 
 struct list {
@@ -120,39 +122,53 @@ static bool aligned(const struct disk *disk, const struct disk_request *request)
 	return bits % disk->align == 0;
 }
 
-static void copy(const struct disk_request *request, uint8_t *buf, bool from_buf)
+static void copy(const struct iovec *iov, unsigned int count, uint8_t *buf, bool from_buf)
 {
-	for (unsigned int i = 0; i < request->iovs; i++) {
-		const struct iovec *iov = &request->iov[i];
-
+	for (unsigned int i = 0; i < count; i++) {
 		if (from_buf)
-			memcpy(iov->iov_base, buf, iov->iov_len);
+			memcpy(iov[i].iov_base, buf, iov[i].iov_len);
 		else
-			memcpy(buf, iov->iov_base, iov->iov_len);
-		buf += iov->iov_len;
+			memcpy(buf, iov[i].iov_base, iov[i].iov_len);
+		buf += iov[i].iov_len;
 	}
 }
 
-/* Direct I/O of memory that is not aligned goes by a buffer that is. */
-static int bounce(const struct disk *disk, const struct disk_request *request)
+/* @len bytes of the request, from @done on, by @buf. */
+static int bounce_piece(const struct disk *disk, const struct disk_request *request,
+			uint64_t done, size_t len, uint8_t *buf)
 {
-	struct disk_request inner = *request;
-	struct iovec iov = { .iov_len = request->len };
+	struct iovec guest[VIRTQ_SIZE_MAX], iov = { buf, len };
+	unsigned int n = virtq_slice(request->iov, request->iovs, done, len, guest);
+	struct disk_request piece = { .op = request->op, .offset = request->offset + done,
+				      .len = len, .iov = &iov, .iovs = 1 };
 	int err;
 
-	if ((request->offset | request->len) % disk->align)
-		return -EINVAL;
-	iov.iov_base = aligned_alloc(disk->align, request->len);
-	if (!iov.iov_base)
-		return -ENOMEM;
-	inner.iov = &iov;
-	inner.iovs = 1;
 	if (request->op != DISK_READ)
-		copy(request, iov.iov_base, false);
-	err = read_write(disk, &inner);
+		copy(guest, n, buf, false);
+	err = read_write(disk, &piece);
 	if (!err && request->op == DISK_READ)
-		copy(request, iov.iov_base, true);
-	free(iov.iov_base);
+		copy(guest, n, buf, true);
+	return err;
+}
+
+/* Direct I/O of memory that is not aligned goes by a buffer that is, piece by piece. */
+static int bounce(const struct disk *disk, const struct disk_request *request)
+{
+	size_t size = request->len < BOUNCE ? request->len : BOUNCE;
+	uint8_t *buf;
+	int err = 0;
+
+	if ((request->offset | request->len | size) % disk->align)
+		return -EINVAL;
+	buf = aligned_alloc(disk->align, size);
+	if (!buf)
+		return -ENOMEM;
+	for (uint64_t done = 0; !err && done < request->len; done += size) {
+		uint64_t left = request->len - done;
+
+		err = bounce_piece(disk, request, done, left < size ? left : size, buf);
+	}
+	free(buf);
 	return err;
 }
 

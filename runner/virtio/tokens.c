@@ -14,6 +14,8 @@
 #define BURST		(SECOND / 10)	/* what a full bucket holds, in time */
 /* No wait is shorter: what comes in between is let through at once. */
 #define TICK		(SECOND / 1000)
+/* Nor longer: a larger debt is looked at again. */
+#define WAIT_MAX	(3600 * SECOND)
 
 struct bucket {
 	uint64_t rate;			/* tokens a second, 0: no limit */
@@ -80,7 +82,9 @@ static uint64_t clock_now(void)
 /* How long until it is not empty. */
 static uint64_t wait_for(const struct bucket *bucket)
 {
-	return empty(bucket) ? (uint64_t)(-bucket->level / bucket->rate) + 1 : 0;
+	__int128 wait = empty(bucket) ? -bucket->level / bucket->rate + 1 : 0;
+
+	return wait < WAIT_MAX ? wait : WAIT_MAX;
 }
 
 static void arm(struct tokens *tokens)
@@ -102,6 +106,12 @@ bool tokens_take(struct tokens *tokens, uint64_t bytes)
 		return true;
 	arm(tokens);
 	return false;
+}
+
+void tokens_charge(struct tokens *tokens, uint64_t bytes)
+{
+	take(&tokens->operations, 1);
+	take(&tokens->bytes, bytes);
 }
 
 static void on_timer(void *opaque)

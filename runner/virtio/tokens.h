@@ -22,6 +22,9 @@ void tokens_destroy(struct tokens *tokens);
 /* One operation of @bytes: may it go on? */
 bool tokens_take(struct tokens *tokens, uint64_t bytes);
 
+/* One operation of @bytes that goes on whatever the levels: what comes next pays for it. */
+void tokens_charge(struct tokens *tokens, uint64_t bytes);
+
 /* The levels at @now, nanoseconds of any clock that does not go back. For tests. */
 bool tokens_take_at(struct tokens *tokens, uint64_t bytes, uint64_t now);
 
