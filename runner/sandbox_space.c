@@ -14,6 +14,7 @@
  * file, an address or another process anyway. All other failures are.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -33,8 +34,8 @@
 /* "nobody" of every distribution, and what the kernel shows for ids it cannot map. */
 #define NOBODY	65534
 
-/* Standard streams, /dev/vmm, two images, some eventfds, and a descriptor a vCPU. */
-#define FILES_MAX	512
+/* A restarted guest needs the descriptors of the one before it; this is for anything else. */
+#define FILES_MARGIN	64
 
 /* Where the new root is mounted for a moment: the one directory that must exist. */
 #define MOUNT_POINT	"/dev"
@@ -178,10 +179,28 @@ static bool is_file(int fd)
 	return !fstat(fd, &st) && S_ISREG(st.st_mode);
 }
 
+/* The limit is one of numbers: a descriptor behind a gap of the margin is no new one. */
+static rlim_t files_needed(void)
+{
+	int last = 0;
+
+	for (int fd = 0; fd <= last + FILES_MARGIN; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			last = fd;
+	return last + 1 + FILES_MARGIN;
+}
+
 static int limit(void)
 {
-	const struct rlimit files = { FILES_MAX, FILES_MAX }, none = { 0, 0 };
+	const struct rlimit none = { 0, 0 };
+	rlim_t needed = files_needed();
+	struct rlimit files;
 
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return -errno;
+	if (files.rlim_max > needed)
+		files.rlim_max = needed;
+	files.rlim_cur = files.rlim_max;
 	return setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 

@@ -23,10 +23,13 @@
 #include "../runner/sandbox_space.h"
 
 #define USER	12345
+/* As many disks have, and more than any fixed limit. */
+#define DESCRIPTORS	600
 
 static unsigned int complaints;
 static int old_root;
 static dev_t old_device;
+static int first_of_many;
 
 void complain(const char *fmt, ...)
 {
@@ -92,8 +95,19 @@ static bool is_limited(void)
 {
 	struct rlimit files, core;
 
-	return !getrlimit(RLIMIT_NOFILE, &files) && files.rlim_max <= 512 &&
+	return !getrlimit(RLIMIT_NOFILE, &files) && files.rlim_max <= DESCRIPTORS + 128 &&
 	       !getrlimit(RLIMIT_CORE, &core) && !core.rlim_max;
+}
+
+/* A guest that restarts closes all of its machine's and wants as many again. */
+static bool has_descriptors_for_a_restart(void)
+{
+	unsigned int count = 0;
+
+	close_range(first_of_many, ~0U, 0);
+	while (count < DESCRIPTORS && dup(0) >= 0)
+		count++;
+	return count == DESCRIPTORS;
 }
 
 static bool still_computes(void)
@@ -119,6 +133,7 @@ static const struct claim {
 	{ "is nobody special, and stays so", is_nobody_special, false, false },
 	{ "is hidden from others", is_hidden, false, false },
 	{ "is limited", is_limited, false, false },
+	{ "has descriptors for a restart", has_descriptors_for_a_restart, false, false },
 	{ "can compute", still_computes, false, false },
 };
 
@@ -139,6 +154,10 @@ static void child(uid_t uid, int to)
 	if (uid && (setgid(uid) || setuid(uid)))
 		abort();
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	first_of_many = dup(0);
+	for (unsigned int i = 1; i < DESCRIPTORS; i++)
+		if (dup(0) < 0)
+			abort();
 	answer.left = !sandbox_leave_host(false);
 	answer.complaints = complaints;
 	for (size_t i = 0; i < CLAIMS; i++)
