@@ -7,6 +7,7 @@
 /* unit-sources: ../runner/virtio/packed.c ../runner/virtio/rng.c */
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
+#include <fcntl.h>
 #include <linux/virtio_mmio.h>
 #include <unistd.h>
 #include "tap.h"
@@ -51,6 +52,7 @@ static struct device_env env = { .route = fake_route, .doorbell = fake_doorbell 
 static struct bus bus;
 static struct world world;
 static struct virtio_mmio *device;
+static const struct virtio_type *type = &virtio_rng;
 
 static void open_machine(void)
 {
@@ -64,7 +66,7 @@ static void open_machine(void)
 	ram_plan(&world.ram, WORLD_RAM);
 	if (!bus_add(&bus, &range) || ram_map(&world.ram) || iothread_create(&world.io))
 		abort();
-	world.core = virtio_create(&virtio_rng, NULL, &world.ram, world.io);
+	world.core = virtio_create(type, NULL, &world.ram, world.io);
 	world.heap = WORLD_HEAP;
 	device = virtio_mmio_create(&env, &bus, SLOT, world.core);
 	if (!device)
@@ -162,6 +164,60 @@ static void test_driver(void)
 	close_machine();
 }
 
+static void test_stop(void)
+{
+	open_machine();
+	drive();
+	set(VIRTIO_MMIO_QUEUE_READY, 0);
+	is(reg(VIRTIO_MMIO_QUEUE_READY), 0, "a queue is stopped without VIRTIO_F_RING_RESET");
+	driver_add(&world, 0, (struct buffer[]) { { 0x800000, 16, true } }, 1);
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	world_settle(&world);
+	is(driver_used(&world, 0, NULL), -1, "and takes no request");
+	is(reg(VIRTIO_MMIO_STATUS), 15, "the device goes on");
+	drive();
+	driver_add(&world, 0, (struct buffer[]) { { 0x800000, 16, true } }, 1);
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	world_settle(&world);
+	ok(driver_used(&world, 0, NULL) >= 0, "and so does the queue, when it is set up anew");
+	close_machine();
+}
+
+/* A device whose end interrupts, as a disk's with requests in flight does. */
+static struct virtio *last_virtio;
+static int last_fd;
+static bool fd_was_open;
+
+static void *last_create(struct virtio *virtio, void *backend)
+{
+	(void)backend;
+	last_virtio = virtio;
+	return &last_virtio;
+}
+
+static void last_destroy(void *device)
+{
+	(void)device;
+	fd_was_open = fcntl(last_fd, F_GETFD) >= 0;
+	virtio_interrupt(last_virtio, 0);
+}
+
+static void test_last_interrupt(void)
+{
+	static const struct virtio_type last_type = {
+		.name = "last", .id = 1, .queues = 1, .queue_size = 8,
+		.create = last_create, .destroy = last_destroy,
+	};
+
+	type = &last_type;
+	open_machine();
+	type = &virtio_rng;
+	ioapic_entry(0x31);
+	last_fd = module.fd;
+	close_machine();
+	ok(fd_was_open, "the line's eventfd is there until the device is gone");
+}
+
 static void test_vandal(void)
 {
 	unsigned int bad = 0;
@@ -218,6 +274,8 @@ static void test_round_trip(void)
 int main(void)
 {
 	test_driver();
+	test_stop();
+	test_last_interrupt();
 	test_vandal();
 	test_round_trip();
 	return tap_end();

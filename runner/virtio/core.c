@@ -214,14 +214,18 @@ void virtio_queue_enable(struct virtio_core *core, struct virtq *vq)
 		virtq_enable(vq, core->wanted);
 }
 
-void virtio_queue_reset(struct virtio_core *core, struct virtq *vq)
+void virtio_queue_stop(struct virtio_core *core, struct virtq *vq)
 {
-	if (!(core->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
-	    !virtio_has(&core->pub, VIRTIO_F_RING_RESET))
-		return;
 	if (core->active && vq->enabled && core->type->queue_reset)
 		core->type->queue_reset(core->device, vq->index);
 	virtq_reset(vq, core->pub.queue_size);
+}
+
+void virtio_queue_reset(struct virtio_core *core, struct virtq *vq)
+{
+	if (core->status & VIRTIO_CONFIG_S_FEATURES_OK &&
+	    virtio_has(&core->pub, VIRTIO_F_RING_RESET))
+		virtio_queue_stop(core, vq);
 }
 
 /* ---- configuration ---- */

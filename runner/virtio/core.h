@@ -62,6 +62,8 @@ struct virtq *virtio_get_queue(struct virtio_core *core, unsigned int n);
 bool virtio_queue_settable(const struct virtio_core *core, const struct virtq *vq);
 void virtio_queue_enable(struct virtio_core *core, struct virtq *vq);
 void virtio_queue_reset(struct virtio_core *core, struct virtq *vq);
+/* The same without VIRTIO_F_RING_RESET, for a transport whose queues can be stopped. */
+void virtio_queue_stop(struct virtio_core *core, struct virtq *vq);
 /* A notification that came by a register. */
 void virtio_notify(struct virtio_core *core, unsigned int n);
 

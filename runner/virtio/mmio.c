@@ -128,6 +128,8 @@ static void queue_write(struct virtio_mmio *mmio, uint32_t offset, uint32_t valu
 		return;
 	if (offset == VIRTIO_MMIO_QUEUE_READY && value == 1)
 		virtio_queue_enable(mmio->core, vq);
+	else if (offset == VIRTIO_MMIO_QUEUE_READY && !value && vq->enabled)
+		virtio_queue_stop(mmio->core, vq);
 	else if (offset == QUEUE_RESET && value == 1)
 		virtio_queue_reset(mmio->core, vq);
 	else if (virtio_queue_settable(mmio->core, vq))
@@ -274,9 +276,10 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 	}
 	if (mmio->attached)
 		i82093aa_detach(mmio->env->ioapic, mmio->line);
+	/* What ends then may still interrupt. */
+	virtio_destroy(mmio->core);
 	if (mmio->irq_fd >= 0)
 		close(mmio->irq_fd);
-	virtio_destroy(mmio->core);
 	free(mmio);
 }
 
