@@ -315,6 +315,7 @@ int command_run(int argc, char **argv)
 		.host = { .fd = -1 },
 	};
 	int keep[VIRTIO_SLOTS_MAX];
+	unsigned int kept;
 	enum status status;
 
 	config_defaults(&session.config);
@@ -326,9 +327,11 @@ int command_run(int argc, char **argv)
 		return STATUS_OK;
 	}
 	status = config_check(&session.config);
+	if (!status)
+		status = virtio_options_fds(&session.config.devices, keep, &kept);
 	if (status)
 		return status;
-	sandbox_clean(keep, virtio_options_fds(&session.config.devices, keep));
+	sandbox_clean(keep, kept);
 	status = prepare(&session);
 	/* The process ends here: its exit gives the rest back. */
 	return status ? (int)status : run(&session);

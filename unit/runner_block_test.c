@@ -516,6 +516,29 @@ static void test_open(void)
 	virtio_block.close(second);
 }
 
+/* What a process inherits, its siblings have too: a lock of that would be theirs. */
+static void test_inherited(void)
+{
+	void *first, *second;
+	char text[128];
+	int fd = open(file, O_RDWR), other = dup(fd);
+
+	snprintf(text, sizeof(text), "fd=%d", other);
+	is(virtio_block.open(text, &first), STATUS_OK, "a descriptor is a disk");
+	is(fcntl(other, F_GETFD), -1, "and is not kept");
+	is(virtio_block.open(file, &second), STATUS_BUSY, "its file is locked");
+	snprintf(text, sizeof(text), "fd=%d", dup(fd));
+	is(virtio_block.open(text, &second), STATUS_BUSY, "for the same description too");
+	virtio_block.close(first);
+	is(virtio_block.open(file, &second), STATUS_OK, "until the disk is closed");
+	virtio_block.close(second);
+	snprintf(text, sizeof(text), "fd=%d,direct", dup(fd));
+	if (!virtio_block.open(text, &second))
+		virtio_block.close(second);
+	ok(!(fcntl(fd, F_GETFL) & O_DIRECT), "the caller's description stays as it is");
+	close(fd);
+}
+
 int main(void)
 {
 	int fd = mkstemp(file);
@@ -549,6 +572,7 @@ int main(void)
 	test_limits_hold();
 	test_round_trip();
 	test_open();
+	test_inherited();
 	unlink(file);
 	return tap_end();
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* All virtio devices of a machine; see bay.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "../layout.h"
 #include "../pci/pci.h"
 #include "../words.h"
@@ -83,7 +85,8 @@ static enum status add_slot(struct virtio_slots *slots, const struct virtio_type
 	enum status status;
 
 	if (slots->count == VIRTIO_SLOTS_MAX) {
-		complain("more than %u devices; leave out a --%s", VIRTIO_SLOTS_MAX, type->name);
+		complain("more than %u devices, with those every machine has; leave some out",
+			 VIRTIO_SLOTS_MAX);
 		return STATUS_USAGE;
 	}
 	*slot = (struct virtio_slot) { .type = type };
@@ -110,7 +113,8 @@ enum status virtio_slots_open(struct virtio_slots *slots, const struct virtio_op
 	}
 	if (!slots->mmio || slots->count <= LAYOUT_VIRTIO_MMIO_MAX)
 		return STATUS_OK;
-	complain("more than %u devices for --transport mmio; leave some out, or use pci",
+	complain("more than %u devices, with those every machine has, for --transport mmio; "
+		 "leave some out, or use pci",
 		 LAYOUT_VIRTIO_MMIO_MAX);
 	return STATUS_USAGE;
 }
@@ -125,19 +129,43 @@ void virtio_slots_close(struct virtio_slots *slots)
 	}
 }
 
-unsigned int virtio_options_fds(const struct virtio_options *options, int *fds)
+/* Into @fds, in its place. */
+static enum status add_fd(const struct virtio_option *option, int fd, int *fds,
+			  unsigned int *count)
 {
-	unsigned int count = 0, at;
+	const char *wrong = NULL;
+	unsigned int at = *count;
+
+	while (at && fds[at - 1] >= fd)
+		at--;
+	if (fd <= STDERR_FILENO)
+		wrong = "is the console's; use another number";
+	else if (at < *count && fds[at] == fd)
+		wrong = "given twice; give it once";
+	if (wrong) {
+		complain("%s fd=%d: %s", option->name, fd, wrong);
+		return STATUS_USAGE;
+	}
+	if (fcntl(fd, F_GETFD) < 0) {
+		complain("%s fd=%d: not open; open it in the caller", option->name, fd);
+		return STATUS_BAD_FILE;
+	}
+	memmove(&fds[at + 1], &fds[at], ((*count)++ - at) * sizeof(*fds));
+	fds[at] = fd;
+	return STATUS_OK;
+}
+
+enum status virtio_options_fds(const struct virtio_options *options, int *fds,
+			       unsigned int *count)
+{
+	enum status status = STATUS_OK;
 	int fd;
 
-	for (unsigned int i = 0; i < options->count; i++) {
-		if (!words_fd(options->option[i].text, &fd))
-			continue;
-		for (at = count++; at && fds[at - 1] > fd; at--)
-			fds[at] = fds[at - 1];
-		fds[at] = fd;
-	}
-	return count;
+	*count = 0;
+	for (unsigned int i = 0; !status && i < options->count; i++)
+		if (words_fd(options->option[i].text, &fd))
+			status = add_fd(&options->option[i], fd, fds, count);
+	return status;
 }
 
 bool virtio_slots_write(const struct virtio_slots *slots)

@@ -44,9 +44,11 @@ void virtio_slots_close(struct virtio_slots *slots);
 
 /*
  * The descriptors among @options, "fd=N", in ascending order into @fds, which has room for
- * all slots'; returns how many.
+ * all slots', and their number. Before anything is opened: those must be open that the
+ * caller says it opened. Complains.
  */
-unsigned int virtio_options_fds(const struct virtio_options *options, int *fds);
+enum status virtio_options_fds(const struct virtio_options *options, int *fds,
+			       unsigned int *count);
 
 /* Do devices write files of the host? */
 bool virtio_slots_write(const struct virtio_slots *slots);

@@ -4,10 +4,15 @@
  *
  * The lock is one of the open file description over the whole file: shared for ,ro,
  * exclusive otherwise. It goes with the process, however that ends. It keeps machines
- * from each other's writable images, not other programs, which know nothing of it.
+ * from each other's writable images, and one machine from having an image twice; not
+ * other programs, which know nothing of it.
+ *
+ * Invariant: the description is the disk's own. One that was inherited may be others'
+ * too, whom the lock would not keep out.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,20 +43,16 @@ static const struct word_table disk_table = {
 
 /* ---- the descriptor ---- */
 
+static int open_flags(const struct disk *disk)
+{
+	return (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
+	       (disk->direct ? O_DIRECT : 0);
+}
+
 static enum status open_file(struct disk *disk)
 {
-	int flags = (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
-		    (disk->direct ? O_DIRECT : 0);
-	int fd;
-
-	if (words_fd(disk->name, &fd)) {
-		disk->fd = fd;
-		if (!disk->direct || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_DIRECT) >= 0)
-			return STATUS_OK;
-	} else {
-		disk->fd = open(disk->name, flags | O_NOCTTY | O_NONBLOCK);
-	}
-	if (disk->fd >= 0 && !words_fd(disk->name, &fd))
+	disk->fd = open(disk->name, open_flags(disk));
+	if (disk->fd >= 0)
 		return STATUS_OK;
 	if (errno == EINVAL && disk->direct)
 		complain("disk %s: its file system has no direct I/O; leave ',direct' out",
@@ -84,6 +85,35 @@ static enum status check_kind(const struct disk *disk)
 	return STATUS_OK;
 }
 
+/* In place of the inherited descriptor, which allows what is asked for. */
+static enum status open_own(struct disk *disk)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", disk->fd);
+	fd = open(path, open_flags(disk));
+	if (fd < 0) {
+		complain("disk %s: cannot be opened again as %s: %s; let this user open the file%s",
+			 disk->name, path, strerror(errno),
+			 disk->direct ? ", or leave ',direct' out" : "");
+		return STATUS_BAD_FILE;
+	}
+	close(disk->fd);
+	disk->fd = fd;
+	return STATUS_OK;
+}
+
+static enum status open_description(struct disk *disk)
+{
+	bool inherited = words_fd(disk->name, &disk->fd);
+	enum status status = inherited ? STATUS_OK : open_file(disk);
+
+	if (!status)
+		status = check_kind(disk);
+	return status || !inherited ? status : open_own(disk);
+}
+
 static enum status lock(const struct disk *disk)
 {
 	struct flock lock = { .l_type = disk->read_only ? F_RDLCK : F_WRLCK,
@@ -92,7 +122,7 @@ static enum status lock(const struct disk *disk)
 	if (!fcntl(disk->fd, F_OFD_SETLK, &lock))
 		return STATUS_OK;
 	if (errno == EAGAIN || errno == EACCES) {
-		complain("disk %s: another machine uses it; end that one, or give a copy",
+		complain("disk %s: another machine or disk uses it; end that one, or give a copy",
 			 disk->name);
 		return STATUS_BUSY;
 	}
@@ -166,9 +196,7 @@ enum status disk_open(const char *text, struct disk **out)
 	disk->queues = 1;
 	status = words_parse(&disk_table, text, &disk->name, disk);
 	if (!status)
-		status = open_file(disk);
-	if (!status)
-		status = check_kind(disk);
+		status = open_description(disk);
 	if (!status)
 		status = lock(disk);
 	if (!status)
