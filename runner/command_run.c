@@ -16,6 +16,7 @@
 #include "loop.h"
 #include "options.h"
 #include "sandbox.h"
+#include "stats.h"
 #include "terminal.h"
 
 static const char usage[] =
@@ -53,6 +54,7 @@ struct session {
 	struct host host;
 	struct console *console;
 	struct loop loop;
+	struct stats stats;
 };
 
 /* ---- preparation ---- */
@@ -159,7 +161,8 @@ static enum status open_console(struct session *session)
 	if (terminal)
 		terminal_open(STDIN_FILENO);
 	machine_setup_signals();
-	return loop_open(&session->loop, session->console, terminal);
+	return loop_open(&session->loop, session->console, terminal,
+			 session->config.stats ? &session->stats : NULL);
 }
 
 static enum status open_devices(struct session *session)
@@ -233,6 +236,15 @@ static enum status confine(struct session *session)
 
 /* ---- running ---- */
 
+static void count_exits(struct session *session, const struct machine *machine)
+{
+	int err = session->config.stats ? stats_add(&session->stats, machine) : 0;
+
+	if (err)
+		complain("the module refused to say what it counted: %s; report this",
+			 strerror(-err));
+}
+
 /* Run @machine to its end and give it back. */
 static enum status run_machine(struct session *session, struct machine *machine,
 			       struct loop_result *result, struct machine_end *end)
@@ -242,6 +254,7 @@ static enum status run_machine(struct session *session, struct machine *machine,
 	if (!status) {
 		*result = loop_run(&session->loop, machine);
 		machine_stop(machine);
+		count_exits(session, machine);
 		*end = machine_get_end(machine);
 	}
 	machine_destroy(machine);
@@ -267,6 +280,8 @@ static int finish(struct session *session, struct loop_result result,
 	if (result.end == LOOP_MACHINE)
 		result = loop_drain(&session->loop);
 	terminal_restore();
+	if (session->config.stats)
+		stats_print(&session->stats, stderr, "\n");
 	if (result.end == LOOP_SIGNAL)
 		return STATUS_SIGNAL + result.signal;
 	if (result.end == LOOP_LOST)

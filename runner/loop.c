@@ -39,6 +39,15 @@ static void refresh_devices(const struct loop *loop)
 		virtio_bay_refresh(loop->machine->bay);
 }
 
+/* What was counted so far. */
+static void print_stats(const struct loop *loop)
+{
+	struct stats stats = *loop->stats;
+
+	if (loop->machine && !stats_add(&stats, loop->machine))
+		stats_print(&stats, stderr, terminal_is_raw() ? "\r\n" : "\n");
+}
+
 /* A signal without an action ends the process. */
 static const struct {
 	int signal;
@@ -51,23 +60,28 @@ static const struct {
 	{ SIGTSTP, stop_process },
 	{ SIGCONT, continue_process },
 	{ SIGUSR1, refresh_devices },
+	{ SIGUSR2, print_stats },
 };
 
 /* Who started us under nohup wants us to outlive the terminal. */
-static bool stays_ignored(int sig)
+static bool stays_as_it_is(const struct loop *loop, int sig)
 {
 	struct sigaction action;
 
+	if (sig == SIGUSR2)
+		return !loop->stats;
 	return sig == SIGHUP && !sigaction(sig, NULL, &action) && action.sa_handler == SIG_IGN;
 }
 
-enum status loop_open(struct loop *loop, struct console *console, bool terminal)
+enum status loop_open(struct loop *loop, struct console *console, bool terminal,
+		      const struct stats *stats)
 {
 	sigset_t set;
 
+	loop->stats = stats;
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (!stays_ignored(signals[i].signal))
+		if (!stays_as_it_is(loop, signals[i].signal))
 			sigaddset(&set, signals[i].signal);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* A reader that went away shows as EPIPE, in the thread that can tell. */

@@ -8,12 +8,14 @@
 
 #include "console.h"
 #include "machine.h"
+#include "stats.h"
 
 struct loop {
 	int signal_fd;
 	bool terminal;		/* input is one, and not always ours */
 	struct console *console;
 	struct machine *machine;	/* while it runs */
+	const struct stats *stats;	/* of machines before it; NULL: nobody wants them */
 };
 
 enum loop_end {
@@ -31,9 +33,11 @@ struct loop_result {
 
 /*
  * Block the signals that the loop handles, for all threads to come, and open the
- * descriptor they arrive at. Complains.
+ * descriptor they arrive at. @stats: SIGUSR2 prints them, with the machine's; NULL: the
+ * signal is not taken. Complains.
  */
-enum status loop_open(struct loop *loop, struct console *console, bool terminal);
+enum status loop_open(struct loop *loop, struct console *console, bool terminal,
+		      const struct stats *stats);
 void loop_close(struct loop *loop);
 
 /* Until the machine, the user or a signal ends it. The machine is still to be stopped. */

@@ -125,6 +125,19 @@ send \x01x
 status 0
 mode cooked
 S
+does "SIGUSR2 under --stats: a table, and goes on" --stats <<'S'
+mode raw
+expect guest#
+signal USR2
+expect but host interrupts
+expect pages of page tables
+send echo "sum $((40+2))"\r
+expect sum 42
+send \x01x
+expect but host interrupts
+status 0
+mode cooked
+S
 does "no start: not touched" --mem 1K <<'S'
 expect vmm: run: --mem 1K: out of range
 status 2
