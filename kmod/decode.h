@@ -80,7 +80,7 @@ enum insn_class {
 	INSN_XSETBV,
 	INSN_VMCALL,		/* Intel's hypercall */
 	INSN_VMMCALL,		/* AMD's; VMGEXIT too */
-	INSN_VIRT,		/* every other instruction of SVM, VMX and SMX */
+	INSN_VIRT,		/* every other one of virtualization and safer mode */
 	INSN_NR_CLASS
 };
 

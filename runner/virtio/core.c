@@ -208,6 +208,20 @@ bool virtio_queue_settable(const struct virtio_core *core, const struct virtq *v
 	return core->status & VIRTIO_CONFIG_S_FEATURES_OK && !vq->enabled;
 }
 
+/* What is too large would leave the queue's rings too short. */
+void virtio_queue_set_size(struct virtq *vq, uint32_t size)
+{
+	if (size <= vq->virtio->queue_size)
+		vq->size = size;
+}
+
+void virtio_set_half(uint64_t *gpa, bool high, uint32_t value)
+{
+	unsigned int shift = high ? 32 : 0;
+
+	*gpa = (*gpa & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
+}
+
 void virtio_queue_enable(struct virtio_core *core, struct virtq *vq)
 {
 	if (virtio_queue_settable(core, vq) && !core->broken)

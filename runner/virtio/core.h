@@ -60,6 +60,10 @@ void virtio_set_status(struct virtio_core *core, uint8_t status);
 struct virtq *virtio_get_queue(struct virtio_core *core, unsigned int n);
 /* May its size and addresses be set now? */
 bool virtio_queue_settable(const struct virtio_core *core, const struct virtq *vq);
+/* Of such a queue; a size that is too large is not taken. */
+void virtio_queue_set_size(struct virtq *vq, uint32_t size);
+/* One half of the address of an area, which drivers write by 32 bits. */
+void virtio_set_half(uint64_t *gpa, bool high, uint32_t value);
 void virtio_queue_enable(struct virtio_core *core, struct virtq *vq);
 void virtio_queue_reset(struct virtio_core *core, struct virtq *vq);
 /* The same without VIRTIO_F_RING_RESET, for a transport whose queues can be stopped. */

@@ -89,33 +89,24 @@ static uint32_t mmio_read_register(struct virtio_mmio *mmio, uint32_t offset)
 	}
 }
 
-static void set_half(uint64_t *gpa, bool high, uint32_t value)
-{
-	unsigned int shift = high ? 32 : 0;
-
-	*gpa = (*gpa & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
-}
-
 /* A register of the selected queue that can be set until it is enabled. */
 static void setup_write(struct virtq *vq, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
 	case VIRTIO_MMIO_QUEUE_NUM:
-		/* What is too large would leave the queue's rings too short. */
-		if (value <= vq->virtio->queue_size)
-			vq->size = value;
+		virtio_queue_set_size(vq, value);
 		break;
 	case VIRTIO_MMIO_QUEUE_DESC_LOW:
 	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
-		set_half(&vq->desc, offset == VIRTIO_MMIO_QUEUE_DESC_HIGH, value);
+		virtio_set_half(&vq->desc, offset == VIRTIO_MMIO_QUEUE_DESC_HIGH, value);
 		break;
 	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
 	case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
-		set_half(&vq->driver, offset == VIRTIO_MMIO_QUEUE_AVAIL_HIGH, value);
+		virtio_set_half(&vq->driver, offset == VIRTIO_MMIO_QUEUE_AVAIL_HIGH, value);
 		break;
 	case VIRTIO_MMIO_QUEUE_USED_LOW:
 	case VIRTIO_MMIO_QUEUE_USED_HIGH:
-		set_half(&vq->device, offset == VIRTIO_MMIO_QUEUE_USED_HIGH, value);
+		virtio_set_half(&vq->device, offset == VIRTIO_MMIO_QUEUE_USED_HIGH, value);
 		break;
 	}
 }

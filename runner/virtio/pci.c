@@ -123,33 +123,24 @@ static void forget_vectors(struct virtio_pci *pci)
 		pci->vector[i] = VIRTIO_MSI_NO_VECTOR;
 }
 
-static void set_half(uint64_t *gpa, bool high, uint32_t value)
-{
-	unsigned int shift = high ? 32 : 0;
-
-	*gpa = (*gpa & ~(0xffffffffULL << shift)) | (uint64_t)value << shift;
-}
-
 /* A register of the selected queue that can be set until it is enabled. */
 static void setup_write(struct virtq *vq, uint32_t offset, uint32_t value)
 {
 	switch (offset) {
 	case VIRTIO_PCI_COMMON_Q_SIZE:
-		/* What is too large would leave the queue's rings too short. */
-		if (value <= vq->virtio->queue_size)
-			vq->size = value;
+		virtio_queue_set_size(vq, value);
 		break;
 	case VIRTIO_PCI_COMMON_Q_DESCLO:
 	case VIRTIO_PCI_COMMON_Q_DESCHI:
-		set_half(&vq->desc, offset == VIRTIO_PCI_COMMON_Q_DESCHI, value);
+		virtio_set_half(&vq->desc, offset == VIRTIO_PCI_COMMON_Q_DESCHI, value);
 		break;
 	case VIRTIO_PCI_COMMON_Q_AVAILLO:
 	case VIRTIO_PCI_COMMON_Q_AVAILHI:
-		set_half(&vq->driver, offset == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
+		virtio_set_half(&vq->driver, offset == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
 		break;
 	case VIRTIO_PCI_COMMON_Q_USEDLO:
 	case VIRTIO_PCI_COMMON_Q_USEDHI:
-		set_half(&vq->device, offset == VIRTIO_PCI_COMMON_Q_USEDHI, value);
+		virtio_set_half(&vq->device, offset == VIRTIO_PCI_COMMON_Q_USEDHI, value);
 		break;
 	}
 }
