@@ -35,6 +35,18 @@ threads() { cat /proc/$pid/task/*/status | sed -n "s/^$1:[[:space:]]*//p" | sort
 
 limit() { sed -n "s/^Max $1 *\([^ ]*\) *\([^ ]*\).*/\1 \2/p" "/proc/$pid/limits"; }
 
+# The soft and the hard limit leave a margin of 64 behind what was open at the start;
+# some of that is closed by now.
+files_limited()
+{
+	set -- $(limit 'open files') $(ls /proc/$pid/fd | sort -n | tail -n 1)
+	if [ "$1" = "$2" ] && [ "$1" -gt "$3" ] && [ "$1" -le $(($3 + 80)) ]; then
+		echo yes
+	else
+		echo "$*"
+	fi
+}
+
 # Start a guest as user $1 and wait until it speaks; extra descriptors and an
 # environment are there to be dropped.
 start()
@@ -68,7 +80,7 @@ look()
 	done
 	is "the user is $1, in all its forms" "$(threads Uid | tr -s '\t ' ' ')" "$1 $1 $1 $1"
 	is "the group is $1, in all its forms" "$(threads Gid | tr -s '\t ' ' ')" "$1 $1 $1 $1"
-	is "open files are limited" "$(limit 'open files')" "512 512"
+	is "open files are limited" "$(files_limited)" yes
 	is "no core is dumped" "$(limit 'core file size')" "0 0"
 	is "no file grows" "$(limit 'file size')" "0 0"
 	is "no inherited descriptor is left" \
