@@ -134,16 +134,27 @@ void vmm_vcpu_put_task(struct vmm_vcpu *vcpu)
 		put_task_struct(vcpu->task);
 }
 
-static bool yield_to_vcpu(struct vmm_vcpu *vcpu)
+/*
+ * The thread of @vcpu, referenced, or NULL. The caller found @vcpu under RCU and is
+ * there still: one whose file could not be made is freed behind a grace period.
+ */
+static struct task_struct *task_of(struct vmm_vcpu *vcpu)
 {
 	struct task_struct *task;
-	bool yielded;
 
 	spin_lock(&vcpu->task_lock);
 	task = vcpu->task;
 	if (task)
 		get_task_struct(task);
 	spin_unlock(&vcpu->task_lock);
+	return task;
+}
+
+/* Takes the reference. */
+static bool yield_to_task(struct task_struct *task)
+{
+	bool yielded;
+
 	if (!task)
 		return false;
 	yielded = task != current && yield_to(task, true) > 0;
@@ -151,7 +162,7 @@ static bool yield_to_vcpu(struct vmm_vcpu *vcpu)
 	return yielded;
 }
 
-/* Of those with an id from *@from to @last, which moves behind it. */
+/* Of those with an id from *@from to @last, which moves behind it. Under RCU. */
 static struct vmm_vcpu *next_preempted(struct vmm_vm *vm, unsigned long *from, unsigned long last)
 {
 	struct vmm_vcpu *vcpu;
@@ -166,17 +177,22 @@ static struct vmm_vcpu *next_preempted(struct vmm_vm *vm, unsigned long *from, u
 static bool yield_to_one(struct vmm_vcpu *self, unsigned long from, unsigned long last, int *tries)
 {
 	struct vmm_vm *vm = self->vm;
+	struct task_struct *task;
 	struct vmm_vcpu *vcpu;
+	bool other;
 
 	while (*tries) {
+		rcu_read_lock();
 		vcpu = next_preempted(vm, &from, last);
+		other = vcpu && vcpu != self;
+		task = other ? task_of(vcpu) : NULL;
+		rcu_read_unlock();
 		if (!vcpu)
 			return false;
-		if (vcpu == self)
-			continue;
-		--*tries;
-		if (yield_to_vcpu(vcpu)) {
-			WRITE_ONCE(vm->last_yield, vcpu->id);
+		*tries -= other;
+		if (yield_to_task(task)) {
+			/* from is behind it. */
+			WRITE_ONCE(vm->last_yield, from - 1);
 			return true;
 		}
 	}
@@ -196,20 +212,28 @@ void vmm_pv_spin(struct vmm_vcpu *vcpu)
 
 long pv_yield_to(struct vmm_vm *vm, u32 apic_id)
 {
-	struct vmm_vcpu *vcpu = xa_load(&vm->vcpus, apic_id);
+	struct task_struct *task = NULL;
+	struct vmm_vcpu *vcpu;
 
+	rcu_read_lock();
+	vcpu = xa_load(&vm->vcpus, apic_id);
 	if (vcpu && READ_ONCE(vcpu->preempted))
-		yield_to_vcpu(vcpu);
+		task = task_of(vcpu);
+	rcu_read_unlock();
+	yield_to_task(task);
 	return 0;
 }
 
 long pv_kick_vcpu(struct vmm_vm *vm, u32 apic_id)
 {
-	struct vmm_vcpu *vcpu = xa_load(&vm->vcpus, apic_id);
+	struct vmm_vcpu *vcpu;
 
+	rcu_read_lock();
+	vcpu = xa_load(&vm->vcpus, apic_id);
 	if (vcpu) {
 		WRITE_ONCE(vcpu->kicked, true);
 		vmm_vcpu_kick(vcpu);
 	}
+	rcu_read_unlock();
 	return 0;
 }
