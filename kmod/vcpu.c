@@ -202,6 +202,11 @@ void vmm_vcpu_reset(struct vmm_vcpu *vcpu)
 	const u64 xcr0 = vcpu->ctrl.xcr0;
 
 	vmm_ops->vcpu_reset(vcpu);
+	/*
+	 * Who comes up is asked for its pages anew: they may be another kernel's memory by
+	 * then. Before the APIC forgets an EOI that was offered there.
+	 */
+	vmm_pv_reset(vcpu);
 	vmm_apic_reset(vcpu, true);
 	vmm_state_reset(vcpu);
 	vcpu->ctrl.xcr0 = xcr0;

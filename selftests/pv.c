@@ -263,6 +263,7 @@ TEST(a_sleeping_vcpu_is_preempted_and_flushes_when_it_wakes)
 /* ---- EOIs ---- */
 
 static volatile u32 order[16], offers[16], isr_after[16], taken;
+static volatile bool switch_off;
 
 static bool skip_eoi(void)
 {
@@ -280,6 +281,11 @@ static void on_irq(struct guest_frame *frame)
 	offers[n] = read32(EOI_WORD) & 1;
 	if (vector == MIDDLE)
 		GUEST_SYNC(MIDDLE);	/* what the host does here is the test's */
+	if (switch_off) {
+		wrmsr(MSR_APIC_BASE,
+		      rdmsr(MSR_APIC_BASE) & ~(APIC_BASE_X2 | APIC_BASE_ENABLE));
+		GUEST_SYNC(2);
+	}
 	if (!skip_eoi())
 		guest_eoi();
 	else
@@ -366,6 +372,38 @@ TEST(the_offer_is_taken_back_when_another_one_comes)
 	EXPECT_EQ(1, SEEN(0, offers));
 	EXPECT_EQ(LOW, SEEN(1, order));
 	EXPECT_EQ(0x11, SEEN(1, offers));
+}
+
+static u32 eoi_word(struct vcpu *vcpu)
+{
+	return *(volatile u32 *)vm_ptr(vcpu->vm, EOI_WORD);
+}
+
+/* Or the next interrupt would find a 1 there that nobody has offered. */
+TEST(the_offer_goes_with_the_apic_that_made_it)
+{
+	struct vcpu *vcpu = eoi_vcpu();
+
+	send(vcpu, MIDDLE);
+	vcpu_sync(vcpu, MIDDLE);
+	EXPECT_EQ(1, eoi_word(vcpu));
+	guest_var(vcpu->vm, switch_off) = true;
+	vcpu_sync(vcpu, 2);
+	EXPECT_EQ(0, eoi_word(vcpu));
+}
+
+TEST(an_init_takes_the_offer_and_the_areas)
+{
+	struct vcpu *vcpu = eoi_vcpu();
+
+	send(vcpu, MIDDLE);
+	vcpu_sync(vcpu, MIDDLE);
+	EXPECT_EQ(1, eoi_word(vcpu));
+	send(vcpu, 5 << 8);	/* delivery mode INIT */
+	/* To the reset vector, where nothing is. */
+	vcpu_run(vcpu);
+	EXPECT_EQ(0, eoi_word(vcpu));
+	EXPECT_EQ(0, vcpu_get_msr(vcpu, MSR_EOI));
 }
 
 TEST(a_saved_apic_says_what_is_in_service)

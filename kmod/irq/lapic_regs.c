@@ -283,7 +283,7 @@ void vmm_apic_mmio_read(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u6
 	const struct apic_reg *reg = mmio_reg(offset, size);
 
 	*data = 0;
-	apic_pv_sync(vcpu->apic);
+	vmm_apic_settle_eoi(vcpu);
 	if (reg && (reg->access & R1))
 		*data = apic_read_reg(vcpu->apic, APIC_N(offset));
 	else if (reg && !(reg->access & W1))
@@ -402,8 +402,11 @@ static int write_base(struct vmm_apic *apic, u64 base)
 	base |= apic->base & MSR_IA32_APICBASE_BSP;
 	if (!apic_base_valid(apic->vcpu, base) || !transition_valid(apic->base, base))
 		return -EINVAL;
-	if (!(base & MSR_IA32_APICBASE_ENABLE))
+	if (!(base & MSR_IA32_APICBASE_ENABLE)) {
+		/* An offer that is forgotten would stand in the guest's memory. */
+		vmm_apic_settle_eoi(apic->vcpu);
 		apic_reset_regs(apic);
+	}
 	apic_set_base(apic, base);
 	return 0;
 }
