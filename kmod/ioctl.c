@@ -241,11 +241,15 @@ static long vm_ioeventfd(void *object, void *arg)
 static long vm_get_clock(void *object, void *arg)
 {
 	struct vmm_clock *clock = arg;
+	unsigned long flags;
 
 	if (clock->flags || clock->realtime || clock->pad)
 		return -EINVAL;
+	/* "At the same moment": nothing may come between the two. */
+	local_irq_save(flags);
 	clock->ns = vmm_pv_clock_ns(object);
 	clock->realtime = ktime_get_real_ns();
+	local_irq_restore(flags);
 	return 0;
 }
 
@@ -253,17 +257,11 @@ static long vm_set_clock(void *object, void *arg)
 {
 	const struct vmm_clock *clock = arg;
 
-	u64 now = ktime_get_real_ns(), passed = 0;
-
 	if ((clock->flags & ~(u64)(VMM_CLOCK_STOPPED | VMM_CLOCK_REALTIME)) || clock->pad)
 		return -EINVAL;
-	if (clock->flags & VMM_CLOCK_REALTIME) {
-		if (now > clock->realtime)
-			passed = now - clock->realtime;
-	} else if (clock->realtime) {
+	if (!(clock->flags & VMM_CLOCK_REALTIME) && clock->realtime)
 		return -EINVAL;
-	}
-	vmm_pv_set_clock_ns(object, clock->ns + passed, clock->flags & VMM_CLOCK_STOPPED);
+	vmm_pv_set_clock(object, clock);
 	return 0;
 }
 

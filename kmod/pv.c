@@ -87,12 +87,18 @@ u64 vmm_pv_clock_ns(struct vmm_vm *vm)
 	return base.ns + pvclock_scale_delta(rdtsc_ordered() - base.tsc, mul, shift);
 }
 
-void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns, bool stopped)
+void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
 {
-	u64 tsc, boot;
+	u64 tsc, boot, now, ns = clock->ns;
+	unsigned long flags;
 
 	lockdep_assert_held(&vm->lock);
+	local_irq_save(flags);
 	sample(&tsc, &boot);
+	now = ktime_get_real_ns();
+	local_irq_restore(flags);
+	if ((clock->flags & VMM_CLOCK_REALTIME) && now > clock->realtime)
+		ns += now - clock->realtime;
 	/* The VM's first: guests' TSCs start at 0 here. */
 	if (!vm->tsc_start)
 		vm->tsc_start = tsc;
@@ -101,7 +107,8 @@ void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns, bool stopped)
 	vm->clock_ns = ns;
 	vm->clock_offset = ns - boot;
 	write_seqcount_end(&vm->clock_seq);
-	WRITE_ONCE(vm->clock_stops, vm->clock_stops + stopped);
+	WRITE_ONCE(vm->clock_stops,
+		   vm->clock_stops + !!(clock->flags & VMM_CLOCK_STOPPED));
 	vmm_vm_request(vm, VMM_REQ_CLOCK);
 }
 

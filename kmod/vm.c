@@ -57,7 +57,7 @@ struct vmm_vm *vmm_vm_create(void)
 	if (r)
 		goto out_ops;
 	mutex_lock(&vm->lock);
-	vmm_pv_set_clock_ns(vm, 0, false);
+	vmm_pv_set_clock(vm, &(struct vmm_clock){});
 	mutex_unlock(&vm->lock);
 	return vm;
 

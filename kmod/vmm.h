@@ -458,7 +458,10 @@ bool vmm_slots_next_hva(struct vmm_vm *vm, hva_t start, hva_t end,
 int vmm_guest_read(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
 int vmm_guest_write(struct vmm_vm *vm, gpa_t gpa, const void *data, unsigned int length);
 int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int length);
-/* Exchange 32 bits, aligned, with @value; with @atomic as the forms above. */
+/*
+ * Exchange 32 bits, aligned, with @value; with @atomic as the forms above, and not in a
+ * log of written pages.
+ */
 int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomic);
 
 /* ---- mmu/mmu.c, mmu/tdp.c, mmu/pte.c ---- */
@@ -675,8 +678,8 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu);	/* VMM_REQ_CLOCK; [sleep] */
 void vmm_pv_hypercall(struct vmm_vcpu *vcpu);	/* RAX number, RBX.. in; RAX out; [load] */
 bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu);	/* not with IRQs off */
 u64 vmm_pv_clock_ns(struct vmm_vm *vm);
-/* vm->lock. @stopped: tell guests that they did not run. */
-void vmm_pv_set_clock_ns(struct vmm_vm *vm, u64 ns, bool stopped);
+/* vm->lock. A checked VMM_SET_CLOCK. */
+void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock);
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
 
 #endif
