@@ -145,7 +145,8 @@ static unsigned long reclaim_scan(struct shrinker *shrinker, struct shrink_contr
 	if (vm)
 		n = vmm_caps.nested ? reclaim_nested(vm, max) : shadow_reclaim(vm, max);
 	mutex_unlock(&reclaim_lock);
-	return n;
+	/* Upper tables are counted and do not go: nothing more to be had. */
+	return n ? n : SHRINK_STOP;
 }
 
 static struct compat_shrinker shrinker = {

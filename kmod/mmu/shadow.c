@@ -556,7 +556,8 @@ static bool zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last, unsigned in
 		shadow_zap(mmu, sp);
 		enough = zap_enough(mmu, done);
 	}
-	list_splice(&seen, &shadow->active);
+	/* Behind those that were not looked at, with which the next call begins. */
+	list_splice_tail(&seen, &shadow->active);
 	return !enough;
 }
 
