@@ -297,7 +297,7 @@ int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomi
 {
 	struct vmm_memory memory;
 	u32 __user *word;
-	int was, r;
+	int was = 0, r;
 
 	if (!vmm_slot_find(vm, gpa >> PAGE_SHIFT, &memory) ||
 	    (memory.flags & VMM_SLOT_READONLY) || !IS_ALIGNED(gpa, sizeof(value)))
@@ -308,6 +308,8 @@ int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomi
 	r = arch_futex_atomic_op_inuser(FUTEX_OP_SET, value, &was, word);
 	if (atomic)
 		pagefault_enable();
+	else
+		vmm_dirty_mark(vm, gpa >> PAGE_SHIFT);
 	*old = was;
 	return r;
 }

@@ -86,8 +86,9 @@ static void region_record(struct vmm *vm, const struct region *region)
 	vm->nr_regions++;
 }
 
-int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t size, void *hva,
-		   unsigned int flags)
+/* vm->lock, for writing */
+static int memory_set(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t size, void *hva,
+		      unsigned int flags)
 {
 	const struct vmm_slot arg = {
 		.slot = slot, .flags = flags, .gpa = gpa, .size = size, .hva = (uintptr_t)hva,
@@ -105,34 +106,43 @@ int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t siz
 		if (ret < 0)
 			return ret;
 	}
-	pthread_rwlock_wrlock(&vm->lock);
 	ret = device_ioctl(vm->fd, VMM_SET_SLOT, &arg);
 	if (ret >= 0) {
 		region_forget(vm, slot);
 		region_record(vm, &region);
-	}
-	pthread_rwlock_unlock(&vm->lock);
-	if (ret < 0)
+	} else {
 		written_destroy(region.written);
+	}
+	return ret;
+}
+
+int vmm_memory_add(struct vmm *vm, unsigned int slot, uint64_t gpa, uint64_t size, void *hva,
+		   unsigned int flags)
+{
+	int ret;
+
+	pthread_rwlock_wrlock(&vm->lock);
+	ret = memory_set(vm, slot, gpa, size, hva, flags);
+	pthread_rwlock_unlock(&vm->lock);
 	return ret;
 }
 
 int vmm_memory_log(struct vmm *vm, unsigned int slot, bool on)
 {
-	const struct region *found;
-	struct region region;
+	const struct region *region;
 	unsigned int flags;
+	int ret = -ENOENT;
 
-	pthread_rwlock_rdlock(&vm->lock);
-	found = region_of_slot(vm, slot);
-	if (found)
-		region = *found;
+	pthread_rwlock_wrlock(&vm->lock);
+	region = region_of_slot(vm, slot);
+	if (region) {
+		flags = region->flags & ~VMM_SLOT_LOG_DIRTY;
+		flags |= on ? VMM_SLOT_LOG_DIRTY : 0;
+		ret = flags == region->flags ? 0 : memory_set(vm, slot, region->gpa, region->size,
+							      region->hva, flags);
+	}
 	pthread_rwlock_unlock(&vm->lock);
-	if (!found)
-		return -ENOENT;
-	flags = on ? region.flags | VMM_SLOT_LOG_DIRTY : region.flags & ~VMM_SLOT_LOG_DIRTY;
-	return flags == region.flags ? 0 : vmm_memory_add(vm, slot, region.gpa, region.size,
-							   region.hva, flags);
+	return ret;
 }
 
 /* Bytes of one region that were written by the process; vm->lock. */

@@ -292,10 +292,13 @@ TEST(neighbour_slots_are_not_logged_and_keep_their_logs)
 
 static void reserve_huge_pages(const char *count)
 {
-	int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
+	int fd = open("/proc/sys/vm/nr_hugepages", O_RDWR);
+	char text[16] = { 0 };
 
 	if (fd < 0 || write(fd, count, strlen(count)) < 0)
 		die("nr_hugepages: %s", strerror(errno));
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || atoi(text) != atoi(count))
+		die("nr_hugepages: wanted %s, the host has %d", count, atoi(text));
 	close(fd);
 }
 
@@ -489,6 +492,12 @@ static void migrate(struct __test_metadata *_metadata, u8 *window, u32 ms)
 	for (u32 i = 0; i < MAX_VCPUS; i++)
 		runner_start(&runners[i], vcpu_new(vm, i, scribblers[i]));
 	usleep(20000);
+	for (u32 i = 0; i < 3; i++) {
+		ASSERT_EQ(0, set_log(vm, window, true));
+		usleep(2000);
+		ASSERT_EQ(0, set_log(vm, window, false));
+		usleep(2000);
+	}
 	ASSERT_EQ(0, set_log(vm, window, true));
 	memcpy(copy, window, WINDOW_SIZE);
 	for (end = now_ns() + share_of(ms) * 1000000UL; now_ns() < end; ) {

@@ -192,7 +192,9 @@ struct vmm_slot {
  * each page it is one step to take its bit and to write-protect it: a page that is
  * written after the ioctl has returned is in the log again. The log has writes of the
  * guest, and of the kernel for it (accessed and dirty bits of its page tables, the
- * paravirtual clock), but not what the process writes itself.
+ * paravirtual clock), but not what the process writes itself, nor two words that the
+ * kernel gives their values again from the vCPU's state: the offer of MSR_KVM_PV_EOI_EN
+ * and "preempted" of MSR_KVM_STEAL_TIME. So set memory first, MSRs behind it.
  * To protect a part of a slot right before its pages are copied, look at all of it
  * with VMM_DIRTY_KEEP and take it by parts.
  * -ENOENT: no such slot, or it has no log. -EFAULT: @bitmap; what could not be
