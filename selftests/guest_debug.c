@@ -168,10 +168,12 @@ static void guest_steps_itself(void)
 
 TEST(the_guests_own_step_is_its_own)
 {
+	struct vmm_guest_debug args = { .flags = VMM_DEBUG_HW, .dr7 = 2, .dr = { 0x10 } };
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_steps_itself);
 
 	vcpu_sync(vcpu, 1);
-	debug(vcpu, 0);
+	/* A debugger is there, and waits for something else. */
+	VMM_MUST(vcpu->fd, VMM_SET_GUEST_DEBUG, &args);
 	vcpu_done(vcpu);
 }
 

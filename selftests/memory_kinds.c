@@ -188,7 +188,7 @@ TEST(huge_pages_of_a_gib)
 	for (u64 at = 0; at < GIB; at += GIB / 8)
 		EXPECT_EQ(GIB + at, *(volatile u64 *)(memory + at));
 	/* One fault for eight places. */
-	EXPECT_GT(before + (info.features & VMM_FEATURE_LARGE_1G ? 4 : 10000),
+	EXPECT_GT(before + (info.features & VMM_FEATURE_LARGE_1G ? 4 : 40),
 		  memory_exits(vcpu));
 	vm_free(vcpu->vm);
 	vcpu_free(vcpu);

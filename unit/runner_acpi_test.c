@@ -138,6 +138,13 @@ static void test_tables(unsigned int cpus)
 
 static char dir[32] = "/tmp/runner_acpi_test.XXXXXX";
 
+#define NO_IASL	"no iasl; install acpica-tools"
+
+static bool have_iasl(void)
+{
+	return !system("iasl -v >/dev/null 2>&1");
+}
+
 /* Run a command in the directory; its output is in "out" there. */
 static int command(const char *text)
 {
@@ -191,8 +198,8 @@ static void test_iasl(void)
 	const uint8_t *fadt = at(u64(xsdt + 36));
 	char line[512];
 
-	if (system("iasl -v >/dev/null 2>&1")) {
-		tap_skip("the tables are read by iasl", "no iasl; install acpica-tools");
+	if (!have_iasl()) {
+		tap_skip("the tables are read by iasl", NO_IASL);
 		return;
 	}
 	if (!mkdtemp(dir))
@@ -233,10 +240,13 @@ static void test_mmio(void)
 	if (!mkdtemp(strcpy(dir, "/tmp/runner_acpi_test.XXXXXX")))
 		abort();
 	write_table(dsdt, "dsdt.dat");
-	is(command("! command -v iasl || { iasl -d dsdt.dat && "
-		   "! grep -iE 'error|warning' dsdt.dsl && "
-		   "grep -q '0xC0012000, *// Address Base' dsdt.dsl && "
-		   "grep -q '0x00000017,' dsdt.dsl; }"), 0, "DSDT: iasl reads its page and line");
+	if (have_iasl())
+		is(command("iasl -d dsdt.dat && ! grep -iE 'error|warning' dsdt.dsl && "
+			   "grep -q '0xC0012000, *// Address Base' dsdt.dsl && "
+			   "grep -q '0x00000017,' dsdt.dsl"), 0,
+		   "DSDT: iasl reads its page and line");
+	else
+		tap_skip("DSDT: iasl reads its page and line", NO_IASL);
 	is(command("rm -f *") || rmdir(dir), 0, "nothing is left");
 }
 

@@ -77,7 +77,7 @@ case " $(cat /proc/cmdline) " in
 	exit ;;
 esac
 for piece in /pieces/*; do
-	sh -c ". /functions; . $piece"
+	sh -c ". /functions; . $piece" || echo "not ok ${piece##*/} ran to its end"
 done
 echo "all pieces ran"
 END
@@ -115,7 +115,8 @@ done
 # Direct I/O needs a disk that has it.
 modprobe loop
 direct=/disks/c
-losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct
+losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct ||
+	echo "not ok disk: the host has a direct one"
 # What the guest says goes on at once; some of it is a wish.
 : >/tmp/out
 mkfifo /tmp/says

@@ -40,16 +40,21 @@ is "8 CPUs: cores" "$(values 'core id')" "0 1 "
 is "8 CPUs: threads a socket" "$(values siblings)" "4 "
 
 vmm run --kernel /boot/vmlinuz --append 'quiet console=ttyS0' --cpus 2 --pin "$CPUS" </dev/null >out 2>err &
-for _ in $(seq 100); do
+for _ in $(seq 600); do
 	grep -q '^vcpu1$' /proc/$!/task/*/comm && break
 	sleep 0.1
 done
-sleep 0.5
-for thread in /proc/$!/task/*; do
-	case $(cat $thread/comm) in vcpu*)
-		echo $(cat $thread/comm) $(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' $thread/status) ;;
-	esac
-done | sort >where
+# The name comes before the place.
+for _ in $(seq 300); do
+	for thread in /proc/$!/task/*; do
+		case $(cat $thread/comm) in vcpu*)
+			echo $(cat $thread/comm) \
+				$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' $thread/status) ;;
+		esac
+	done | sort >where
+	[ "$(tr '\n' ' ' <where)" != "vcpu0 ${CPUS%,*} vcpu1 ${CPUS#*,} " ] || break
+	sleep 0.1
+done
 is "two threads are pinned in turn" "$(tr '\n' ' ' <where)" "vcpu0 ${CPUS%,*} vcpu1 ${CPUS#*,} "
 kill $!
 wait $!
