@@ -6,7 +6,7 @@
  * Output is written by a thread of its own, since a descriptor that others share
  * cannot be made non-blocking; it may block for ever while the event loop goes on.
  *
- * Locks: attach_lock, then the UART's, then ring_lock. The UART is called with
+ * Locks: attach_lock, then the UART's or the port's, then ring_lock. Both are called with
  * attach_lock only. Input members belong to the event loop's thread.
  * Invariant: head - tail is at most RING_SIZE; the thread alone moves tail, so it
  * reads the bytes between the two without the lock.
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 #include "console.h"
@@ -47,6 +48,8 @@ struct console {
 
 	pthread_mutex_t attach_lock;
 	struct pc16550 *uart;		/* attach_lock */
+	const struct console_port *port;	/* attach_lock */
+	bool port_takes;		/* attach_lock; input is the port's */
 
 	pthread_mutex_t ring_lock;
 	pthread_cond_t ring_cond;	/* for the thread: something to do */
@@ -57,7 +60,9 @@ struct console {
 	bool released;			/* ring_lock; nobody waits for room */
 	pthread_cond_t room_cond;	/* for console_put_wait(): there is room */
 	int error;			/* ring_lock; errno, 0: the output works */
-	unsigned int matched;		/* ring_lock; characters of panic_text */
+	bool port_waits;		/* ring_lock; the port found no room */
+	unsigned int matched;		/* ring_lock; characters of panic_text from the UART */
+	unsigned int port_matched;	/* ring_lock; and from the port */
 	atomic_bool panic;
 	pthread_t thread;
 	bool started;
@@ -82,14 +87,14 @@ static void wake(struct console *console)
 /* ---- output ---- */
 
 /* The text's first character occurs once in it, so a mismatch restarts at 0 or 1. */
-static void watch_for_panic(struct console *console, uint8_t byte)
+static void watch_for_panic(struct console *console, unsigned int *matched, uint8_t byte)
 {
-	if (byte == panic_text[console->matched])
-		console->matched++;
+	if (byte == panic_text[*matched])
+		++*matched;
 	else
-		console->matched = byte == panic_text[0];
-	if (!panic_text[console->matched]) {
-		console->matched = 0;
+		*matched = byte == panic_text[0];
+	if (!panic_text[*matched]) {
+		*matched = 0;
 		atomic_store(&console->panic, true);
 	}
 }
@@ -99,12 +104,12 @@ static bool is_full(const struct console *console)
 	return console->head - console->tail == RING_SIZE;
 }
 
-/* With the lock held, and room. */
-static void put(struct console *console, uint8_t byte)
+/* With the lock held, and room. @matched is the source's. */
+static void put(struct console *console, unsigned int *matched, uint8_t byte)
 {
 	unsigned int fill = console->head - console->tail;
 
-	watch_for_panic(console, byte);
+	watch_for_panic(console, matched, byte);
 	console->ring[console->head++ % RING_SIZE] = byte;
 	if (byte == '\n' || fill + 1 >= CHUNK)
 		console->line = true;
@@ -119,7 +124,7 @@ bool console_put(struct console *console, uint8_t byte)
 	pthread_mutex_lock(&console->ring_lock);
 	full = is_full(console);
 	if (!full)
-		put(console, byte);
+		put(console, &console->matched, byte);
 	pthread_mutex_unlock(&console->ring_lock);
 	return !full;
 }
@@ -130,7 +135,7 @@ void console_put_wait(struct console *console, uint8_t byte)
 	while (is_full(console) && !console->released)
 		pthread_cond_wait(&console->room_cond, &console->ring_lock);
 	if (!is_full(console))
-		put(console, byte);
+		put(console, &console->matched, byte);
 	pthread_mutex_unlock(&console->ring_lock);
 }
 
@@ -140,6 +145,28 @@ void console_release(struct console *console)
 	console->released = true;
 	pthread_cond_broadcast(&console->room_cond);
 	pthread_mutex_unlock(&console->ring_lock);
+}
+
+size_t console_room(struct console *console)
+{
+	size_t room;
+
+	pthread_mutex_lock(&console->ring_lock);
+	room = RING_SIZE - (console->head - console->tail);
+	console->port_waits = !room;
+	pthread_mutex_unlock(&console->ring_lock);
+	return room;
+}
+
+size_t console_write(struct console *console, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	pthread_mutex_lock(&console->ring_lock);
+	while (done < len && !is_full(console))
+		put(console, &console->port_matched, data[done++]);
+	pthread_mutex_unlock(&console->ring_lock);
+	return done;
 }
 
 /* Let a line gather; its characters come one at a time. */
@@ -181,11 +208,14 @@ static int write_all(int fd, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static void resume_uart(struct console *console)
+/* There is room: for the UART, and for the port if it waits for it. */
+static void resume_guest(struct console *console, bool port)
 {
 	pthread_mutex_lock(&console->attach_lock);
 	if (console->uart)
 		pc16550_resume(console->uart);
+	if (console->port && port)
+		console->port->room(console->port->opaque);
 	pthread_mutex_unlock(&console->attach_lock);
 }
 
@@ -195,6 +225,7 @@ static void write_chunk(struct console *console)
 	unsigned int start = console->tail % RING_SIZE;
 	unsigned int len = console->head - console->tail;
 	int error = console->error;
+	bool port;
 
 	if (len > RING_SIZE - start)
 		len = RING_SIZE - start;
@@ -213,8 +244,10 @@ static void write_chunk(struct console *console)
 	}
 	if (console->draining && console->head == console->tail)
 		wake(console);
+	port = console->port_waits;
+	console->port_waits = false;
 	pthread_mutex_unlock(&console->ring_lock);
-	resume_uart(console);
+	resume_guest(console, port);
 	pthread_mutex_lock(&console->ring_lock);
 }
 
@@ -273,13 +306,16 @@ int console_error(const struct console *console)
 
 /* ---- input ---- */
 
-/* Hand to the UART what it has room for; the rest waits for its call. */
+/* Hand to the UART or the port what it has room for; the rest waits for its call. */
 static void deliver(struct console *console)
 {
 	size_t n = 0;
 
 	pthread_mutex_lock(&console->attach_lock);
-	if (console->uart && console->input_len)
+	if (console->port && console->port_takes)
+		n = console->port->receive(console->port->opaque, console->input,
+					   console->input_len);
+	else if (console->uart && console->input_len)
 		n = pc16550_receive(console->uart, console->input, console->input_len);
 	pthread_mutex_unlock(&console->attach_lock);
 	console->input_len -= n;
@@ -379,6 +415,41 @@ void console_attach(struct console *console, struct pc16550 *uart)
 	console->uart = uart;
 	pthread_mutex_unlock(&console->attach_lock);
 	deliver(console);
+}
+
+void console_attach_port(struct console *console, const struct console_port *port)
+{
+	pthread_mutex_lock(&console->attach_lock);
+	console->port = port;
+	console->port_takes = false;
+	pthread_mutex_unlock(&console->attach_lock);
+}
+
+void console_port_takes(struct console *console, bool takes)
+{
+	pthread_mutex_lock(&console->attach_lock);
+	console->port_takes = takes;
+	pthread_mutex_unlock(&console->attach_lock);
+	console_wants_input(console);
+}
+
+void console_resized(struct console *console)
+{
+	pthread_mutex_lock(&console->attach_lock);
+	if (console->port)
+		console->port->resized(console->port->opaque);
+	pthread_mutex_unlock(&console->attach_lock);
+}
+
+bool console_size(const struct console *console, uint16_t *cols, uint16_t *rows)
+{
+	struct winsize size;
+
+	if (ioctl(console->out, TIOCGWINSZ, &size))
+		return false;
+	*cols = size.ws_col;
+	*rows = size.ws_row;
+	return size.ws_col && size.ws_row;
 }
 
 struct console *console_create(int in, int out, bool escapes)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Between the guest's UART and the process's standard input and output. Lives as
- * long as the process; the UART comes and goes with each start of the machine.
+ * long as the process; the UART comes and goes with each start of the machine. So does a
+ * port of a virtio console that is led here: output of both is mixed, and input is the
+ * port's while the guest has it open.
  *
  * Both directions are bounded: output that the reader has not taken stays in a
  * ring, and a full ring stops the UART's transmitter; input that the guest has not
@@ -11,6 +13,7 @@
 #define RUNNER_CONSOLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "status.h"
 
@@ -46,6 +49,30 @@ void console_wants_input(struct console *console);
  */
 void console_put_wait(struct console *console, uint8_t byte);
 void console_release(struct console *console);
+
+/* A port beside the UART: called from the console's threads, which it must not keep. */
+struct console_port {
+	void (*room)(void *opaque);	/* console_room() was 0 and is not any more */
+	/* Input: returns how much it took; console_wants_input() brings the rest. */
+	size_t (*receive)(void *opaque, const uint8_t *data, size_t len);
+	void (*resized)(void *opaque);	/* console_size() may be another */
+	void *opaque;
+};
+
+/* Connect a port, or with NULL disconnect: then no call of it is under way. */
+void console_attach_port(struct console *console, const struct console_port *port);
+
+/* From the port, in a thread of its own: is input its own, not the UART's? */
+void console_port_takes(struct console *console, bool takes);
+/* Bytes that console_write() takes. */
+size_t console_room(struct console *console);
+/* Returns how many it took: with one port, what console_room() said, or all after a loss. */
+size_t console_write(struct console *console, const uint8_t *data, size_t len);
+/* Of the terminal that output goes to; false: it goes to none, or that has no size. */
+bool console_size(const struct console *console, uint16_t *cols, uint16_t *rows);
+
+/* From the event loop: the terminal's size changed. */
+void console_resized(struct console *console);
 
 /* The guest printed what Linux prints when it panics, since the last attach. */
 bool console_saw_panic(const struct console *console);

@@ -72,6 +72,8 @@ static const struct guest_row {
 	  "finds the virtio devices of --transport mmio", "--transport mmio is not for it" },
 	{ "virtio-blk", { "VIRTIO_BLK" }, DOCTOR_WARN, DOCTOR_OK,
 	  "disks /dev/vda, ...", "sees no disk" },
+	{ "virtio-console", { "VIRTIO_CONSOLE" }, DOCTOR_OK, DOCTOR_OK,
+	  "consoles /dev/hvc0, ... and ports of --console", "sees no --console" },
 	{ "virtio-rng", { "HW_RANDOM", "HW_RANDOM_VIRTIO" }, DOCTOR_OK, DOCTOR_OK,
 	  "takes random bytes from the host", "has the CPU's random bytes only" },
 	{ "pvpanic", { "PVPANIC", "PVPANIC_MMIO" }, DOCTOR_OK, DOCTOR_OK,

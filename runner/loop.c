@@ -48,6 +48,11 @@ static void print_stats(const struct loop *loop)
 		stats_print(&stats, stderr, terminal_is_raw() ? "\r\n" : "\n");
 }
 
+static void resize_terminal(const struct loop *loop)
+{
+	console_resized(loop->console);
+}
+
 /* A signal without an action ends the process. */
 static const struct {
 	int signal;
@@ -61,6 +66,7 @@ static const struct {
 	{ SIGCONT, continue_process },
 	{ SIGUSR1, refresh_devices },
 	{ SIGUSR2, print_stats },
+	{ SIGWINCH, resize_terminal },
 };
 
 /* Who started us under nohup wants us to outlive the terminal. */

@@ -29,6 +29,8 @@ static const struct option_row run_rows[] = {
 	  "memory of the guest, in K, M, G or T (default: 256M)" },
 	{ "disk", "FILE", OPTION_DEVICE, AT(devices), 0, 0,
 	  "disk, as FILE[,ro][,direct][,id=I][,queues=Q][,...]" },
+	{ "console", "PORT", OPTION_DEVICE, AT(devices), 0, 0,
+	  "port, as stdio|file=F|fd=N|socket=PATH[,name=I]" },
 	{ "transport", "KIND", OPTION_STRING, AT(transport), 0, 0,
 	  "how devices are found: pci (default) or mmio" },
 	{ "rings", "KIND", OPTION_STRING, AT(rings), 0, 0,

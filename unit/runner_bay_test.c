@@ -5,9 +5,12 @@
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c ../runner/virtio/mmio.c */
 /* unit-sources: ../runner/virtio/pci.c ../runner/pci/host.c ../runner/pci/function.c */
 /* unit-sources: ../runner/pci/msix.c ../runner/devices/82093aa.c ../runner/bus.c */
+/* unit-sources: ../runner/devices/16550.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c ../runner/virtio/save.c ../runner/iothread.c */
-/* unit-sources: ../runner/state.c ../runner/ram.c */
+/* unit-sources: ../runner/state.c ../runner/ram.c ../runner/console.c ../runner/listener.c */
+/* unit-sources: ../runner/virtio/console.c ../runner/virtio/port.c */
+/* unit-sources: ../runner/virtio/port_stdio.c ../runner/virtio/port_stream.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <fcntl.h>
 #include <unistd.h>

@@ -124,14 +124,27 @@ tee /tmp/out </tmp/says &
 tee=$!
 vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
+	--console file=/tmp/hvc --console socket=/tmp/port,name=org.vmm.test \
 	"$@" </dev/null >/tmp/says 2>/tmp/err &
 pid=$!
+# wished WHAT: has the guest said "please WHAT", for the first time?
+wished()
+{
+	grep -q "^please $1" /tmp/out && [ ! -e "/tmp/wish.$1" ] && touch "/tmp/wish.$1"
+}
+
+# The other end of the guest's port, until the port is gone: says a line and then a lot.
+talk()
+{
+	{ echo "hello from the host"; seq 1 50000; } | ./unixio /tmp/port >/tmp/heard
+}
+
 while [ -d /proc/$pid ]; do
-	if grep -q "^please resize" /tmp/out && [ ! -e /tmp/resized ]; then
-		touch /tmp/resized
+	if wished resize; then
 		truncate -s 96M /disks/a
 		kill -USR1 $pid
 	fi
+	wished connect && talk &
 	sleep 0.2
 done
 wait $pid
@@ -146,6 +159,18 @@ echo
 [ "$(dd if=/disks/a bs=1M skip=95 count=1 2>/dev/null | head -n 1)" = "the new end" ] &&
 	echo "ok disk: the host finds what the guest wrote" ||
 	echo "not ok disk: the host finds what the guest wrote"
+# point NAME COMMAND...
+point()
+{
+	name=$1
+	shift
+	if "$@"; then echo "ok $name"; else echo "not ok $name"; fi
+}
+point "console: a peer gets all from the first byte on" test "$(head -n 1 /tmp/heard)" = \
+	"before anybody connected"
+point "console: and as much as the guest has" test \
+	"$(tail -n +2 /tmp/heard | md5sum)" = "$(seq 1 50000 | md5sum)"
+point "console: output is in its file" test "$(tr -d '\r' </tmp/hvc)" = "to the file"
 exit $status
 END
 
@@ -155,7 +180,7 @@ drive()
 	local name=$1 words=$2 status
 
 	shift 2
-	lab --put "$work/script.cpio" --put "$work/host.sh" -- sh host.sh "$kernel" "$words" "$@" \
+	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/unixio" -- sh host.sh "$kernel" "$words" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	take_points "$name"
@@ -195,7 +220,9 @@ flush_and_kill()
 }
 
 echo "TAP version 13"
-gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static lab/tests/blockio.c -o "$work/blockio" || exit 1
+for tool in blockio unixio; do
+	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
+done
 pack "$work/script.cpio"
 drive pci over-pci
 drive "mmio, packed rings" over-mmio --transport mmio --rings packed

@@ -9,6 +9,7 @@
  *   mode raw         until the terminal's mode is raw
  *   mode cooked      until it is, to the bit, what it was before
  *   stopped          until the program is stopped
+ *   size COLS ROWS   the user makes the terminal this large
  *   reset            the shell sets the mode that it likes
  *   background       the shell takes the terminal; as the first step: does not give it
  *   foreground       the shell gives the terminal to the program
@@ -174,6 +175,16 @@ static enum progress is_stopped(const char *unused)
 	return stopped ? DONE : WAIT;
 }
 
+static enum progress resize(const char *text)
+{
+	struct winsize size = { 0 };
+
+	if (sscanf(text, "%hu %hu", &size.ws_col, &size.ws_row) != 2)
+		return WRONG;
+	must(!ioctl(master, TIOCSWINSZ, &size), "TIOCSWINSZ");
+	return DONE;
+}
+
 static enum progress reset(const char *unused)
 {
 	(void)unused;
@@ -211,6 +222,7 @@ static const struct {
 	{ "signal", send_signal },
 	{ "mode", has_mode },
 	{ "stopped", is_stopped },
+	{ "size", resize },
 	{ "reset", reset },
 	{ "background", to_background },
 	{ "foreground", to_foreground },

@@ -11,9 +11,22 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 gcc -O2 -Wall -Wextra -static -o "$work/pty" lab/tests/pty.c || exit 1
 
+# A shell on the first virtio console, once its driver is there, and another behind it.
+mkdir "$work/guest"
+cat >"$work/guest/script" <<'END'
+modprobe virtio_pci
+modprobe -q virtio_console
+while sleep 0.1; do
+	PS1='guest# ' setsid -c sh <>/dev/hvc0 >&0 2>&1
+done
+END
+(cd "$work/guest" && echo script | cpio --quiet -o -H newc -R 0:0) | gzip -n >"$work/script.cpio"
+
 # Runs in the host; prints TAP.
 cat >"$work/terminal.sh" <<'END'
 n=0
+words='quiet console=ttyS0 shell'
+initrd=/boot/initrd
 
 # does NAME [option of vmm run]...: the steps on standard input can all be done.
 does()
@@ -21,8 +34,8 @@ does()
 	name=$1
 	shift
 	n=$((n + 1))
-	if ./pty vmm run --kernel /boot/vmlinuz --initrd /boot/initrd \
-		--append "quiet console=ttyS0 shell" "$@" 2>err; then
+	if ./pty vmm run --kernel /boot/vmlinuz --initrd "$initrd" \
+		--append "$words" "$@" 2>err; then
 		echo "ok $n $name"
 	else
 		echo "not ok $n $name"
@@ -138,6 +151,24 @@ expect but host interrupts
 status 0
 mode cooked
 S
+cat /boot/initrd "/boot/modules-$1" script.cpio >/tmp/initrd
+words='quiet console=ttyS0 script'
+initrd=/tmp/initrd
+does "a virtio console: keys and output are its own, and another size is the guest's too" \
+	--console stdio <<'S'
+size 100 31
+mode raw
+expect guest#
+send stty size\r
+expect 31 100
+size 77 22
+send sleep 1; stty size; echo "sum $((40+2))"\r
+expect 22 77
+expect sum 42
+send \x01x
+status 0
+mode cooked
+S
 does "no start: not touched" --mem 1K <<'S'
 expect vmm: run: --mem 1K: out of range
 status 2
@@ -147,7 +178,8 @@ echo "1..$n"
 END
 echo "TAP version 13"
 lab/lab --host "${HOST:-svm}" --kernel "${KERNEL:-6.1}" --timeout "${LIMIT:-600}" \
-	--put "$work/pty" --put "$work/terminal.sh" -- sh terminal.sh \
+	--put "$work/pty" --put "$work/terminal.sh" --put "$work/script.cpio" -- \
+	sh terminal.sh "${KERNEL:-6.1}" \
 	</dev/null >"$work/out" 2>"$work/err"
 status=$?
 tr -d '\r' <"$work/out"

@@ -78,12 +78,23 @@ static const struct transport over_mmio = { create_mmio, destroy_mmio, save_mmio
 
 /* ---- slots ---- */
 
+/* The device that one more option of its name belongs to; NULL: it makes one of its own. */
+static struct virtio_slot *shared_slot(struct virtio_slots *slots, const struct virtio_type *type)
+{
+	struct virtio_slot *last = slots->count ? &slots->slot[slots->count - 1] : NULL;
+
+	return last && type->shared && last->type == type ? last : NULL;
+}
+
 static enum status add_slot(struct virtio_slots *slots, const struct virtio_type *type,
 			    const char *text)
 {
-	struct virtio_slot *slot = &slots->slot[slots->count];
+	struct virtio_slot *slot = shared_slot(slots, type);
 	enum status status;
 
+	if (slot)
+		return type->open(text, &slot->backend);
+	slot = &slots->slot[slots->count];
 	if (slots->count == VIRTIO_SLOTS_MAX) {
 		complain("more than %u devices, with those every machine has; leave some out",
 			 VIRTIO_SLOTS_MAX);
@@ -195,6 +206,8 @@ static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *
 			 slot->type->name, strerror(errno));
 		return STATUS_HOST;
 	}
+	if (slot->type->connect)
+		slot->type->connect(core->device, bay->env->console);
 	bay->core[bay->count] = core;
 	bay->device[bay->count++] = device;
 	return STATUS_OK;

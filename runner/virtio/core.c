@@ -78,7 +78,7 @@ void virtio_broken(struct virtio *virtio, const char *fmt, ...)
 
 /* ---- notifications ---- */
 
-static void ring_doorbell(const struct virtq *vq)
+void virtq_again(struct virtq *vq)
 {
 	uint64_t one = 1;
 	ssize_t n = write(vq->doorbell.fd, &one, sizeof(one));
@@ -95,7 +95,7 @@ static void notify(struct virtio_core *core, struct virtq *vq)
 	core->type->notify(core->device, vq->index);
 	virtq_flush(vq);
 	if (!vq->budget)
-		ring_doorbell(vq);
+		virtq_again(vq);
 	vq->budget = VIRTQ_UNLIMITED;
 }
 
@@ -115,7 +115,7 @@ void virtio_notify(struct virtio_core *core, unsigned int n)
 	struct virtq *vq = virtio_get_queue(core, n);
 
 	if (vq)
-		ring_doorbell(vq);
+		virtq_again(vq);
 }
 
 /* ---- reset and activation ---- */
@@ -152,7 +152,7 @@ static void activate(struct virtio_core *core)
 		return;
 	}
 	for (unsigned int i = 0; i < core->pub.queues; i++)
-		ring_doorbell(&core->pub.queue[i]);
+		virtq_again(&core->pub.queue[i]);
 }
 
 void virtio_set_status(struct virtio_core *core, uint8_t status)

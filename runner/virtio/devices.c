@@ -3,10 +3,12 @@
 #include "virtio.h"
 
 extern const struct virtio_type virtio_block;
+extern const struct virtio_type virtio_console;
 extern const struct virtio_type virtio_rng;
 
 const struct virtio_type *const virtio_types[] = {
 	&virtio_block,
+	&virtio_console,
 	&virtio_rng,
 };
 

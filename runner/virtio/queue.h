@@ -98,6 +98,9 @@ void virtq_push(struct virtq *vq, const struct virtq_chain *chain, size_t writte
 /* Show the driver, all at once, what was pushed. After a notification this is done for you. */
 void virtq_flush(struct virtq *vq);
 
+/* Look at the queue again: a notification follows, as if the driver had sent it. */
+void virtq_again(struct virtq *vq);
+
 /*
  * Copy bytes from the buffers to read or into those to write, starting @offset bytes
  * into them. Returns how many there were.

@@ -19,6 +19,7 @@
 #include "../state.h"
 #include "queue.h"
 
+struct console;
 struct ram;
 
 #define VIRTIO_FEATURE(bit)	(1ULL << (bit))
@@ -53,6 +54,8 @@ struct virtio_type {
 	 * is no such option, and every machine has one of the devices.
 	 */
 	enum status (*open)(const char *text, void **backend);
+	/* One device for all options of its name: open() is called again, with its *@backend. */
+	bool shared;
 	void (*close)(void *backend);
 	/* Does it write to a file of the host? NULL: it does not. */
 	bool (*writes)(const void *backend);
@@ -62,6 +65,8 @@ struct virtio_type {
 	 */
 	void *(*create)(struct virtio *virtio, void *backend);
 	void (*destroy)(void *device);
+	/* Behind create(): the process's own console, for a device that leads there. Or NULL. */
+	void (*connect)(void *device, struct console *console);
 	/*
 	 * The driver is ready: features are negotiated, queues set up. A false breaks the
 	 * device. All queues are notified next. May be NULL, as all that follow.
