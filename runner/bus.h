@@ -30,7 +30,7 @@ struct bus_range {
 	void *device;
 };
 
-/* One device file gives one or two ranges; PCI will be one range. */
+/* One device file gives one or two ranges, all of PCI two. */
 #define BUS_RANGES_MAX	32
 
 struct bus {

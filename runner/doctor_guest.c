@@ -16,15 +16,20 @@
 
 #define HEADER_AT	0x1f1	/* of struct setup_header */
 #define VERSION_BASE	0x200	/* what its kernel_version counts from */
-#define VERSION_64	0x020c	/* 2.12 tells of the 64-bit entry */
+#define VERSION_MIN	0x020c	/* 2.12, which the loader wants */
 #define SECTOR		512
 #define SETUP_SECTS_OLD	4	/* what 0 means */
+
+/* Multiboot Specification 0.6.96, "Header layout": three words that add up to 0. */
+#define MULTIBOOT_MAGIC	0x1badb002
+#define MULTIBOOT_END	8192
 
 static const char config_mark[] = "IKCFG_ST";
 
 enum format {
 	FORMAT_UNKNOWN,
 	FORMAT_BZIMAGE,
+	FORMAT_MULTIBOOT,
 	FORMAT_ELF,
 };
 
@@ -45,8 +50,8 @@ static const struct guest_row {
 	const char *text;
 	const char *lost;		/* without it */
 } guest_rows[] = {
-	{ "long-mode", { "64BIT" }, DOCTOR_FAIL, DOCTOR_FAIL,
-	  "a 64-bit kernel", "a 32-bit kernel has no entry that vmm can use" },
+	{ "long-mode", { "64BIT" }, DOCTOR_OK, DOCTOR_OK,
+	  "a 64-bit kernel", "a 32-bit kernel" },
 	{ "local-apic", { "X86_LOCAL_APIC" }, DOCTOR_FAIL, DOCTOR_FAIL,
 	  "takes interrupts, and ticks from the TSC-deadline timer", "no interrupts, no ticks" },
 	{ "acpi", { "ACPI" }, DOCTOR_WARN, DOCTOR_WARN,
@@ -82,15 +87,29 @@ static const struct guest_row {
 
 /* ---- the image ---- */
 
+static bool is_multiboot(const struct kernel *kernel)
+{
+	size_t end = kernel->len < MULTIBOOT_END ? kernel->len : MULTIBOOT_END;
+	uint32_t word[3];
+
+	for (size_t at = 0; at + sizeof(word) <= end; at += 4) {
+		memcpy(word, kernel->data + at, sizeof(word));
+		if (word[0] == MULTIBOOT_MAGIC && !(word[0] + word[1] + word[2]))
+			return true;
+	}
+	return false;
+}
+
+/* What `vmm run` would take it for. */
 static void read_header(struct kernel *kernel)
 {
 	struct setup_header *header = &kernel->header;
 	size_t at;
 
-	if (kernel->len >= SELFMAG && !memcmp(kernel->data, ELFMAG, SELFMAG)) {
+	if (is_multiboot(kernel))
+		kernel->format = FORMAT_MULTIBOOT;
+	else if (kernel->len >= SELFMAG && !memcmp(kernel->data, ELFMAG, SELFMAG))
 		kernel->format = FORMAT_ELF;
-		return;
-	}
 	if (kernel->len < HEADER_AT + sizeof(*header))
 		return;
 	memcpy(header, kernel->data + HEADER_AT, sizeof(*header));
@@ -236,14 +255,17 @@ static void judge_format(const struct kernel *kernel, const char *config,
 		}
 		doctor_fail(finding, STATUS_BAD_FILE, "ELF without a PVH entry cannot be booted");
 		doctor_cure(finding, "boot the bzImage, or build with CONFIG_PVH");
-	} else if (kernel->format == FORMAT_BZIMAGE && header->version >= VERSION_64 &&
-		   (header->xloadflags & XLF_KERNEL_64)) {
-		doctor_say(finding, DOCTOR_OK, "bzImage with a 64-bit entry%s%s",
+	} else if (kernel->format == FORMAT_MULTIBOOT) {
+		finding->value = "y";
+		doctor_say(finding, DOCTOR_OK, "multiboot 1");
+	} else if (kernel->format == FORMAT_BZIMAGE && header->version >= VERSION_MIN) {
+		doctor_say(finding, DOCTOR_OK, "bzImage with a %s-bit entry%s%s",
+			   header->xloadflags & XLF_KERNEL_64 ? "64" : "32",
 			   kernel->release[0] ? ", release " : "", kernel->release);
 	} else {
 		doctor_fail(finding, STATUS_BAD_FILE,
-			    "neither a bzImage with a 64-bit entry nor ELF");
-		doctor_cure(finding, "give a 64-bit bzImage or a vmlinux");
+			    "neither a bzImage of boot protocol 2.12 or later nor ELF");
+		doctor_cure(finding, "give a newer bzImage or a vmlinux");
 	}
 }
 
@@ -286,6 +308,12 @@ enum status doctor_guest(const char *path, const char *config, struct doctor_rep
 		return STATUS_BAD_FILE;
 	}
 	read_header(&kernel);
+	/* No Linux, unless somebody says so. */
+	if (kernel.format == FORMAT_MULTIBOOT && !config) {
+		judge_format(&kernel, "", doctor_add(report, "format"));
+		free(kernel.data);
+		return STATUS_OK;
+	}
 	text = find_config(&kernel, config, report->config);
 	doctor_clean(report->config);
 	if (text) {

@@ -73,7 +73,7 @@ void doctor_print(FILE *out, const struct doctor_report *report, bool guest)
 	enum status status = doctor_status(report);
 
 	if (guest)
-		fprintf(out, "configuration: %s\n", report->config);
+		fprintf(out, "configuration: %s\n", report->config[0] ? report->config : "none");
 	for (unsigned int i = 0; i < report->count; i++)
 		print_finding(out, &report->finding[i]);
 	if (report->info && report->info->backend)

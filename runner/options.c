@@ -11,6 +11,7 @@
 #include "options.h"
 
 #define AT(member) offsetof(struct config, member)
+#define PAGE	4096
 
 static const struct option_row run_rows[] = {
 	{ "kernel", "FILE", OPTION_STRING, AT(kernel), 0, 0,
@@ -147,6 +148,11 @@ static enum status store(const char *command, const struct option_row *row, cons
 		if (!parse_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
 				 command, row->name, text);
+			return STATUS_USAGE;
+		}
+		if (value % PAGE) {
+			complain("%s: --%s %s: not whole pages; use a multiple of 4K", command,
+				 row->name, text);
 			return STATUS_USAGE;
 		}
 		break;

@@ -4,26 +4,18 @@
  * a module that are fakes. Each case is a machine on which guests run, changed in one
  * thing, and the finding that must come of it.
  */
-/* unit-sources: ../runner/doctor.c ../runner/doctor_files.c ../runner/doctor_hardware.c */
+/* unit-sources: ../runner/doctor.c ../runner/doctor_findings.c ../runner/doctor_files.c */
+/* unit-sources: ../runner/doctor_hardware.c */
 /* unit-sources: ../runner/doctor_module.c ../runner/doctor_guest.c ../runner/doctor_report.c */
 /* unit-sources: ../runner/command_doctor.c ../runner/options.c ../runner/keys.c */
 /* unit-flags: -D_GNU_SOURCE -DVMM_VERSION='"1.2"' */
 /* unit-libs: -ljson-c -lz */
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
-#include <asm/bootparam.h>
 #include <json-c/json.h>
+#include "doctor_world.h"
 #include "tap.h"
 #include "../lib/libvmm.h"
 #include "../runner/command.h"
-#include "../runner/doctor.h"
 #include "../runner/options.h"
 
 #define RELEASE	"6.1.0-test"
@@ -78,65 +70,12 @@ const char *vmm_strerror_open(int err)
 	return err == -EBUSY ? "unload it" : "?";
 }
 
-static char complaint[512];
-
-void complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(complaint, sizeof(complaint), fmt, ap);
-	va_end(ap);
-}
-
 static uint32_t features_ecx, extended_ecx;
 
 static void fake_cpuid(uint32_t leaf, uint32_t regs[4])
 {
 	memset(regs, 0, 16);
 	regs[2] = leaf == 1 ? features_ecx : leaf == 0x80000001 ? extended_ecx : 0;
-}
-
-/* ---- files ---- */
-
-static char root[32];
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static const char *in_root(const char *path)
-{
-	static char full[PATH_MAX];
-
-	snprintf(full, sizeof(full), "%s%s", root, path);
-	return full;
-}
-
-static void put_bytes(const char *path, const void *data, size_t len)
-{
-	char full[PATH_MAX];
-	int fd;
-
-	snprintf(full, sizeof(full), "%s", in_root(path));
-	for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-		*slash = 0;
-		mkdir(full, 0755);
-		*slash = '/';
-	}
-	fd = open(full, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (fd < 0 || write(fd, data, len) != (ssize_t)len)
-		abort();
-	close(fd);
-}
-
-static void put(const char *path, const char *text)
-{
-	put_bytes(path, text, strlen(text));
 }
 
 static void put_msr(uint32_t msr, uint64_t value)
@@ -150,28 +89,13 @@ static void put_msr(uint32_t msr, uint64_t value)
 	close(fd);
 }
 
-static size_t gzip(const void *data, size_t len, void *out, size_t room)
-{
-	z_stream stream = { .next_in = (void *)data, .avail_in = len,
-			    .next_out = out, .avail_out = room };
-
-	if (deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, 0) != Z_OK ||
-	    deflate(&stream, Z_FINISH) != Z_STREAM_END)
-		abort();
-	deflateEnd(&stream);
-	return stream.total_out;
-}
-
 /* ---- the host ---- */
 
 static struct doctor doctor;
-static struct doctor_report report;
 
 static void good_machine(void)
 {
-	nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	if (mkdir(root, 0755))
-		abort();
+	root_clear();
 	put("/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu svm npt\n");
 	put("/proc/self/ns/user", "");
 	put("/proc/sys/user/max_user_namespaces", "1000\n");
@@ -611,14 +535,6 @@ static void examine(void (*change)(void))
 	doctor_examine(&doctor, &report);
 }
 
-static const struct doctor_finding *find(const char *name)
-{
-	for (unsigned int i = 0; i < report.count; i++)
-		if (!strcmp(report.finding[i].name, name))
-			return &report.finding[i];
-	return NULL;
-}
-
 static void test_host(const struct host_case *test)
 {
 	const struct doctor_finding *finding;
@@ -715,132 +631,6 @@ static void test_json(void)
 	free(text);
 }
 
-/* ---- guests' kernels ---- */
-
-#define GUEST_CONFIG \
-	"CONFIG_64BIT=y\nCONFIG_X86_LOCAL_APIC=y\nCONFIG_ACPI=y\nCONFIG_SERIAL_8250=m\n" \
-	"# CONFIG_SMP is not set\nCONFIG_HYPERVISOR_GUEST=y\nCONFIG_PARAVIRT=y\n"
-
-static unsigned char image[65536];
-
-/* A bzImage whose packed part is @len bytes at @packed; @xloadflags of its header. */
-static void put_bzimage(const void *packed, size_t len, unsigned int xloadflags)
-{
-	struct setup_header *header = (void *)(image + 0x1f1);
-
-	memset(image, 0, sizeof(image));
-	header->setup_sects = 3;
-	header->boot_flag = 0xaa55;
-	header->header = 0x53726448;
-	header->version = 0x020f;
-	header->xloadflags = xloadflags;
-	header->kernel_version = 0x300;
-	header->payload_offset = 16;
-	header->payload_length = len;
-	strcpy((char *)image + 0x500, "9.9-x (builder)");
-	memcpy(image + 4 * 512 + 16, packed, len);
-	put_bytes("/boot/vmlinuz-9.9", image, 4 * 512 + 16 + len);
-}
-
-static enum status guest(const char *file, const char *config)
-{
-	char path[PATH_MAX], config_path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s", in_root(file));
-	if (config)
-		snprintf(config_path, sizeof(config_path), "%s", in_root(config));
-	memset(&report, 0, sizeof(report));
-	complaint[0] = 0;
-	return doctor_guest(path, config ? config_path : NULL, &report);
-}
-
-static const char *value_of(const char *name)
-{
-	const struct doctor_finding *finding = find(name);
-
-	return finding ? finding->value : "no such row";
-}
-
-static void test_guest_rows(void)
-{
-	good_machine();
-	put_bzimage("", 0, XLF_KERNEL_64);
-	put("/boot/config-9.9", GUEST_CONFIG);
-	is(guest("/boot/vmlinuz-9.9", NULL), STATUS_OK, "the configuration beside the image");
-	ok(strstr(report.config, "/boot/config-9.9"), "is named");
-	is(doctor_status(&report), STATUS_OK, "the kernel can run");
-	is_str(value_of("long-mode"), "y", "an option that is built in");
-	is_str(value_of("16550"), "m", "one that is a module");
-	is(find("16550")->level, DOCTOR_WARN, "which is worth a word here");
-	is_str(value_of("console"), "absent", "of two the absent one counts");
-	ok(strstr(find("console")->cure, "SERIAL_8250_CONSOLE=y"), "and is named");
-	is_str(value_of("smp"), "absent", "an option that is not set");
-	is_str(value_of("kvmclock"), "absent", "the last of three is missing");
-	is(find("pvpanic")->level, DOCTOR_OK, "some are no loss");
-	is(find("virtio-pci")->level, DOCTOR_WARN, "without a bus there are no virtio devices");
-	ok(strstr(find("format")->text, "9.9-x"), "the release is told");
-
-	put("/boot/config-9.9", "CONFIG_ACPI=y\n");
-	guest("/boot/vmlinuz-9.9", NULL);
-	is(doctor_status(&report), STATUS_BAD_FILE, "a 32-bit kernel cannot run");
-	put("/boot/config-9.9-x", "CONFIG_64BIT=y\nCONFIG_X86_LOCAL_APIC=y\n");
-	unlink(in_root("/boot/config-9.9"));
-	is(guest("/boot/vmlinuz-9.9", NULL), STATUS_OK, "the image's own release names a file too");
-	is(doctor_status(&report), STATUS_OK, "that is read");
-	put_bzimage("", 0, 0);
-	guest("/boot/vmlinuz-9.9", NULL);
-	is(doctor_status(&report), STATUS_BAD_FILE, "no 64-bit entry");
-}
-
-static void test_guest_inside(void)
-{
-	char config[1024], vmlinux[4096] = "\177ELF....IKCFG_ST", packed[4096];
-	size_t len = gzip(GUEST_CONFIG, sizeof(GUEST_CONFIG) - 1, config, sizeof(config));
-
-	good_machine();
-	memcpy(vmlinux + 16, config, len);
-	len = gzip(vmlinux, sizeof(vmlinux), packed, sizeof(packed));
-	put_bzimage(packed, len, XLF_KERNEL_64);
-	put("/boot/config-9.9", "");
-	is(guest("/boot/vmlinuz-9.9", NULL), STATUS_OK, "the configuration inside a bzImage");
-	is_str(value_of("16550"), "m", "goes before the file beside it");
-	is(guest("/boot/vmlinuz-9.9", "/boot/config-9.9"), STATUS_OK, "--config");
-	is_str(value_of("16550"), "absent", "goes before both");
-
-	put_bytes("/boot/vmlinux", vmlinux, sizeof(vmlinux));
-	is(guest("/boot/vmlinux", NULL), STATUS_OK, "the configuration inside a vmlinux");
-	is(doctor_status(&report), STATUS_BAD_FILE, "which needs PVH");
-	put("/boot/config-pvh", "CONFIG_PVH=y\nCONFIG_64BIT=y\nCONFIG_X86_LOCAL_APIC=y\n");
-	guest("/boot/vmlinux", "/boot/config-pvh");
-	is(doctor_status(&report), STATUS_OK, "and has it");
-}
-
-/* Files that are nothing, or lie. */
-static void test_guest_broken(void)
-{
-	unsigned int lived = 0;
-	char packed[256];
-	size_t len = gzip("IKCFG_ST\x1f\x8b", 10, packed, sizeof(packed)), whole;
-
-	good_machine();
-	is(guest("/boot/none", NULL), STATUS_BAD_FILE, "no such kernel");
-	ok(strstr(complaint, "cannot read"), "is told");
-	put("/boot/vmlinuz-9.9", "short");
-	is(guest("/boot/vmlinuz-9.9", NULL), STATUS_BAD_FILE, "a kernel without configuration");
-	ok(strstr(complaint, "--config"), "is told");
-	is(guest("/boot/vmlinuz-9.9", "/none"), STATUS_BAD_FILE, "no such configuration");
-	put_bzimage(packed, len, XLF_KERNEL_64);
-	whole = 4 * 512 + 16 + len;
-	for (size_t cut = 0; cut <= whole; cut++) {
-		put_bytes("/boot/vmlinuz-9.9", image, cut);
-		lived += guest("/boot/vmlinuz-9.9", NULL) == STATUS_BAD_FILE;
-	}
-	is(lived, whole + 1, "cut at every length");
-	memset(image + 0x1f1 + offsetof(struct setup_header, payload_offset), 0xff, 8);
-	put_bytes("/boot/vmlinuz-9.9", image, whole);
-	is(guest("/boot/vmlinuz-9.9", NULL), STATUS_BAD_FILE, "a packed part outside the file");
-}
-
 /* ---- the command ---- */
 
 static void test_command(void)
@@ -871,17 +661,12 @@ static void test_command(void)
 
 int main(void)
 {
-	strcpy(root, "/tmp/doctor.XXXXXX");
-	if (!mkdtemp(root))
-		return 1;
+	root_create();
 	test_whole();
 	for (size_t i = 0; i < sizeof(host_cases) / sizeof(host_cases[0]); i++)
 		test_host(&host_cases[i]);
 	test_json();
-	test_guest_rows();
-	test_guest_inside();
-	test_guest_broken();
 	test_command();
-	nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	root_remove();
 	return tap_end();
 }
