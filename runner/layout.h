@@ -62,6 +62,8 @@
 #define LAYOUT_SLEEP_STATUS	0x601
 #define LAYOUT_RESET		0x602
 #define LAYOUT_ACPI_PM_SIZE	3
+#define LAYOUT_PM_TIMER		0x608
+#define LAYOUT_PM_TIMER_SIZE	4
 
 /* Values that tables and device agree on. */
 #define LAYOUT_SLEEP_S5		5		/* SLP_TYP of the soft-off state */

@@ -54,10 +54,10 @@ kernel_debug_dir()
 	echo "$VMM_CACHE/debug-$(source_version)-$(cksum <"$config" | cut -d' ' -f1)"
 }
 
-# Guests of other kinds: a 32-bit kernel, busybox for it, Xen.
+# Guests of other kinds: a 32-bit kernel, busybox for it, Xen, memtest86+.
 guests_dir()
 {
-	echo "$VMM_CACHE/guests-1"
+	echo "$VMM_CACHE/guests-2"
 }
 
 source_version()

@@ -3,8 +3,8 @@
 #
 # Kernels that are not Linux, and images that are no kernels, in one emulated host:
 # HOST (svm) and KERNEL (6.1) from the environment. The programs are those of
-# lab/tests/kernels/, made here, and know nothing of vmm; a 32-bit Debian kernel and Xen, a
-# multiboot kernel of others, come from scripts/setup guests. TAP.
+# lab/tests/kernels/, made here, and know nothing of vmm; a 32-bit Debian kernel, memtest86+
+# and Xen, a multiboot kernel of others, come from scripts/setup guests. TAP.
 
 cd "$(dirname "$0")/../.." || exit 1
 . scripts/env.sh
@@ -140,6 +140,23 @@ if [ -e xen ]; then
 else
 	skip "Xen"
 fi
+# It measures the TSC by the ACPI timer, then writes and reads all memory, and repaints its
+# display for ever.
+if [ -e memtest ]; then
+	vmm run --kernel memtest --append 'console=ttyS0,115200' --mem 32M </dev/null >out 2>err &
+	for _ in $(seq 400); do
+		grep -qF '#3  [Moving inversions, 1s & 0s]' out && break
+		sleep 0.2
+	done
+	kill $!
+	wait $!
+	grep -qF '#3  [Moving inversions, 1s & 0s]' out
+	ok "memtest86+ comes to its third test" $?
+	grep -o 'Errors: [0-9]*' out | sort -u >errors
+	is "memtest86+ finds no error" "$(cat errors)" "Errors: 0"
+else
+	skip "memtest86+"
+fi
 if [ -e vmlinuz-686 ]; then
 	RUN_LIMIT=200 run --kernel vmlinuz-686 --initrd initrd32 >out 2>err
 	is "32-bit Debian kernel: status" $? 0
@@ -154,10 +171,10 @@ END
 echo "TAP version 13"
 build || { echo "Bail out! cannot build the programs"; exit 1; }
 put=()
-[ ! -d "$guests" ] || { cp "$guests/xen" "$guests/vmlinuz-686" "$work" && initrd32; } ||
+[ ! -d "$guests" ] || { cp "$guests/xen" "$guests/memtest" "$guests/vmlinuz-686" "$work" && initrd32; } ||
 	{ echo "Bail out! cannot take the guests from $guests"; exit 1; }
-for file in mb32 mb64 mbflat real high protected long firmware one two xen vmlinuz-686 \
-	initrd32; do
+for file in mb32 mb64 mbflat real high protected long firmware one two xen memtest \
+	vmlinuz-686 initrd32; do
 	[ ! -e "$work/$file" ] || put+=(--put "$work/$file")
 done
 lab/lab --host "${HOST:-svm}" --kernel "${KERNEL:-6.1}" --smp 2 --timeout "${LIMIT:-300}" \

@@ -64,13 +64,21 @@ struct address {
 
 #define SPACE_IO	1
 #define ACCESS_BYTE	1
+#define ACCESS_DWORD	3
 
-/* What hardware-reduced ACPI ignores is left out of the names. */
+/*
+ * What hardware-reduced ACPI ignores is left out of the names, but for the power-management
+ * timer: programs for bare machines look here for one.
+ */
 struct fadt {
 	struct table_header header;
 	uint32_t facs;
 	uint32_t dsdt;
-	uint8_t ignored1[65];
+	uint8_t ignored1[32];
+	uint32_t pm_timer;
+	uint8_t ignored2[11];
+	uint8_t pm_timer_len;
+	uint8_t ignored3[17];
 	uint16_t boot_flags;
 	uint8_t reserved;
 	uint32_t flags;
@@ -80,7 +88,9 @@ struct fadt {
 	uint8_t minor_revision;
 	uint64_t x_facs;
 	uint64_t x_dsdt;
-	uint8_t ignored2[96];
+	uint8_t ignored4[60];
+	struct address x_pm_timer;
+	uint8_t ignored5[24];
 	struct address sleep_control;
 	struct address sleep_status;
 	uint64_t hypervisor_id;
@@ -89,12 +99,16 @@ struct fadt {
 #define FADT_REVISION		6
 #define FADT_MINOR_REVISION	3
 #define FADT_WBINVD		(1 << 0)
+#define FADT_TMR_VAL_EXT	(1 << 8)
 #define FADT_RESET_REG_SUP	(1 << 10)
 #define FADT_HW_REDUCED		(1 << 20)
 #define FADT_BOOT_NO_VGA	(1 << 2)
 #define FADT_BOOT_NO_ASPM	(1 << 4)
 #define FADT_BOOT_NO_RTC	(1 << 5)
 
+_Static_assert(offsetof(struct fadt, pm_timer) == 76, "as the specification has it");
+_Static_assert(offsetof(struct fadt, pm_timer_len) == 91, "as the specification has it");
+_Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "as the specification has it");
 _Static_assert(offsetof(struct fadt, boot_flags) == 109, "as the specification has it");
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "as the specification has it");
 _Static_assert(offsetof(struct fadt, sleep_control) == 244, "as the specification has it");
@@ -313,7 +327,11 @@ static uint64_t fadt(struct aml *area, uint64_t dsdt_gpa)
 	struct fadt fadt = {
 		.dsdt = dsdt_gpa,
 		.boot_flags = FADT_BOOT_NO_VGA | FADT_BOOT_NO_ASPM | FADT_BOOT_NO_RTC,
-		.flags = FADT_WBINVD | FADT_RESET_REG_SUP | FADT_HW_REDUCED,
+		.flags = FADT_WBINVD | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP | FADT_HW_REDUCED,
+		.pm_timer = LAYOUT_PM_TIMER,
+		.pm_timer_len = LAYOUT_PM_TIMER_SIZE,
+		.x_pm_timer = { .space = SPACE_IO, .bit_width = 32, .access_size = ACCESS_DWORD,
+				.address = LAYOUT_PM_TIMER },
 		.reset = port(LAYOUT_RESET),
 		.reset_value = LAYOUT_RESET_VALUE,
 		.minor_revision = FADT_MINOR_REVISION,

@@ -69,11 +69,12 @@ struct device_type {
 extern const struct device_type i82093aa_type;
 extern const struct device_type pc16550_type;
 extern const struct device_type acpi_pm_type;
+extern const struct device_type pm_timer_type;
 extern const struct device_type pvpanic_type;
 
 /* In the order of creation. */
 extern const struct device_type *const device_types[];
-#define DEVICE_COUNT	4
+#define DEVICE_COUNT	5
 
 /* Only where the user says: start is 0 in these, the name is that of the option. */
 extern const struct device_type debug_exit_type;

@@ -9,5 +9,6 @@ const struct device_type *const device_types[DEVICE_COUNT] = {
 	&i82093aa_type,
 	&pc16550_type,
 	&acpi_pm_type,
+	&pm_timer_type,
 	&pvpanic_type,
 };
