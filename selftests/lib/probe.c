@@ -133,13 +133,12 @@ struct probe probe_new(struct vm *vm, u32 id)
 
 void probe_fill(struct vm *vm)
 {
-	u64 gpa;
+	u64 *at = vm_ptr(vm, GUEST_DATA2), gpa, pairs;
 
-	for (gpa = GUEST_DATA2; gpa < LOW; gpa += 2) {
-		u8 *at = vm_ptr(vm, gpa);
-
-		at[0] = 0xe6;	/* out %al, $id */
-		at[1] = probe_id(gpa);
+	for (gpa = GUEST_DATA2; gpa < LOW; gpa += sizeof(pairs)) {
+		pairs = 0x00e6UL | probe_id(gpa) << 8;	/* out %al, $id */
+		pairs |= pairs << 16;
+		*at++ = pairs | pairs << 32;
 	}
 }
 
