@@ -6,6 +6,7 @@
 #ifndef VMM_COMPAT_H
 #define VMM_COMPAT_H
 
+#include <linux/cpuhotplug.h>
 #include <linux/eventfd.h>
 #include <linux/list_lru.h>
 #include <linux/mm.h>
@@ -16,6 +17,13 @@
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #include <trace/events/ipi.h>	/* smp_send_reschedule() is a macro around it */
 #endif
+
+/*
+ * Where a CPU that goes offline has no threads any more. The states that are given out
+ * to modules all come while it has some, and the one for hypervisors is KVM's, so this
+ * is one of another architecture.
+ */
+#define COMPAT_CPUHP_DYING	CPUHP_AP_ARM_XEN_STARTING
 
 /*
  * get_user_pages on behalf of a guest's access: any signal ends the wait for a

@@ -4,7 +4,8 @@
  * another hypervisor can have it in between. CPUs that come and go follow.
  *
  * Invariant: with hw_lock held and hw_users > 0, vmm_hw_enabled is set on every online
- * CPU; with hw_users == 0 on none.
+ * CPU; with hw_users == 0 on none. A CPU that goes offline keeps it until no thread is
+ * left there: a vCPU's may be in the middle of an exit, and needs what the CPU has of it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -105,13 +106,10 @@ static int hw_cpu_online(unsigned int cpu)
 	return r;
 }
 
-static int hw_cpu_offline(unsigned int cpu)
+/* All other CPUs wait, so hw_lock is not needed; IRQs are off. */
+static int hw_cpu_dying(unsigned int cpu)
 {
-	mutex_lock(&hw_lock);
-	local_irq_disable();
 	disable_this_cpu(NULL);
-	local_irq_enable();
-	mutex_unlock(&hw_lock);
 	return 0;
 }
 
@@ -216,9 +214,14 @@ int vmm_hw_init(void)
 {
 	int r;
 
-	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmm:online", hw_cpu_online, hw_cpu_offline);
-	if (r < 0)
+	r = cpuhp_setup_state_nocalls(COMPAT_CPUHP_DYING, "vmm:dying", NULL, hw_cpu_dying);
+	if (r)
 		return r;
+	r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmm:online", hw_cpu_online, NULL);
+	if (r < 0) {
+		cpuhp_remove_state_nocalls(COMPAT_CPUHP_DYING);
+		return r;
+	}
 	hw_hotplug_state = r;
 	register_reboot_notifier(&reboot_block);
 	compat_register_syscore(&hw_syscore);
@@ -234,4 +237,5 @@ void vmm_hw_exit(void)
 	compat_unregister_syscore(&hw_syscore);
 	unregister_reboot_notifier(&reboot_block);
 	cpuhp_remove_state(hw_hotplug_state);
+	cpuhp_remove_state_nocalls(COMPAT_CPUHP_DYING);
 }

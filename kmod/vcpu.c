@@ -297,7 +297,7 @@ static void vcpu_block(struct vmm_vcpu *vcpu)
 
 /* ---- entering ---- */
 
-/* This CPU goes offline, or the host down: the thread continues on another one. */
+/* The host goes down, or the extension did not come back when the CPU did. */
 static bool may_not_enter(void)
 {
 	return unlikely(!__this_cpu_read(vmm_hw_enabled));

@@ -137,7 +137,7 @@ static inline struct vmx_vcpu *to_vmx(struct vmm_vcpu *vcpu)
 void vmx_write_failed(unsigned long field, unsigned long value);
 
 /*
- * Fields of the current VMCS. When the host goes down it switches the extension
+ * Fields of the current VMCS. A host that reboots switches the extension
  * off under a vCPU that is loaded: then a read is 0, and a write has no effect.
  */
 static __always_inline unsigned long vmcs_read(unsigned long field)
