@@ -358,7 +358,7 @@ TEST(large_leaves_are_split_for_a_log_and_joined_again)
 #define MSR_KVM_SYSTEM_TIME_NEW	0x4b564d01
 #define OWN_TABLES	(WINDOW + 16 * 4096)	/* PML4, PDPT, first PD */
 
-static void guest_tables_and_clock(void)
+static void guest_tables(void)
 {
 	u64 *from = (u64 *)GUEST_PML4, *to = (u64 *)OWN_TABLES;
 
@@ -373,8 +373,12 @@ static void guest_tables_and_clock(void)
 	GUEST_SYNC(2);
 	write64(GUEST_DATA2, 1);
 	GUEST_SYNC(3);
+	GUEST_DONE();
+}
+
+static void guest_clock(void)
+{
 	wrmsr(MSR_KVM_SYSTEM_TIME_NEW, (WINDOW + 40 * 4096) | 1);
-	GUEST_SYNC(4);
 	GUEST_DONE();
 }
 
@@ -393,12 +397,36 @@ static void expect_logged(struct __test_metadata *_metadata, struct vm *vm, u32 
 			EXPECT_EQ_FOR(0, 1, "page %u, expected only %u", i, page);
 }
 
-TEST(writes_of_the_cpu_and_the_kernel_are_logged)
+static bool file_says(const char *path, const char *word)
 {
-	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_tables_and_clock);
+	FILE *file = fopen(path, "r");
+	char line[4096];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, word);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Where nested tables have accessed and dirty flags it takes its whole walk for writes. */
+static bool bochs_does_not_ask(void)
+{
+	return get_info().paging == VMM_PAGING_NESTED &&
+	       file_says("/sys/class/dmi/id/bios_version", "Bochs") &&
+	       !(file_says("/proc/cpuinfo", "ept_ad") &&
+		 file_says("/sys/module/vmm/parameters/ept_ad", "Y"));
+}
+
+TEST(writes_of_the_walker_are_logged)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_tables);
 	u64 bitmap[WORDS];
 	struct vm *vm = vcpu->vm;
 
+	if (bochs_does_not_ask())
+		SKIP(return, "Bochs sets accessed bits without asking the nested tables");
 	ASSERT_EQ(0, set_log(vm, small_pages(), true));
 	vcpu_sync(vcpu, 1);
 	harvest(vm, bitmap);
@@ -408,9 +436,17 @@ TEST(writes_of_the_cpu_and_the_kernel_are_logged)
 	expect_logged(_metadata, vm, 18);
 	vcpu_sync(vcpu, 3);
 	expect_logged(_metadata, vm, 18);
-	vcpu_sync(vcpu, 4);
-	expect_logged(_metadata, vm, 40);
 	vcpu_done(vcpu);
+}
+
+TEST(writes_of_the_kernel_are_logged)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_clock);
+	struct vm *vm = vcpu->vm;
+
+	ASSERT_EQ(0, set_log(vm, small_pages(), true));
+	vcpu_done(vcpu);
+	expect_logged(_metadata, vm, 40);
 }
 
 /* ---- while vCPUs run ---- */
