@@ -120,6 +120,7 @@ static enum status open_files(struct session *session)
 
 	source->append = config->append;
 	source->cpus = session->topology.cpus;
+	source->device_tree = config->device_tree;
 	if (config->flat)
 		return open_flat(config, source);
 	if (config->firmware) {

@@ -34,6 +34,7 @@ struct config {
 	struct virtio_options devices;
 	const char *transport;	/* "pci" or "mmio" */
 	const char *rings;	/* "split" or "packed" */
+	bool device_tree;
 	bool stats;
 	bool no_reboot;
 	bool help;

@@ -28,6 +28,8 @@
 
 /* The PC's reserved range. Kernels search its end for ACPI's root pointer. */
 #define LAYOUT_RESERVED		0xa0000
+#define LAYOUT_DT		0xd0000		/* Linux: setup_data with a device tree */
+#define LAYOUT_DT_MAX		0x10000
 #define LAYOUT_ACPI		0xe0000
 #define LAYOUT_ACPI_MAX		0x10000
 #define LAYOUT_ROM_SHADOW	0x10000		/* firmware's end, up to LAYOUT_HIGH */
@@ -49,6 +51,7 @@
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000
 #define LAYOUT_LAPIC		0xfee00000
+#define LAYOUT_LAPIC_SIZE	0x1000
 
 /* Ports */
 #define LAYOUT_PCI_PORTS	0xcf8

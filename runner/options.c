@@ -44,6 +44,8 @@ static const struct option_row run_rows[] = {
 	  "a guest's write of V there ends vmm with 2V+1" },
 	{ "debug-console", "PORT", OPTION_PORT, AT(debug_console), 0, CONFIG_PORT_MAX,
 	  "a guest's write there goes to standard output" },
+	{ "device-tree", NULL, OPTION_FLAG, AT(device_tree), 0, 0,
+	  "a device tree for a bzImage, beside ACPI tables" },
 	{ "stats", NULL, OPTION_FLAG, AT(stats), 0, 0,
 	  "count exits: a table at the end, and at SIGUSR2" },
 	{ "no-reboot", NULL, OPTION_FLAG, AT(no_reboot), 0, 0,

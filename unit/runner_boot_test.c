@@ -6,7 +6,9 @@
 /* unit-sources: ../runner/boot/loader.c ../runner/boot/image.c ../runner/boot/linux.c */
 /* unit-sources: ../runner/boot/elf.c ../runner/boot/pvh.c ../runner/boot/cpu.c */
 /* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c ../runner/boot/bda.c */
-/* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/ram.c */
+/* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/boot/dt.c */
+/* unit-sources: ../runner/ram.c */
+/* unit-libs: -lfdt */
 /* unit-flags: -D_GNU_SOURCE */
 #include <elf.h>
 #include <inttypes.h>
@@ -288,6 +290,12 @@ static void test_linux_load(void)
 	is(params->e820_table[1].type, RAM_RANGE_RESERVED, "reserved");
 	is(params->e820_table[2].size, 63 * MIB, "and the rest");
 	test_long_state();
+	source.device_tree = true;
+	is(load(64 * MIB), STATUS_OK, "with a device tree");
+	source.device_tree = false;
+	params = ram_at(&ram, LAYOUT_BOOT_PARAMS, sizeof(*params));
+	is(params->hdr.setup_data, LAYOUT_DT, "setup_data is where it was put");
+	is(*(const uint32_t *)ram_at(&ram, LAYOUT_DT + 8, 4), SETUP_DTB, "and says what it is");
 
 	is(load(4096 * MIB), STATUS_OK, "with 4 GiB of memory");
 	params = ram_at(&ram, LAYOUT_BOOT_PARAMS, sizeof(*params));

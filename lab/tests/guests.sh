@@ -120,7 +120,7 @@ case $host in
 *-shadow) boots 6.1 ;;
 *) few_exits ;;
 esac
-boots 6.12
+boots 6.12 --device-tree
 shell_through_pipes
 killed
 echo "1..$n"

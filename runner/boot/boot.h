@@ -55,6 +55,7 @@ struct boot_source {
 	const char *append;	/* NULL: what suits the format */
 	unsigned int cpus;
 	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */
+	bool device_tree;	/* a bzImage gets one, beside the ACPI tables */
 };
 
 struct boot_segment {
@@ -168,6 +169,13 @@ enum status bda_load(const struct boot_plan *plan, const struct ram *ram);
  * @virtio_mmio devices or, if 0, the PCI bus.
  */
 enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int virtio_mmio);
+
+/*
+ * Write a device tree of the machine at LAYOUT_DT, as struct setup_data (dt.c). STATUS_NO_ROOM
+ * if it is larger than its place, as a long command line makes it. Complains.
+ */
+enum status dt_load(const struct boot_plan *plan, const struct boot_source *source,
+		    const struct ram *ram);
 
 /* For a table that must lie in RAM: ram_at(), or a complaint. */
 enum status boot_place(const struct ram *ram, const char *what, uint64_t gpa, uint64_t len,

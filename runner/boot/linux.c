@@ -145,10 +145,14 @@ static enum status linux_info(const struct boot_plan *plan, const struct boot_so
 	hdr->cmd_line_ptr = LAYOUT_CMDLINE;
 	hdr->ramdisk_image = plan->module[0].gpa;
 	hdr->ramdisk_size = plan->module[0].size;
-	hdr->setup_data = 0;
+	hdr->setup_data = source->device_tree ? LAYOUT_DT : 0;
 	params.acpi_rsdp_addr = LAYOUT_ACPI;
 	fill_e820(&params, ram);
 
+	if (source->device_tree)
+		status = dt_load(plan, source, ram);
+	if (status)
+		return status;
 	status = boot_place(ram, "boot parameters", plan->info, sizeof(params), &to);
 	if (!status)
 		memcpy(to, &params, sizeof(params));
