@@ -14,7 +14,7 @@ const struct status_row status_rows[] = {
 	{ STATUS_NO_DEVICE, "no /dev/vmm: the module is not loaded" },
 	{ STATUS_NO_PERMISSION, "no permission to open /dev/vmm" },
 	{ STATUS_NO_HARDWARE, "the CPU has no virtualization, or firmware disabled it" },
-	{ STATUS_BUSY, "another hypervisor holds the CPU's virtualization, or another machine a disk" },
+	{ STATUS_BUSY, "another hypervisor has the virtualization, or another machine a disk" },
 	{ STATUS_VERSION, "program and module have different versions of the ABI" },
 	{ STATUS_HOST, "the host refused a resource: memory, threads, descriptors" },
 	{ STATUS_TRIPLE_FAULT, "the guest died of a triple fault" },
