@@ -798,7 +798,7 @@ TEST(emulated_is_as_executed)
 	if (!(get_info().features & VMM_FEATURE_REAL_MODE))
 		SKIP(return, "this CPU does not run real mode");
 	machine_new(&m);
-	for (u32 i = 0; i < 4 * RANDOM_PROGRAMS; i++) {
+	for (u32 i = 0; i < share_of(4 * RANDOM_PROGRAMS); i++) {
 		start_random(&m, &p, 1000 + i);
 		run(&m);
 		executed = outcome(&m, 0);
