@@ -226,7 +226,8 @@ static enum status create_machine(struct session *session, struct machine **mach
 /* The last step before guests: the sandbox, then the thread and the terminal's mode. */
 static enum status confine(struct session *session)
 {
-	enum status status = sandbox_enter(virtio_slots_write(&session->devices));
+	enum status status = sandbox_enter(virtio_slots_write(&session->devices),
+					   virtio_slots_descriptors(&session->devices));
 
 	if (!status)
 		status = console_start(session->console);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "keys.h"
 #include "options.h"
+#include "words.h"
 
 #define AT(member) offsetof(struct config, member)
 #define PAGE	4096
@@ -32,6 +33,10 @@ static const struct option_row run_rows[] = {
 	  "disk, as FILE[,ro][,direct][,id=I][,queues=Q][,...]" },
 	{ "console", "PORT", OPTION_DEVICE, AT(devices), 0, 0,
 	  "port, as stdio|file=F|fd=N|socket=PATH[,name=I]" },
+	{ "balloon", "SIZE", OPTION_DEVICE, AT(devices), 0, 0,
+	  "memory to leave the guest, as SIZE[,socket=PATH]" },
+	{ "vsock", "SOCKET", OPTION_DEVICE, AT(devices), 0, 0,
+	  "AF_VSOCK by Unix sockets, as socket=PATH[,cid=N]" },
 	{ "transport", "KIND", OPTION_STRING, AT(transport), 0, 0,
 	  "how devices are found: pci (default) or mmio" },
 	{ "rings", "KIND", OPTION_STRING, AT(rings), 0, 0,
@@ -57,43 +62,6 @@ static const struct option_row run_rows[] = {
 const struct option_table run_options = {
 	"run", run_rows, sizeof(run_rows) / sizeof(run_rows[0]),
 };
-
-static const struct {
-	char letter;
-	unsigned int shift;
-} units[] = {
-	{ 'K', 10 }, { 'M', 20 }, { 'G', 30 }, { 'T', 40 },
-};
-
-/* Where the digits at @s end; NULL if there are none or they overflow. */
-static const char *parse_digits(const char *s, uint64_t *value)
-{
-	char *end;
-
-	if (*s < '0' || *s > '9')
-		return NULL;
-	errno = 0;
-	*value = strtoull(s, &end, 10);
-	return errno ? NULL : end;
-}
-
-/* A unit is required: of a bare number nobody knows whether it means bytes. */
-static bool parse_size(const char *s, uint64_t *value)
-{
-	const char *end = parse_digits(s, value);
-
-	if (!end || !end[0] || end[1])
-		return false;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if ((*end & ~0x20) != units[i].letter)
-			continue;
-		if (*value > UINT64_MAX >> units[i].shift)
-			return false;
-		*value <<= units[i].shift;
-		return true;
-	}
-	return false;
-}
 
 static void complain_range(const char *command, const struct option_row *row, const char *text)
 {
@@ -147,7 +115,7 @@ static enum status store(const char *command, const struct option_row *row, cons
 	case OPTION_DEVICE:
 		return store_device(command, row, text, member);
 	case OPTION_SIZE:
-		if (!parse_size(text, &value)) {
+		if (!words_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
 				 command, row->name, text);
 			return STATUS_USAGE;

@@ -63,8 +63,10 @@ static const struct rule {
 	{ SCMP_SYS(ioctl), IOCTL_IS(TIOCGPGRP) },
 	{ SCMP_SYS(ioctl), IOCTL_IS(TIOCGWINSZ) },
 	{ SCMP_SYS(getpgrp), ANY },
-	/* Unix sockets that were opened before: who connects there */
+	/* Unix sockets that were opened before: who connects there, whom a broker connects to */
 	{ SCMP_SYS(accept4), ANY },
+	{ SCMP_SYS(recvmsg), ANY },
+	{ SCMP_SYS(shutdown), ANY },
 	/* disks: the two engines, limits, another size */
 	{ SCMP_SYS(preadv), ANY },
 	{ SCMP_SYS(pwritev), ANY },
@@ -163,7 +165,7 @@ static int load_filter(void)
 	return err;
 }
 
-enum status sandbox_enter(bool writes_files)
+enum status sandbox_enter(bool writes_files, unsigned int descriptors)
 {
 	struct sigaction action = { .sa_sigaction = on_forbidden_call,
 				    .sa_flags = SA_SIGINFO | SA_RESETHAND };
@@ -174,7 +176,7 @@ enum status sandbox_enter(bool writes_files)
 	mallopt(M_ARENA_MAX, 1);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || sigaction(SIGSYS, &action, NULL))
 		err = -errno;
-	status = err ? STATUS_OK : sandbox_leave_host(writes_files);
+	status = err ? STATUS_OK : sandbox_leave_host(writes_files, descriptors);
 	if (status)
 		return status;
 	if (!err)

@@ -21,8 +21,8 @@ void sandbox_clean(const int *keep, unsigned int count);
  * Before the first guest instruction and before there are threads: no new privileges,
  * what sandbox_space.h says, and system calls by the list in sandbox.c. A call that is
  * not on it ends the process by SIGSYS, with a message. @writes_files: there are disks to
- * be written. Complains.
+ * be written. @descriptors: as many are opened while the guest runs. Complains.
  */
-enum status sandbox_enter(bool writes_files);
+enum status sandbox_enter(bool writes_files, unsigned int descriptors);
 
 #endif /* RUNNER_SANDBOX_H */

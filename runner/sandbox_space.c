@@ -180,20 +180,19 @@ static bool is_file(int fd)
 }
 
 /* The limit is one of numbers: a descriptor behind a gap of the margin is no new one. */
-static rlim_t files_needed(void)
+static rlim_t files_needed(unsigned int more)
 {
 	int last = 0;
 
 	for (int fd = 0; fd <= last + FILES_MARGIN; fd++)
 		if (fcntl(fd, F_GETFD) >= 0)
 			last = fd;
-	return last + 1 + FILES_MARGIN;
+	return last + 1 + FILES_MARGIN + more;
 }
 
-static int limit(void)
+static int limit_files(unsigned int more)
 {
-	const struct rlimit none = { 0, 0 };
-	rlim_t needed = files_needed();
+	rlim_t needed = files_needed(more);
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
@@ -201,7 +200,14 @@ static int limit(void)
 	if (files.rlim_max > needed)
 		files.rlim_max = needed;
 	files.rlim_cur = files.rlim_max;
-	return setrlimit(RLIMIT_NOFILE, &files) || setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
+	return setrlimit(RLIMIT_NOFILE, &files) ? -errno : 0;
+}
+
+static int limit_core(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 
 /* The limit counts from a file's start: who writes disks, or output, to one has none. */
@@ -231,27 +237,26 @@ static const struct step steps[] = {
 	{ leave_namespaces, "give up root's rights", "run it as a user of the group vmm" },
 	{ drop_capabilities, "give up its capabilities", "report this" },
 	{ enter_landlock, "enter a Landlock domain", "report this" },
-	{ limit, "limit itself", "raise the limits it was started with" },
+	{ limit_core, "limit itself", "raise the limits it was started with" },
 	{ hide, "hide its memory", "report this" },
 };
 
-static enum status take(const struct step *step)
+static enum status judge(int err, const struct step *step)
 {
-	int err = step->run();
-
 	if (!err)
 		return STATUS_OK;
 	complain("cannot %s: %s; %s", step->what, strerror(-err), step->cure);
 	return STATUS_HOST;
 }
 
-enum status sandbox_leave_host(bool writes_files)
+enum status sandbox_leave_host(bool writes_files, unsigned int descriptors)
 {
 	const struct step growth = { limit_growth, "limit its files",
 				     "raise the limits it was started with" };
-	enum status status = writes_files ? STATUS_OK : take(&growth);
+	const struct step files = { NULL, "limit its descriptors", growth.cure };
+	enum status status = writes_files ? STATUS_OK : judge(growth.run(), &growth);
 
 	for (size_t i = 0; !status && i < sizeof(steps) / sizeof(steps[0]); i++)
-		status = take(&steps[i]);
-	return status;
+		status = judge(steps[i].run(), &steps[i]);
+	return status ? status : judge(limit_files(descriptors), &files);
 }

@@ -15,6 +15,6 @@
  * Descriptors that are open stay. Where the system grants no namespaces, one line says
  * so and the rest is done. @writes_files: files may grow. Complains.
  */
-enum status sandbox_leave_host(bool writes_files);
+enum status sandbox_leave_host(bool writes_files, unsigned int descriptors);
 
 #endif /* RUNNER_SANDBOX_SPACE_H */

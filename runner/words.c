@@ -142,3 +142,31 @@ bool words_fd(const char *text, int *fd)
 	*fd = value;
 	return true;
 }
+
+static const struct {
+	char letter;
+	unsigned int shift;
+} units[] = {
+	{ 'K', 10 }, { 'M', 20 }, { 'G', 30 }, { 'T', 40 },
+};
+
+bool words_size(const char *text, uint64_t *size)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*size = strtoull(text, &end, 10);
+	if (errno || !end[0] || end[1])
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if ((*end & ~0x20) != units[i].letter)
+			continue;
+		if (*size > UINT64_MAX >> units[i].shift)
+			return false;
+		*size <<= units[i].shift;
+		return true;
+	}
+	return false;
+}

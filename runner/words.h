@@ -41,4 +41,10 @@ enum status words_parse(const struct word_table *table, const char *text, const 
 /* Is @text "fd=N", a descriptor that this process inherited? Also with words behind it. */
 bool words_fd(const char *text, int *fd);
 
+/*
+ * Bytes, written with one of the units K, M, G, T. The unit is required: of a bare number
+ * nobody knows whether it means bytes.
+ */
+bool words_size(const char *text, uint64_t *size);
+
 #endif /* RUNNER_WORDS_H */

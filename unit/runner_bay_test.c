@@ -5,7 +5,10 @@
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c ../runner/virtio/mmio.c */
 /* unit-sources: ../runner/virtio/pci.c ../runner/pci/host.c ../runner/pci/function.c */
 /* unit-sources: ../runner/pci/msix.c ../runner/devices/82093aa.c ../runner/bus.c */
-/* unit-sources: ../runner/devices/16550.c */
+/* unit-sources: ../runner/devices/16550.c ../runner/virtio/balloon.c ../runner/virtio/lines.c */
+/* unit-sources: ../runner/virtio/vsock.c ../runner/virtio/vsock_link.c */
+/* unit-sources: ../runner/virtio/vsock_broker.c */
+/* unit-libs: -lseccomp */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c ../runner/virtio/save.c ../runner/iothread.c */
 /* unit-sources: ../runner/state.c ../runner/ram.c ../runner/console.c ../runner/listener.c */

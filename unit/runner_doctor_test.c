@@ -8,6 +8,7 @@
 /* unit-sources: ../runner/doctor_hardware.c */
 /* unit-sources: ../runner/doctor_module.c ../runner/doctor_guest.c ../runner/doctor_report.c */
 /* unit-sources: ../runner/command_doctor.c ../runner/options.c ../runner/keys.c */
+/* unit-sources: ../runner/words.c */
 /* unit-flags: -D_GNU_SOURCE -DVMM_VERSION='"1.2"' */
 /* unit-libs: -ljson-c -lz */
 #include <errno.h>

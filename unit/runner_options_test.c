@@ -4,7 +4,7 @@
  * page tells of every option and exit status of the tables.
  */
 /* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c */
-/* unit-sources: ../runner/topology.c ../runner/status.c */
+/* unit-sources: ../runner/topology.c ../runner/status.c ../runner/words.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <stdlib.h>
 #include "tap.h"

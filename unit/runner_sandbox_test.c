@@ -102,7 +102,7 @@ static void child(const struct attempt *try, int message_fd)
 
 	setrlimit(RLIMIT_CORE, &no_core);
 	dup2(message_fd, STDERR_FILENO);
-	if (sandbox_enter(false))
+	if (sandbox_enter(false, 0))
 		_exit(99);
 	got = syscall(try->number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 	good = try->err ? got == -1 && errno == try->err : got != -1;

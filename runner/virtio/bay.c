@@ -190,6 +190,15 @@ bool virtio_slots_write(const struct virtio_slots *slots)
 	return false;
 }
 
+unsigned int virtio_slots_descriptors(const struct virtio_slots *slots)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < slots->count; i++)
+		count += slots->slot[i].type->descriptors;
+	return count;
+}
+
 /* ---- the bay ---- */
 
 static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *slot,

@@ -52,6 +52,8 @@ enum status virtio_options_fds(const struct virtio_options *options, int *fds,
 
 /* Do devices write files of the host? */
 bool virtio_slots_write(const struct virtio_slots *slots);
+/* How many descriptors they open while the guest runs. */
+unsigned int virtio_slots_descriptors(const struct virtio_slots *slots);
 
 struct virtio_bay;
 struct ram;

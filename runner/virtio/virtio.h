@@ -57,6 +57,7 @@ struct virtio_type {
 	/* One device for all options of its name: open() is called again, with its *@backend. */
 	bool shared;
 	void (*close)(void *backend);
+	unsigned int descriptors;	/* of the host, that it opens while the guest runs */
 	/* Does it write to a file of the host? NULL: it does not. */
 	bool (*writes)(const void *backend);
 	/*

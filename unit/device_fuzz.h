@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtio device under a fuzzer: the driver is well-behaved as to the rings, and what it
+ * puts into them is the input. An input is a byte of features, then steps: a byte says
+ * what, the next ones of what.
+ *
+ *   0-191    bits 0-4: queue; bit 5: to write to; a length; so many bytes of data
+ *   192-223  the configuration is written: an offset, four bytes
+ *   224-239  pause and go on; save and load
+ *   240-247  reset and start again
+ *   248-255  peer() with the next byte: whoever is on the other side of the device
+ */
+#ifndef UNIT_DEVICE_FUZZ_H
+#define UNIT_DEVICE_FUZZ_H
+
+#include <signal.h>
+#include "virtio_world.h"
+
+struct input {
+	const uint8_t *data;
+	size_t size;
+};
+
+static inline uint8_t input_byte(struct input *input)
+{
+	if (!input->size)
+		return 0;
+	input->size--;
+	return *input->data++;
+}
+
+/* The rings never fill: what comes back is taken, what does not is forgotten at a reset. */
+static inline bool fuzz_room(struct world *world, unsigned int n)
+{
+	struct virtq *vq = virtio_get_queue(world->core, n);
+
+	while (driver_used(world, n, NULL) >= 0)
+		;
+	return (uint16_t)(world->queue[n].avail - world->queue[n].used) < vq->size / 4;
+}
+
+static inline void fuzz_chain(struct world *world, struct input *input, uint8_t what)
+{
+	unsigned int n = (what & 31) % world->core->pub.queues;
+	uint32_t len = input_byte(input);
+	uint64_t gpa;
+
+	if (world->heap > WORLD_HEAP + (4 << 20))
+		world->heap = WORLD_HEAP + (1 << 20);
+	gpa = world_alloc(world, 4096);
+	for (uint32_t i = 0; i < len && !(what & 32); i++)
+		*(uint8_t *)world_at(world, gpa + i, 1) = input_byte(input);
+	if (what & 32)
+		len *= 16;
+	if (!fuzz_room(world, n))
+		return;
+	driver_add(world, n, &(struct buffer) { gpa, len, what & 32 }, 1);
+	driver_kick(world, n);
+}
+
+static inline void fuzz_state(struct world *world, struct input *input)
+{
+	struct state state;
+	uint8_t flip = input_byte(input);
+
+	virtio_quiesce(world->core);
+	state_init(&state);
+	virtio_save(world->core, &state);
+	/* What comes from outside may be anything; what is refused leaves the device reset. */
+	if (flip && state.len)
+		state.buf[state.len - 1 - flip % state.len] ^= input_byte(input);
+	virtio_load(world->core, &state);
+	virtio_resume(world->core);
+	if (!state_good(&state))
+		driver_reset(world);
+	state_free(&state);
+	world_settle(world);
+}
+
+/* One input to its end. @features: of its first byte. @peer: see above. */
+static inline void fuzz_run(struct world *world, const uint8_t *data, size_t size,
+			    uint64_t (*features)(uint8_t), void (*peer)(struct world *, uint8_t))
+{
+	struct input input = { data, size };
+	uint64_t wanted = features(input_byte(&input));
+
+	driver_reset(world);
+	world->heap = WORLD_HEAP;
+	driver_start(world, wanted);
+	while (input.size) {
+		uint8_t what = input_byte(&input);
+		uint32_t value = what * 0x01010101U;
+
+		if (what < 192 && world->core->active)
+			fuzz_chain(world, &input, what);
+		else if (what >= 192 && what < 224)
+			virtio_config_write(world->core, input_byte(&input) % 16, &value, 4);
+		else if (what >= 224 && what < 240)
+			fuzz_state(world, &input);
+		else if (what >= 248)
+			peer(world, input_byte(&input));
+		if ((what >= 240 && what < 248) || world->core->broken) {
+			driver_reset(world);
+			world->heap = WORLD_HEAP;
+			driver_start(world, wanted);
+		}
+		world_settle(world);
+	}
+}
+
+#endif /* UNIT_DEVICE_FUZZ_H */
