@@ -65,21 +65,33 @@ static struct call *next_call(struct iothread *io)
 	return call;
 }
 
+/* false: there is none. */
+static bool serve_call(struct iothread *io)
+{
+	struct call *call = next_call(io);
+
+	if (!call)
+		return false;
+	call->function(call->arg);
+	pthread_mutex_lock(&io->lock);
+	call->done = true;
+	pthread_cond_broadcast(&io->done);
+	pthread_mutex_unlock(&io->lock);
+	return true;
+}
+
+/* As many as events at once: callers that never cease must not keep events out. */
 static void serve_calls(void *opaque)
 {
 	struct iothread *io = opaque;
-	struct call *call;
 	uint64_t count;
 	ssize_t n = read(io->wake.fd, &count, sizeof(count));
 
 	(void)n;
-	while ((call = next_call(io))) {
-		call->function(call->arg);
-		pthread_mutex_lock(&io->lock);
-		call->done = true;
-		pthread_cond_broadcast(&io->done);
-		pthread_mutex_unlock(&io->lock);
-	}
+	for (int i = 0; i < BATCH; i++)
+		if (!serve_call(io))
+			return;
+	ring(io);
 }
 
 void iothread_call(struct iothread *io, void (*function)(void *arg), void *arg)
@@ -180,7 +192,8 @@ void iothread_stop(struct iothread *io)
 	pthread_join(io->thread, NULL);
 	io->runs = false;
 	/* It may have ended without hearing the last ring. */
-	serve_calls(io);
+	while (serve_call(io))
+		;
 }
 
 enum status iothread_create(struct iothread **out)
