@@ -310,6 +310,43 @@ static void test_bad_state(void)
 	state_free(&state);
 }
 
+/* States that no device ever had, each of one that is otherwise good. */
+static void test_impossible_state(void)
+{
+	static const struct {
+		const char *what;
+		uint8_t flip;		/* bits of the status */
+		uint64_t unwanted;	/* features taken back */
+		bool broken;
+	} cases[] = {
+		{ "a status with bits that there are not", 0x10, 0, false },
+		{ "one that is active without its driver", VIRTIO_CONFIG_S_DRIVER_OK, 0, false },
+		{ "or without features", VIRTIO_CONFIG_S_FEATURES_OK, 0, false },
+		{ "a driver of before version 1", 0, VERSION_1, false },
+		{ "one that needs a reset and is not broken", VIRTIO_CONFIG_S_NEEDS_RESET, 0, false },
+		{ "one that is broken and needs none", 0, 0, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct world *world = world_open(&probe_type, NULL);
+		struct state state;
+
+		driver_start(world, FEATURE_A);
+		virtio_quiesce(world->core);
+		world->core->status ^= cases[i].flip;
+		world->core->wanted &= ~cases[i].unwanted;
+		world->core->broken ^= cases[i].broken;
+		state_init(&state);
+		virtio_save(world->core, &state);
+		world_close(world);
+		world = world_open(&probe_type, NULL);
+		virtio_load(world->core, &state);
+		ok(!state_good(&state) && !world->core->active, "%s", cases[i].what);
+		world_close(world);
+		state_free(&state);
+	}
+}
+
 int main(void)
 {
 	test_features();
@@ -318,5 +355,6 @@ int main(void)
 	test_pause();
 	test_round_trip();
 	test_bad_state();
+	test_impossible_state();
 	return tap_end();
 }

@@ -144,6 +144,19 @@ static bool acceptable(const struct virtio_core *core)
 	return !core->type->accept || core->type->accept(core->device, wanted);
 }
 
+bool virtio_consistent(const struct virtio_core *core)
+{
+	const uint8_t ready = VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+
+	if (core->status & ~(STATUS_VALID | VIRTIO_CONFIG_S_NEEDS_RESET))
+		return false;
+	if (core->broken != !!(core->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+		return false;
+	if (core->active && (core->status & ready) != ready)
+		return false;
+	return !(core->status & VIRTIO_CONFIG_S_FEATURES_OK) || acceptable(core);
+}
+
 static void activate(struct virtio_core *core)
 {
 	core->active = true;

@@ -81,6 +81,9 @@ uint32_t virtio_isr(struct virtio_core *core, uint32_t clear);
 /* The user says that what is behind the device may have changed. */
 void virtio_refresh(struct virtio_core *core);
 
+/* Do status and features go together as the invariants say? For what comes from outside. */
+bool virtio_consistent(const struct virtio_core *core);
+
 /* ---- pause and state ---- */
 
 /* After it no guest memory changes and no request is in flight, until resume. */

@@ -84,13 +84,13 @@ static void load_common(struct virtio_core *core, struct state *state)
 		section.bad = true;
 	state_get_bytes(&section, core->pub.config, core->type->config_size);
 	state_leave(state, &section);
-	if (core->status & VIRTIO_CONFIG_S_FEATURES_OK) {
-		if (core->wanted & ~core->offered)
-			state->bad = true;
-		core->pub.features = core->wanted;
-	}
-	if (core->active && !(core->status & VIRTIO_CONFIG_S_DRIVER_OK))
+	if (!virtio_consistent(core))
 		state->bad = true;
+	/* Nothing starts with what is refused. */
+	if (!state_good(state))
+		core->active = false;
+	else if (core->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		core->pub.features = core->wanted;
 }
 
 void virtio_load(struct virtio_core *core, struct state *state)
