@@ -323,7 +323,7 @@ static void test_impossible_state(void)
 		{ "one that is active without its driver", VIRTIO_CONFIG_S_DRIVER_OK, 0, false },
 		{ "or without features", VIRTIO_CONFIG_S_FEATURES_OK, 0, false },
 		{ "a driver of before version 1", 0, VERSION_1, false },
-		{ "one that needs a reset and is not broken", VIRTIO_CONFIG_S_NEEDS_RESET, 0, false },
+		{ "one that needs a reset, unbroken", VIRTIO_CONFIG_S_NEEDS_RESET, 0, false },
 		{ "one that is broken and needs none", 0, 0, true },
 	};
 
