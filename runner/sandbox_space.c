@@ -85,27 +85,29 @@ static int drop_root(void)
 
 /* ---- namespaces ---- */
 
-static int enter_namespaces(int more)
+static int enter_namespaces(const struct sandbox_keep *keep, int more)
 {
-	const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			   CLONE_NEWCGROUP;
+	const int spaces = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+			   (keep->network ? 0 : CLONE_NEWNET) | (keep->file ? 0 : CLONE_NEWNS);
 
-	return unshare(spaces | more) ? -errno : empty_root();
+	if (unshare(spaces | more))
+		return -errno;
+	return keep->file ? 0 : empty_root();
 }
 
 /*
  * Root's rights are used, then gone; a container's root may lack them and try as a
  * user does. Only what drop_root() answers is fatal.
  */
-static int leave_namespaces(void)
+static int leave_namespaces(const struct sandbox_keep *keep)
 {
-	int spaces = geteuid() ? -EPERM : enter_namespaces(0);
+	int spaces = geteuid() ? -EPERM : enter_namespaces(keep, 0);
 	int err = drop_root();
 
 	if (err)
 		return err;
 	if (spaces)
-		spaces = enter_namespaces(CLONE_NEWUSER);
+		spaces = enter_namespaces(keep, CLONE_NEWUSER);
 	if (spaces)
 		complain("the sandbox is without namespaces: %s; 'vmm doctor' tells more",
 			 strerror(-spaces));
@@ -113,11 +115,12 @@ static int leave_namespaces(void)
 }
 
 /* Those of the user namespace; root's went with its user. */
-static int drop_capabilities(void)
+static int drop_capabilities(const struct sandbox_keep *keep)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
+	(void)keep;
 	return syscall(SYS_capset, &header, none) ? -errno : 0;
 }
 
@@ -149,8 +152,30 @@ static uint64_t bits(unsigned int count)
 	return (1ULL << count) - 1;
 }
 
-/* A ruleset that handles every right and grants none; a kernel without has none. */
-static int enter_landlock(void)
+/* Reading one file, which need not be there. */
+static int allow_file(int rules, const char *file)
+{
+	struct landlock_path_beneath_attr beneath = {
+		.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE,
+		.parent_fd = open(file, O_PATH | O_CLOEXEC),
+	};
+	int err;
+
+	if (beneath.parent_fd < 0)
+		return 0;
+	err = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) ?
+	      -errno : 0;
+	close(beneath.parent_fd);
+	return err;
+}
+
+bool sandbox_has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+}
+
+/* A ruleset that handles every right and grants none but @keep; a kernel without has none. */
+static int enter_landlock(const struct sandbox_keep *keep)
 {
 	const long known = sizeof(landlock_abis) / sizeof(landlock_abis[0]);
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -160,12 +185,15 @@ static int enter_landlock(void)
 	if (abi < 1)
 		return 0;
 	abi = (abi < known ? abi : known) - 1;
-	rules = (struct ruleset) { bits(landlock_abis[abi].fs), bits(landlock_abis[abi].net),
+	rules = (struct ruleset) { bits(landlock_abis[abi].fs),
+				   keep->network ? 0 : bits(landlock_abis[abi].net),
 				   bits(landlock_abis[abi].scoped) };
 	fd = syscall(SYS_landlock_create_ruleset, &rules, landlock_abis[abi].size, 0);
 	if (fd < 0)
 		return -errno;
-	err = syscall(SYS_landlock_restrict_self, fd, 0) ? -errno : 0;
+	err = keep->file ? allow_file(fd, keep->file) : 0;
+	if (!err && syscall(SYS_landlock_restrict_self, fd, 0))
+		err = -errno;
 	close(fd);
 	return err;
 }
@@ -190,9 +218,9 @@ static rlim_t files_needed(unsigned int more)
 	return last + 1 + FILES_MARGIN + more;
 }
 
-static int limit_files(unsigned int more)
+static int limit_files(const struct sandbox_keep *keep)
 {
-	rlim_t needed = files_needed(more);
+	rlim_t needed = files_needed(keep->files);
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files))
@@ -203,60 +231,57 @@ static int limit_files(unsigned int more)
 	return setrlimit(RLIMIT_NOFILE, &files) ? -errno : 0;
 }
 
-static int limit_core(void)
+static int limit_core(const struct sandbox_keep *keep)
 {
 	const struct rlimit none = { 0, 0 };
 
+	(void)keep;
 	return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 
 /* The limit counts from a file's start: who writes disks, or output, to one has none. */
-static int limit_growth(void)
+static int limit_growth(const struct sandbox_keep *keep)
 {
 	const struct rlimit none = { 0, 0 };
 
-	if (is_file(STDOUT_FILENO) || is_file(STDERR_FILENO))
+	if (keep->growth || is_file(STDOUT_FILENO) || is_file(STDERR_FILENO))
 		return 0;
 	return setrlimit(RLIMIT_FSIZE, &none) ? -errno : 0;
 }
 
 /* Guests of one user share its uid: none may look into another's process. */
-static int hide(void)
+static int hide(const struct sandbox_keep *keep)
 {
+	(void)keep;
 	return prctl(PR_SET_DUMPABLE, 0) ? -errno : 0;
 }
 
 /* ---- all of it ---- */
 
 struct step {
-	int (*run)(void);
+	int (*run)(const struct sandbox_keep *keep);
 	const char *what, *cure;
 };
 
 static const struct step steps[] = {
+	{ limit_growth, "limit its files", "raise the limits it was started with" },
 	{ leave_namespaces, "give up root's rights", "run it as a user of the group vmm" },
 	{ drop_capabilities, "give up its capabilities", "report this" },
 	{ enter_landlock, "enter a Landlock domain", "report this" },
 	{ limit_core, "limit itself", "raise the limits it was started with" },
 	{ hide, "hide its memory", "report this" },
+	{ limit_files, "limit its descriptors", "raise the limits it was started with" },
 };
 
-static enum status judge(int err, const struct step *step)
+enum status sandbox_leave_host(const struct sandbox_keep *keep)
 {
-	if (!err)
-		return STATUS_OK;
-	complain("cannot %s: %s; %s", step->what, strerror(-err), step->cure);
-	return STATUS_HOST;
-}
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int err = steps[i].run(keep);
 
-enum status sandbox_leave_host(bool writes_files, unsigned int descriptors)
-{
-	const struct step growth = { limit_growth, "limit its files",
-				     "raise the limits it was started with" };
-	const struct step files = { NULL, "limit its descriptors", growth.cure };
-	enum status status = writes_files ? STATUS_OK : judge(growth.run(), &growth);
-
-	for (size_t i = 0; !status && i < sizeof(steps) / sizeof(steps[0]); i++)
-		status = judge(steps[i].run(), &steps[i]);
-	return status ? status : judge(limit_files(descriptors), &files);
+		if (!err)
+			continue;
+		complain("cannot %s: %s; %s", steps[i].what, strerror(-err), steps[i].cure);
+		return STATUS_HOST;
+	}
+	return STATUS_OK;
 }

@@ -4,7 +4,7 @@
  * makes one system call. What is not on the list must kill, what a restart of the
  * guest needs must not.
  */
-/* unit-sources: ../runner/sandbox.c ../runner/sandbox_space.c */
+/* unit-sources: ../runner/sandbox.c ../runner/sandbox_filter.c ../runner/sandbox_space.c */
 /* unit-flags: -D_GNU_SOURCE */
 /* unit-libs: -lseccomp */
 #include <errno.h>

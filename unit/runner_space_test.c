@@ -158,7 +158,7 @@ static void child(uid_t uid, int to)
 	for (unsigned int i = 1; i < DESCRIPTORS; i++)
 		if (dup(0) < 0)
 			abort();
-	answer.left = !sandbox_leave_host(false, 0);
+	answer.left = !sandbox_leave_host(&(struct sandbox_keep) { 0 });
 	answer.complaints = complaints;
 	for (size_t i = 0; i < CLAIMS; i++)
 		answer.holds[i] = claims[i].holds();
