@@ -50,6 +50,20 @@ static bool parse_number(const char *text, size_t len, const struct word_row *ro
 	return !errno && end == text + len && *value >= row->min && *value <= row->max;
 }
 
+static enum status add_item(const struct word_table *table, const struct word_row *row,
+			    const char *word, size_t len, struct word_list *list)
+{
+	size_t name = strlen(row->name) + 1;
+
+	if (len == name)
+		return refuse(table, word, len, "is empty; write a value");
+	if (list->count == row->max)
+		return refuse(table, word, len, "is given too often; leave some out");
+	list->item[list->count] = word + name;
+	list->len[list->count++] = len - name;
+	return STATUS_OK;
+}
+
 static enum status store(const struct word_table *table, const struct word_row *row,
 			 const char *word, size_t len, void *members)
 {
@@ -67,6 +81,8 @@ static enum status store(const struct word_table *table, const struct word_row *
 	}
 	if (len == name)
 		return refuse(table, word, len, "lacks its value; write '=' and one");
+	if (row->kind == WORD_LIST)
+		return add_item(table, row, word, len, member);
 	if (row->kind == WORD_TEXT) {
 		if (value_len < row->min || value_len > row->max)
 			return refuse(table, word, len, "is empty or too long");
@@ -98,7 +114,7 @@ static enum status parse_word(const struct word_table *table, const char *word, 
 
 		if (strlen(row->name) != name || memcmp(row->name, word, name))
 			continue;
-		if (*seen & 1ULL << i)
+		if (*seen & 1ULL << i && row->kind != WORD_LIST)
 			return refuse(table, word, len, "is given twice; give it once");
 		*seen |= 1ULL << i;
 		return store(table, row, word, len, members);

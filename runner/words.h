@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The words of a device's option: `--disk FIRST[,NAME][,NAME=VALUE]...`. One table for
- * each device; each word may be given once. A comma inside FIRST is written twice.
+ * each device; each word but a list may be given once. A comma inside FIRST is written twice.
  */
 #ifndef RUNNER_WORDS_H
 #define RUNNER_WORDS_H
@@ -16,6 +16,16 @@ enum word_kind {
 	WORD_COUNT,		/* uint32_t, @min to @max */
 	WORD_COUNT64,		/* uint64_t */
 	WORD_TEXT,		/* char[@max], of @min bytes at least; no NUL if it is full */
+	WORD_LIST,		/* struct word_list: it may be given again, @max times in all */
+};
+
+/* Values as they stand in the text, which stays; the comma behind ends one. */
+#define WORD_LIST_MAX	16
+
+struct word_list {
+	const char *item[WORD_LIST_MAX];
+	unsigned int len[WORD_LIST_MAX];
+	unsigned int count;
 };
 
 struct word_row {
