@@ -6,6 +6,9 @@
 int command_run(int argc, char **argv);
 void command_run_help(void);
 
+int command_switch(int argc, char **argv);
+void command_switch_help(void);
+
 int command_doctor(int argc, char **argv);
 void command_doctor_help(void);
 

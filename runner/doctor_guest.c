@@ -83,6 +83,8 @@ static const struct guest_row {
 	  "AF_VSOCK for --vsock", "has no use for --vsock" },
 	{ "virtio-balloon", { "VIRTIO_BALLOON" }, DOCTOR_OK, DOCTOR_OK,
 	  "gives memory back for --balloon", "keeps the memory it has" },
+	{ "virtio-net", { "NET", "VIRTIO_NET" }, DOCTOR_OK, DOCTOR_OK,
+	  "networks eth0, ...", "--net is not for it" },
 	{ "virtio-rng", { "HW_RANDOM", "HW_RANDOM_VIRTIO" }, DOCTOR_OK, DOCTOR_OK,
 	  "takes random bytes from the host", "has the CPU's random bytes only" },
 	{ "pvpanic", { "PVPANIC", "PVPANIC_MMIO" }, DOCTOR_OK, DOCTOR_OK,

@@ -2,6 +2,8 @@
 /* A machine's virtio devices together: what of --disk is settled before anything is made. */
 /* unit-sources: ../runner/virtio/bay.c ../runner/virtio/devices.c ../runner/virtio/rng.c */
 /* unit-sources: ../runner/virtio/block.c ../runner/virtio/disk.c ../runner/virtio/engine.c */
+/* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
+/* unit-sources: ../runner/virtio/netmac.c ../runner/virtio/netuser.c ../runner/virtio/tap.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c ../runner/virtio/mmio.c */
 /* unit-sources: ../runner/virtio/pci.c ../runner/pci/host.c ../runner/pci/function.c */
 /* unit-sources: ../runner/pci/msix.c ../runner/devices/82093aa.c ../runner/bus.c */

@@ -76,6 +76,11 @@ case " $(cat /proc/cmdline) " in
 	/blockio flush /dev/vda
 	exit ;;
 esac
+case " $(cat /proc/cmdline) " in
+*" net-peer "*)
+	sh -c ". /functions; . /pieces/40-net.sh"
+	exit ;;
+esac
 for piece in /pieces/*; do
 	sh -c ". /functions; . $piece" || echo "not ok ${piece##*/} ran to its end"
 done
@@ -117,6 +122,7 @@ modprobe loop
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct ||
 	echo "not ok disk: the host has a direct one"
+. ./net-host
 # What the guest says goes on at once; some of it is a wish.
 : >/tmp/out
 mkfifo /tmp/says
@@ -125,7 +131,7 @@ tee=$!
 vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
 	--console file=/tmp/hvc --console socket=/tmp/port,name=org.vmm.test \
-	"$@" </dev/null >/tmp/says 2>/tmp/err &
+	$net_options "$@" </dev/null >/tmp/says 2>/tmp/err &
 pid=$!
 # wished WHAT: has the guest said "please WHAT", for the first time?
 wished()
@@ -145,12 +151,14 @@ while [ -d /proc/$pid ]; do
 		kill -USR1 $pid
 	fi
 	wished connect && talk &
+	net_serve
 	sleep 0.2
 done
 wait $pid
 status=$?
 wait $tee
 cat /tmp/err >&2
+net_end
 
 hole() { dd if=/disks/a bs=1M skip="$1" count=4 2>/dev/null | tr -d '\0' | wc -c; }
 echo
@@ -180,7 +188,8 @@ drive()
 	local name=$1 words=$2 status
 
 	shift 2
-	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/unixio" -- sh host.sh "$kernel" "$words" "$@" \
+	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/unixio" \
+		--put lab/tests/devices/net-host -- sh host.sh "$kernel" "$words" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	take_points "$name"

@@ -5,6 +5,7 @@
 extern const struct virtio_type virtio_balloon;
 extern const struct virtio_type virtio_block;
 extern const struct virtio_type virtio_console;
+extern const struct virtio_type virtio_net;
 extern const struct virtio_type virtio_rng;
 extern const struct virtio_type virtio_vsock;
 
@@ -13,6 +14,7 @@ const struct virtio_type *const virtio_types[] = {
 	&virtio_console,
 	&virtio_vsock,
 	&virtio_balloon,
+	&virtio_net,
 	&virtio_rng,
 };
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# In the guest: networks, which their hardware addresses tell apart: 01 is user, with the
+# host's loopback, 02 user without it, 03 a tap, 04 the switch. The host's part is net-host.
+# With net-peer on the command line it is the other guest at the switch.
+
+case " $(cat /proc/cmdline) " in
+*" net-peer "*) modprobe virtio_pci ;;
+esac
+modprobe virtio_net
+ip link set lo up
+mkdir -p /www
+dd if=/dev/urandom of=/www/blob bs=1M count=2 2>/dev/null
+sha256sum </www/blob | cut -d' ' -f1 >/www/sum
+httpd -p 80 -h /www
+
+# nic NUMBER: the interface with that last byte in its address.
+nic()
+{
+	for i in /sys/class/net/*; do
+		[ "$(cat "$i/address")" = "52:54:00:00:00:$1" ] && echo "${i##*/}"
+	done
+}
+
+# until_true COMMAND...: for a minute.
+until_true()
+{
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || return 1
+		sleep 0.1
+	done
+}
+
+get()
+{
+	timeout 120 wget -q -O - "$1" 2>/dev/null
+}
+
+# same NAME URL: is its blob what its sum says?
+same()
+{
+	is "$1" "$(get "$2/blob" | sha256sum | cut -d' ' -f1)" "$(get "$2/sum")"
+}
+
+fetched()
+{
+	[ -n "$(get "http://$1:8080/$2")" ]
+}
+
+# host_fetches NAME URL HOST WORD: the host gets our blob from there, and says its sum.
+host_fetches()
+{
+	echo "please fetch $2/blob $4"
+	until_true fetched "$3" "$4"
+	is "$1" "$(get "http://$3:8080/$4")" "$(cat /www/sum)"
+}
+
+pings()
+{
+	ping -c 2 -W 20 "$1" >/dev/null
+}
+
+# Bytes in a frame sent since the last look, in the mean; segments count as one.
+mean()
+{
+	bytes=$(cat "/sys/class/net/$1/statistics/tx_bytes")
+	frames=$(cat "/sys/class/net/$1/statistics/tx_packets")
+	mean=$(((bytes - ${old_bytes:-0}) / (frames - ${old_frames:-0} + 1)))
+	old_bytes=$bytes
+	old_frames=$frames
+}
+
+up()
+{
+	ip addr add "$2/24" dev "$1"
+	ip link set "$1" up
+}
+
+cat >/dhcp <<'END'
+[ "$1" = bound ] || exit 0
+ifconfig $interface $ip netmask $subnet
+route add default gw $router
+echo "$ip $router $dns" >/lease
+END
+chmod 755 /dhcp
+
+ask_dhcp()
+{
+	ip link set "$1" up
+	udhcpc -i "$1" -n -q -t 30 -T 2 -s /dhcp >/dev/null 2>&1
+}
+
+case " $(cat /proc/cmdline) " in
+*" net-peer "*)
+	up "$(nic 05)" 10.1.0.2
+	echo "the peer is up"
+	sleep 600
+	exit ;;
+esac
+
+user=$(nic 01)
+ask_dhcp "$user"
+is "net: an address by DHCP" "$(cat /lease)" "10.0.2.15 10.0.2.2 10.0.2.3"
+check "net: the gateway answers a ping" pings 10.0.2.2
+same "net: 2 MiB from the host" http://10.0.2.2:8080
+host_fetches "net: 2 MiB to the host by a forwarded port" http://127.0.0.1:8000 10.0.2.2 by-user
+ip link set "$user" down
+ip addr flush dev "$user"
+user=$(nic 02)
+ask_dhcp "$user"
+check "net: the gateway of another network answers" pings 10.0.2.2
+check "net: which is no way to the host's loopback" \
+	sh -c '! timeout 10 wget -q -O /dev/null http://10.0.2.2:8080/sum 2>/dev/null'
+ip link set "$user" down
+ip addr flush dev "$user"
+
+tap=$(nic 03)
+up "$tap" 10.2.0.2
+check "net: a tap: the host answers a ping" pings 10.2.0.1
+same "net: a tap: 2 MiB from the host" http://10.2.0.1:8080
+host_fetches "net: a tap: 2 MiB to the host" http://10.2.0.2 10.2.0.1 by-tap
+
+up "$(nic 04)" 10.1.0.1
+check "net: the switch: the other guest answers" until_true pings 10.1.0.2
+same "net: the switch: 2 MiB from it" http://10.1.0.2
+
+# The driver anew, without offloads.
+modprobe -r virtio_net
+modprobe virtio_net csum=0 gso=0
+tap=$(nic 03)
+up "$tap" 10.2.0.2
+old_bytes=0
+old_frames=0
+host_fetches "net: a tap without offloads: 2 MiB to the host" http://10.2.0.2 10.2.0.1 without
+mean "$tap"
+check "net: a tap without offloads: in frames ($mean bytes)" test $mean -lt 1515

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * libslirp between the runner's socket and sockets of the host, in one thread.
+ *
+ * The runner takes frames as its guest has room for them. One that it does not take in time
+ * is dropped, as networks do, and as long as it takes none nothing waits for it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/ethernet.h>
+#include <netinet/ip.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <slirp/libslirp.h>
+#include "usernet.h"
+
+#define FRAME_MAX	(ETH_HLEN + 65535)
+/* Frames of the guest between two looks at the other sockets. */
+#define BATCH		64
+/* How long the runner may take for a frame, in microseconds. */
+#define PATIENCE	200000
+
+struct usernet {
+	Slirp *slirp;
+	bool stalled;		/* the runner did not take the last frame in time */
+	struct pollfd *fds;
+	unsigned int count, room;
+	uint8_t frame[FRAME_MAX];
+};
+
+/* ---- what libslirp calls ---- */
+
+static ssize_t on_packet(const void *frame, size_t len, void *opaque)
+{
+	struct usernet *net = opaque;
+	ssize_t n = send(USERNET_FD, frame, len, net->stalled ? MSG_DONTWAIT : 0);
+
+	net->stalled = n < 0;
+	return len;
+}
+
+/* The guest's mistakes are no news of the host's. */
+static void on_error(const char *message, void *opaque)
+{
+	(void)message;
+	(void)opaque;
+}
+
+static int64_t on_clock(void *opaque)
+{
+	struct timespec now;
+
+	(void)opaque;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Timers are IPv6's, which is off. */
+static void *on_timer_new(SlirpTimerCb cb, void *cb_opaque, void *opaque)
+{
+	(void)cb;
+	(void)cb_opaque;
+	return opaque;
+}
+
+static void on_timer_free(void *timer, void *opaque)
+{
+	(void)timer;
+	(void)opaque;
+}
+
+static void on_timer_mod(void *timer, int64_t when, void *opaque)
+{
+	(void)timer;
+	(void)when;
+	(void)opaque;
+}
+
+/* Descriptors are asked for before each wait. */
+static void on_fd(int fd, void *opaque)
+{
+	(void)fd;
+	(void)opaque;
+}
+
+static void on_notify(void *opaque)
+{
+	(void)opaque;
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = on_packet,
+	.guest_error = on_error,
+	.clock_get_ns = on_clock,
+	.timer_new = on_timer_new,
+	.timer_free = on_timer_free,
+	.timer_mod = on_timer_mod,
+	.register_poll_fd = on_fd,
+	.unregister_poll_fd = on_fd,
+	.notify = on_notify,
+};
+
+/* ---- waiting ---- */
+
+static const struct {
+	int slirp;
+	short poll;
+} events[] = {
+	{ SLIRP_POLL_IN, POLLIN },
+	{ SLIRP_POLL_OUT, POLLOUT },
+	{ SLIRP_POLL_PRI, POLLPRI },
+	{ SLIRP_POLL_ERR, POLLERR },
+	{ SLIRP_POLL_HUP, POLLHUP },
+};
+
+#define EVENTS	(sizeof(events) / sizeof(events[0]))
+
+static int add_fd(int fd, int wanted, void *opaque)
+{
+	struct usernet *net = opaque;
+	short poll_events = 0;
+
+	if (net->count == net->room) {
+		unsigned int room = net->room ? net->room * 2 : 64;
+		struct pollfd *fds = realloc(net->fds, room * sizeof(*fds));
+
+		/* It is bounded by the limit of descriptors. */
+		if (!fds)
+			abort();
+		net->fds = fds;
+		net->room = room;
+	}
+	for (size_t i = 0; i < EVENTS; i++)
+		if (wanted & events[i].slirp)
+			poll_events |= events[i].poll;
+	net->fds[net->count] = (struct pollfd) { .fd = fd, .events = poll_events };
+	return net->count++;
+}
+
+static int get_events(int index, void *opaque)
+{
+	const struct usernet *net = opaque;
+	int got = 0;
+
+	for (size_t i = 0; i < EVENTS; i++)
+		if (net->fds[index].revents & events[i].poll)
+			got |= events[i].slirp;
+	return got;
+}
+
+/* ---- from the guest ---- */
+
+/*
+ * The host's loopback by its own addresses, which include 0.0.0.0/8: libslirp would connect
+ * there as it is told.
+ */
+bool usernet_forbidden(const void *frame, size_t len)
+{
+	const struct ether_header *ether = frame;
+	struct iphdr ip;
+	uint8_t net;
+
+	if (len < sizeof(*ether) + sizeof(ip) || ntohs(ether->ether_type) != ETHERTYPE_IP)
+		return false;
+	memcpy(&ip, (const uint8_t *)frame + sizeof(*ether), sizeof(ip));
+	net = ntohl(ip.daddr) >> 24;
+	return net == 0 || net == IN_LOOPBACKNET;
+}
+
+/* false: the runner has gone. */
+static bool take_frames(struct usernet *net)
+{
+	for (unsigned int i = 0; i < BATCH; i++) {
+		ssize_t n = recv(USERNET_FD, net->frame, sizeof(net->frame), MSG_DONTWAIT);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		if (!n)
+			return false;
+		if (!usernet_forbidden(net->frame, n))
+			slirp_input(net->slirp, net->frame, n);
+	}
+	return true;
+}
+
+void usernet_run(struct usernet *net)
+{
+	for (;;) {
+		uint32_t timeout = UINT32_MAX;
+		bool frames;
+		int n;
+
+		net->count = 0;
+		add_fd(USERNET_FD, SLIRP_POLL_IN, net);
+		slirp_pollfds_fill(net->slirp, &timeout, add_fd, net);
+		n = poll(net->fds, net->count, timeout > INT32_MAX ? -1 : (int)timeout);
+		frames = n > 0 && net->fds[0].revents;
+		slirp_pollfds_poll(net->slirp, n < 0, get_events, net);
+		if (frames && !take_frames(net))
+			return;
+	}
+}
+
+/* ---- making ---- */
+
+static struct in_addr address(uint32_t value)
+{
+	return (struct in_addr) { htonl(value) };
+}
+
+enum status usernet_create(bool loopback, struct usernet **out)
+{
+	const SlirpConfig config = {
+		.version = 1,
+		.in_enabled = true,
+		.vnetwork = address(USERNET_NET),
+		.vnetmask = address(USERNET_MASK),
+		.vhost = address(USERNET_HOST),
+		.vdhcp_start = address(USERNET_GUEST),
+		.vnameserver = address(USERNET_DNS),
+		.vhostname = "guest",
+		.disable_host_loopback = !loopback,
+	};
+	const struct timeval patience = { .tv_usec = PATIENCE };
+	struct usernet *net = calloc(1, sizeof(*net));
+
+	setsockopt(USERNET_FD, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (net)
+		net->slirp = slirp_new(&config, &callbacks, net);
+	if (!net || !net->slirp) {
+		complain("cannot create the user-mode network; free some memory");
+		return STATUS_HOST;
+	}
+	*out = net;
+	return STATUS_OK;
+}
+
+enum status usernet_add(struct usernet *net, const char *text)
+{
+	struct usernet_forward forward;
+	enum status status = usernet_forward(text, &forward);
+
+	if (status)
+		return status;
+	if (!slirp_add_hostfwd(net->slirp, forward.udp, forward.host, forward.host_port,
+			       forward.guest, forward.guest_port))
+		return STATUS_OK;
+	complain("--net user: hostfwd=%s: %s; %s", text, strerror(errno),
+		 errno == EACCES ? "use a port from 1024 on" : "use another port or address");
+	return errno == EADDRINUSE ? STATUS_BUSY : STATUS_HOST;
+}
