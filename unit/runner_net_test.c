@@ -193,6 +193,9 @@ static void test_frames(void)
 	is(driver_used(world, RX, NULL), -1, "a frame that is too large is dropped");
 	peer_sends(300);
 	ok(driver_used(world, RX, &len) >= 0 && len == 312, "the buffer is the next one's");
+	guest_offers(0, 412);
+	peer_sends(400);
+	ok(driver_used(world, RX, &len) >= 0 && len == 412, "a frame may fill its buffer");
 	peer_sends(13);
 	guest_offers(0, 500);
 	is(driver_used(world, RX, NULL), -1, "less than an Ethernet header is no frame");
