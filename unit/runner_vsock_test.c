@@ -336,7 +336,8 @@ static void test_rude(void)
 {
 	struct world *world = open_world(0);
 	struct virtio_vsock_hdr hdr = packet(VIRTIO_VSOCK_OP_RW, 1, 1);
-	int back = 0;
+	uint32_t port;
+	int back = 0, fd;
 
 	for (int i = 0; i < 120; i++)
 		driver_add(world, 1, (struct buffer[]) { { buffers, HDR, false } }, 1);
@@ -389,6 +390,17 @@ static void test_rude(void)
 	tell(world, VIRTIO_VSOCK_OP_RW, 1, 1);
 	ok(world->core->broken, "and so does a buffer too small for one");
 	is(world_complaints, 1, "one complaint");
+	driver_reset(world);
+	driver_start(world, 0);
+	given = 0;
+	got = 0;
+	give(world, 1);
+	fd = connected(world, &port);
+	is(write(fd, "bytes", 5), 5, "a peer speaks");
+	driver_add(world, 0, (struct buffer[]) { { buffers, HDR, true } }, 1);
+	driver_kick(world, 0);
+	ok(world->core->broken, "and a buffer for a header alone has no end but this");
+	close(fd);
 	close_world(world);
 }
 

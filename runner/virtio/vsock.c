@@ -195,6 +195,10 @@ static bool send_bytes(struct link *link, const struct virtq_chain *chain)
 	size_t room = chain->in_size > HEADER ? chain->in_size - HEADER : 0;
 	size_t len = link_window(link);
 
+	if (!room) {
+		virtio_broken(link->vsock->virtio, "a buffer for packets without room for bytes");
+		return false;
+	}
 	if (len > sizeof(piece))
 		len = sizeof(piece);
 	if (len > room)
