@@ -119,7 +119,10 @@ tap=$(nic 03)
 up "$tap" 10.2.0.2
 check "net: a tap: the host answers a ping" pings 10.2.0.1
 same "net: a tap: 2 MiB from the host" http://10.2.0.1:8080
+mean "$tap"
 host_fetches "net: a tap: 2 MiB to the host" http://10.2.0.2 10.2.0.1 by-tap
+mean "$tap"
+check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt 1700
 
 up "$(nic 04)" 10.1.0.1
 check "net: the switch: the other guest answers" until_true pings 10.1.0.2
