@@ -391,7 +391,7 @@ int vmm_msr_read_fast(struct vmm_vcpu *vcpu, u32 index, u64 *value)
 	const struct msr_rule *rule;
 
 	if (is_hot(index))
-		return vmm_apic_msr_read(vcpu, index, VMM_ORIGIN_GUEST, value);
+		return vmm_apic_msr_read_fast(vcpu, index, value);
 	rule = find(index);
 	if (!rule)
 		return -EINVAL;

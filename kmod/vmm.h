@@ -549,10 +549,11 @@ bool vmm_apic_claims(struct vmm_vcpu *vcpu, gpa_t gpa);
 /* Aligned 32-bit accesses at @offset of the page; others read 0, writes are dropped. */
 void vmm_apic_mmio_read(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u64 *data);
 void vmm_apic_mmio_write(struct vmm_vcpu *vcpu, u32 offset, unsigned int size, u64 data);
-/* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC MSRs: 0, or -EINVAL: #GP. IRQs may be off. */
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC MSRs: 0, or -EINVAL: #GP. [sleep] */
 int vmm_apic_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 *value);
 int vmm_apic_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u64 value);
 /* The same with IRQs off, for the guest; -EAGAIN: with IRQs on. */
+int vmm_apic_msr_read_fast(struct vmm_vcpu *vcpu, u32 msr, u64 *value);
 int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value);
 /*
  * After a write to the APIC: the level-triggered vector whose EOI the process has to

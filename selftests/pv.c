@@ -4,6 +4,9 @@
  * does not offer is not there. Steal time, EOIs without an exit, IPIs and kicks by
  * hypercall, notices in the clock's page.
  */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "lib/test.h"
 #include "lib/thread.h"
 
@@ -264,6 +267,7 @@ TEST(a_sleeping_vcpu_is_preempted_and_flushes_when_it_wakes)
 
 static volatile u32 order[16], offers[16], isr_after[16], taken;
 static volatile bool switch_off;
+static volatile bool sync_late;	/* between the end of an interrupt and a look at ISR */
 
 static bool skip_eoi(void)
 {
@@ -290,6 +294,8 @@ static void on_irq(struct guest_frame *frame)
 		guest_eoi();
 	else
 		offers[n] |= 0x10;
+	if (sync_late)
+		GUEST_SYNC(3);
 	isr_after[n] = apic_read(APIC_ISR + vector / 32 * 16) >> vector % 32 & 1;
 }
 
@@ -404,6 +410,27 @@ TEST(an_init_takes_the_offer_and_the_areas)
 	vcpu_run(vcpu);
 	EXPECT_EQ(0, eoi_word(vcpu));
 	EXPECT_EQ(0, vcpu_get_msr(vcpu, MSR_EOI));
+}
+
+/* The word cannot be asked for with IRQs off: a write to its page is a fault of the host. */
+TEST(a_page_that_was_forked_is_asked)
+{
+	struct vcpu *vcpu = eoi_vcpu();
+	pid_t child;
+
+	guest_var(vcpu->vm, sync_late) = true;
+	send(vcpu, LOW);
+	vcpu_sync(vcpu, 3);
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	vcpu_sync(vcpu, 1);
+	EXPECT_EQ(0x11, SEEN(0, offers));
+	EXPECT_EQ(0, SEEN(0, isr_after));
+	kill(child, SIGKILL);
+	EXPECT_EQ(child, waitpid(child, NULL, 0));
 }
 
 TEST(a_saved_apic_says_what_is_in_service)

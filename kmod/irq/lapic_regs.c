@@ -306,7 +306,8 @@ static int x2apic_read(struct vmm_apic *apic, unsigned int n, u64 *value)
 {
 	if (n >= ARRAY_SIZE(registers) || !(registers[n].access & R2))
 		return -EINVAL;
-	apic_pv_sync(apic);
+	/* With IRQs off there is none: vmm_apic_msr_read_fast(). */
+	vmm_apic_settle_eoi(apic->vcpu);
 	*value = apic_read_reg(apic, n);
 	if (n == APIC_N(APIC_ICR))
 		*value |= (u64)apic_get(apic, APIC_ICR2) << 32;
@@ -444,6 +445,14 @@ int vmm_apic_msr_write(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u
 		return 0;
 	}
 	return x2apic_write(apic, msr - APIC_BASE_MSR, value);
+}
+
+int vmm_apic_msr_read_fast(struct vmm_vcpu *vcpu, u32 msr, u64 *value)
+{
+	/* The guest's answer to an offered EOI is not to be had: ISR and PPR may be wrong. */
+	if (!apic_pv_sync(vcpu->apic))
+		return -EAGAIN;
+	return vmm_apic_msr_read(vcpu, msr, VMM_ORIGIN_GUEST, value);
 }
 
 int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value)
