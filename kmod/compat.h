@@ -11,6 +11,7 @@
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/shrinker.h>
+#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <linux/version.h>
@@ -26,13 +27,62 @@
 #define COMPAT_CPUHP_DYING	CPUHP_AP_ARM_XEN_STARTING
 
 /*
- * get_user_pages on behalf of a guest's access: any signal ends the wait for a
- * page, and NUMA hinting sees the access.
+ * A referenced page on behalf of a guest's access, @flags FOLL_WRITE or 0: any signal ends
+ * the wait for it, and NUMA hinting sees the access. 0; -EINTR, -EAGAIN; else why not.
+ * [sleep], current->mm
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-#define COMPAT_FOLL_GUEST	(FOLL_INTERRUPTIBLE | FOLL_HONOR_NUMA_FAULT)
+static inline int compat_get_user_page(unsigned long address, unsigned int flags,
+				       struct page **page)
+{
+	long n = get_user_pages_unlocked(address, 1, page,
+					 flags | FOLL_HWPOISON | FOLL_INTERRUPTIBLE |
+					 FOLL_HONOR_NUMA_FAULT);
+
+	return n == 1 ? 0 : n < 0 ? n : -EAGAIN;
+}
 #else
-#define COMPAT_FOLL_GUEST	0	/* a fatal signal does, and hinting is implied */
+/* What get_user_pages() waits for there only a fatal signal ends, but a fault may end. */
+static inline int compat_wait_for_page(unsigned long address, unsigned int foll)
+{
+	const bool write = foll & FOLL_WRITE;
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	vm_fault_t fault;
+
+	mmap_read_lock(mm);
+	vma = find_vma(mm, address);
+	if (!vma || vma->vm_start > address ||
+	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ))) {
+		mmap_read_unlock(mm);
+		return -EFAULT;
+	}
+	fault = handle_mm_fault(vma, address, FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE |
+				FAULT_FLAG_INTERRUPTIBLE | (write ? FAULT_FLAG_WRITE : 0), NULL);
+	if (!(fault & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)))
+		mmap_read_unlock(mm);
+	if (fault & VM_FAULT_ERROR)
+		return vm_fault_to_errno(fault, FOLL_HWPOISON);
+	return (fault & VM_FAULT_RETRY) && signal_pending(current) ? -EINTR : 0;
+}
+
+static inline int compat_get_user_page(unsigned long address, unsigned int flags,
+				       struct page **page)
+{
+	long n;
+	int r;
+
+	/* Does not wait: 0 where it would have to. */
+	n = get_user_pages_unlocked(address, 1, page, flags | FOLL_HWPOISON | FOLL_NOWAIT);
+	if (!n) {
+		r = compat_wait_for_page(address, flags);
+		if (r)
+			return r;
+		n = get_user_pages_unlocked(address, 1, page, flags | FOLL_HWPOISON |
+					    FOLL_NOWAIT);
+	}
+	return n == 1 ? 0 : n < 0 ? n : -EAGAIN;
+}
 #endif
 
 /* Set and clear flags of a mapping that is being made; mmap_lock is held. */

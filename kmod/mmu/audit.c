@@ -181,7 +181,7 @@ static unsigned long audit_page(struct vmm_vm *vm, const struct shadow_page *sp)
 static void audit_shadow(struct vmm_vm *vm)
 {
 	struct shadow_mmu *shadow = vm->mmu.shadow;
-	unsigned long leaves = 0, known = 0, pages = 0;
+	unsigned long leaves = 0, known = 0, pages = 0, unsync = 0;
 	struct rmap_cursor cursor;
 	struct shadow_page *sp;
 	struct rmap *rmap;
@@ -190,6 +190,7 @@ static void audit_shadow(struct vmm_vm *vm)
 
 	list_for_each_entry(sp, &shadow->active, active) {
 		leaves += audit_page(vm, sp);
+		unsync += sp->unsync;
 		pages++;
 	}
 	/* Each leaf is in its frame's map: if that is all, no map has a dead one. */
@@ -200,6 +201,9 @@ static void audit_shadow(struct vmm_vm *vm)
 		complain("a reverse map of an entry that is gone", 0, known, leaves);
 	if (pages != shadow->count)
 		complain("miscounted pages", 0, shadow->count, pages);
+	/* A root that was zapped is on neither list. */
+	if (unsync != shadow->nr_unsync[0] + shadow->nr_unsync[1])
+		complain("miscounted pages out of sync", 0, shadow->nr_unsync[0], unsync);
 }
 
 void vmm_mmu_audit(struct vmm_vm *vm)

@@ -32,16 +32,6 @@ static bool get_page_fast(hva_t hva, unsigned int flags, struct page **page)
 	return get_user_pages_fast_only(hva, 1, flags, page) == 1;
 }
 
-static int get_page_slow(hva_t hva, unsigned int flags, struct page **page)
-{
-	long n = get_user_pages_unlocked(hva, 1, page,
-					 flags | FOLL_HWPOISON | COMPAT_FOLL_GUEST);
-
-	if (n == 1)
-		return 0;
-	return n < 0 ? n : -EAGAIN;
-}
-
 int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable)
 {
 	struct page *again;
@@ -53,7 +43,7 @@ int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, boo
 		return 0;
 	if (!write && get_page_fast(hva, 0, page))
 		return 0;
-	r = get_page_slow(hva, write ? FOLL_WRITE : 0, page);
+	r = compat_get_user_page(hva, write ? FOLL_WRITE : 0, page);
 	if (r)
 		return r;
 	*writable = write;

@@ -147,11 +147,12 @@ void vmm_mmu_flush(struct vmm_vm *vm)
 void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	__releases(&vm->mmu.lock)
 {
+	struct shadow_range range = { .first = first, .last = last };
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);
 
 	if (!vmm_caps.nested) {
-		while (!shadow_zap_range(mmu, &first, last)) {
+		while (!shadow_zap_range(mmu, &range)) {
 			shadow_unlock(vm);
 			if (may_sleep)
 				cond_resched();

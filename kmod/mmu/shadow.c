@@ -126,11 +126,9 @@ static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow
 	}
 	child = shadow_get(mmu, key, spare, &made);
 	shadow_catch_up(mmu, child);
-	if (!made && child->present && !child->key.role.direct && shadow_any_unsync(mmu)) {
-		shadow_sync(vcpu->vm, SYNC_FOR_LINK);
-		if (!shadow_walk_holds(walk))
-			return NULL;
-	}
+	if (!made && child->present && !child->key.role.direct && shadow_any_unsync(mmu) &&
+	    !(shadow_sync_for_link(vcpu->vm) && shadow_walk_holds(walk)))
+		return NULL;
 	shadow_link(mmu, entry, child, &spare->pool);
 	return child;
 }
@@ -263,6 +261,23 @@ static enum vmm_fault no_memory(struct vmm_vcpu *vcpu, int error)
 	return VMM_FAULT_ERROR;
 }
 
+/*
+ * What was read may be old: the page, or an entry of the walk. Were a table's page about to
+ * be taken from the process, its shadow, zapped for that, would be there again.
+ */
+static bool is_stale(const struct fault *fault)
+{
+	const struct vmm_mmu *mmu = &fault->walk.vcpu->vm->mmu;
+	unsigned int i;
+
+	if (mmu_is_stale(mmu, fault->seq, fault->memory.hva, PAGE_SIZE))
+		return true;
+	for (i = 0; mmu->invalidating && i < fault->walk.steps; i++)
+		if (mmu_is_stale(mmu, fault->seq, fault->walk.step[i].hva, PAGE_SIZE))
+			return true;
+	return false;
+}
+
 static bool root_is_gone(const struct vmm_vcpu *vcpu)
 {
 	return vcpu->shadow_mmu->root && vcpu->shadow_mmu->root->invalid;
@@ -283,10 +298,8 @@ static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
 		return no_memory(vcpu, -ENOMEM);
 	shadow_recycle(vm);
 	write_lock(&mmu->lock);
-	if (!mmu_is_stale(mmu, fault->seq, fault->memory.hva, PAGE_SIZE) && !root_is_gone(vcpu) &&
-	    shadow_walk_holds(&fault->walk)) {
+	if (!is_stale(fault) && !root_is_gone(vcpu) && shadow_walk_holds(&fault->walk))
 		outcome = descend(vcpu, fault);
-	}
 	shadow_unlock(vm);
 	return outcome;
 }
@@ -530,35 +543,55 @@ static bool zap_enough(struct vmm_mmu *mmu, unsigned int *done)
 	return !(++*done % ZAP_BATCH) && (need_resched() || rwlock_needbreak(&mmu->lock));
 }
 
-/*
- * A short range is looked up frame by frame, a long one page by page. A zap may take
- * other pages with it: what comes next is asked for anew each time.
- */
-static bool zap_tables(struct vmm_mmu *mmu, gfn_t first, gfn_t last, unsigned int *done)
+/* All that shadow the table in frame @gfn. */
+static void zap_tables_of(struct vmm_mmu *mmu, gfn_t gfn)
 {
-	struct shadow_mmu *shadow = mmu->shadow;
 	struct shadow_page *sp;
-	bool enough = false;
-	LIST_HEAD(seen);
-	gfn_t gfn;
 
-	if (last - first < shadow->count) {
-		for (gfn = first; gfn < last; gfn++)
-			while ((sp = shadow_next(mmu, gfn, NULL)))
-				shadow_zap(mmu, sp);
-		return true;
-	}
-	while (!enough &&
-	       (sp = list_first_entry_or_null(&shadow->active, struct shadow_page, active))) {
-		list_move_tail(&sp->active, &seen);
-		if (sp->key.role.direct || sp->key.gfn < first || sp->key.gfn >= last)
+	while ((sp = shadow_next(mmu, gfn, NULL)))
+		shadow_zap(mmu, sp);
+}
+
+/* Those of bucket @at that lie in @range. False: enough for now, the rest is to come. */
+static bool zap_bucket(struct vmm_mmu *mmu, unsigned int at, const struct shadow_range *range,
+		       unsigned int *done)
+{
+	struct shadow_page *sp;
+	struct hlist_node *next;
+
+	hlist_for_each_entry_safe(sp, next, &mmu->shadow->hash[at], hash) {
+		if (sp->key.role.direct || sp->key.gfn < range->first ||
+		    sp->key.gfn >= range->last)
 			continue;
 		shadow_zap(mmu, sp);
-		enough = zap_enough(mmu, done);
+		if (zap_enough(mmu, done))
+			return false;
 	}
-	/* Behind those that were not looked at, with which the next call begins. */
-	list_splice_tail(&seen, &shadow->active);
-	return !enough;
+	return true;
+}
+
+/*
+ * A short range is looked up frame by frame, a long one bucket by bucket. Behind where
+ * it has come to only pages without entries appear, the roots of vCPUs: faults on tables in
+ * the range wait (is_stale()).
+ */
+static bool zap_tables(struct vmm_mmu *mmu, struct shadow_range *range, unsigned int *done)
+{
+	const gfn_t frames = range->last - range->first;
+	const gfn_t end = min_t(gfn_t, frames, BIT(SHADOW_HASH_BITS));
+
+	while (range->tables < end) {
+		if (frames > end) {
+			if (!zap_bucket(mmu, range->tables, range, done))
+				return false;
+		} else {
+			zap_tables_of(mmu, range->first + range->tables);
+		}
+		range->tables++;
+		if (zap_enough(mmu, done))
+			return false;
+	}
+	return true;
 }
 
 bool shadow_zap_range(struct vmm_mmu *mmu, gfn_t *first, gfn_t last)

@@ -29,6 +29,8 @@
  * @rights: RIGHT_*, what the levels above grant
  * @wp: CR0.WP; without it @smep and @smap of CR4, else 0
  * @nxe: EFER.NXE; 0 if direct
+ * @dirty: direct, without @wp: the guest's entry is, so that what @rights forbid a
+ *	supervisor may have written
  */
 union shadow_role {
 	u32 word;
@@ -42,6 +44,7 @@ union shadow_role {
 		u32 smep : 1;
 		u32 smap : 1;
 		u32 nxe : 1;
+		u32 dirty : 1;
 	};
 };
 
@@ -53,6 +56,7 @@ struct shadow_key {
 struct shadow_page {
 	struct shadow_key key;	/* (c) */
 	unsigned long epoch;	/* (m) of shadow_mmu when its entries were protected last */
+	u64 compared;		/* (m) shadow_mmu.comparison that it was part of last */
 	bool unsync;		/* (m) the guest can write the table */
 	bool invalid;		/* (m) zapped, kept for the vCPUs that use it as root */
 	unsigned int present;	/* (m) entries that are */
@@ -72,6 +76,8 @@ struct shadow_mmu {
 	struct list_head active;	/* (m) looked up last comes first */
 	struct list_head doomed;	/* (m) to be freed after a flush */
 	struct list_head unsync[2];	/* (m) of the lowest level, and above it */
+	unsigned long nr_unsync[2];	/* (m) on those lists */
+	u64 comparison;			/* (m) counts SYNC_ALL */
 	unsigned long count;		/* (m) on active */
 	unsigned long epoch;		/* (m) how often all was write-protected */
 	bool roots_gone;		/* (m) vCPUs have to be told, by shadow_unlock() */
@@ -126,7 +132,10 @@ struct shadow_page *shadow_child_of(u64 pte);
 void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 		 struct rmap_pool *pool);
 void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool);
-/* Make a present entry absent. May doom the direct page below. */
+/*
+ * Make a present entry absent. A direct page below that has no parent left is the next to
+ * be recycled: to zap it here, and all below it, would take as long as a GiB has frames.
+ */
 void shadow_drop(struct vmm_mmu *mmu, u64 *entry);
 /* The same for all entries that map a frame, of which @rmap is the map. */
 void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap);
@@ -138,7 +147,7 @@ void shadow_root_get(struct shadow_page *sp);
 void shadow_root_put(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* Zap the ones not used for longest until a fault has room. */
 void shadow_recycle(struct vmm_vm *vm);
-/* Zap up to @max of those, and free them; returns how many. No lock. */
+/* Zap up to @max of those, fewer when the host wants the CPU; returns how many. No lock. */
 unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max);
 /* Drop the lock; then tell vCPUs of roots that are gone, flush, free what was doomed. */
 void shadow_unlock(struct vmm_vm *vm) __releases(&vm->mmu.lock);
@@ -218,6 +227,9 @@ static __always_inline unsigned int shadow_gpte_offset(const struct shadow_page 
 bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn);
 /* Let the guest's next write to @gfn be a fault. Counts in mmu.cleared. */
 void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn);
+/* @sp is out of sync from now on; in sync, or going. */
+void shadow_list_unsync(struct vmm_mmu *mmu, struct shadow_page *sp);
+void shadow_unlist_unsync(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* The guest is about to write @gfn. */
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn);
 
@@ -226,13 +238,20 @@ bool shadow_any_unsync(struct vmm_mmu *mmu);
 
 enum shadow_sync {
 	SYNC_ABOVE,		/* pages out of sync above the lowest level */
-	SYNC_FOR_LINK,		/* all pages out of sync, but free none */
 	SYNC_WRITTEN,		/* all pages out of sync */
 	SYNC_ALL,		/* and those in sync */
 };
 
-/* Compare with the guest's tables. IRQs on, current->mm == vm->mm. */
+/*
+ * Compare with the guest's tables as they are now, or later. [sleep], current->mm ==
+ * vm->mm. The lock is dropped between two batches when the host wants it or the CPU.
+ */
 void shadow_sync(struct vmm_vm *vm, enum shadow_sync which);
+/*
+ * The same for all pages out of sync, in one hold of the lock, and no page is freed. False:
+ * there are too many for that, and some are done. IRQs on, current->mm == vm->mm.
+ */
+bool shadow_sync_for_link(struct vmm_vm *vm);
 /* Compare one entry, present. False: it was dropped. */
 bool shadow_compare_entry(struct vmm_vm *vm, struct shadow_page *sp, unsigned int index);
 
@@ -241,11 +260,19 @@ bool shadow_compare_entry(struct vmm_vm *vm, struct shadow_page *sp, unsigned in
 int shadow_init(struct vmm_vm *vm);
 void shadow_destroy(struct vmm_vm *vm);
 void shadow_fini(struct vmm_vm *vm);	/* no notifier comes any more */
+
+/* Frames [@first, @last), and how far the zap has come. */
+struct shadow_range {
+	gfn_t first;
+	gfn_t last;
+	gfn_t tables;		/* frames, or buckets, whose tables are gone; starts as 0 */
+};
+
 /*
- * Drop what maps frames [*@first, @last), and pages that shadow tables there. False: the
- * host wants the CPU or the lock; *@first is where to go on, with the lock dropped between.
+ * Drop what maps @range, and pages that shadow tables there. False: the host wants the CPU
+ * or the lock; to go on, call it again with the lock dropped between.
  */
-bool shadow_zap_range(struct vmm_mmu *mmu, gfn_t *first, gfn_t last);
+bool shadow_zap_range(struct vmm_mmu *mmu, struct shadow_range *range);
 /* Let the next write to frames [@first, @last) be a fault. */
 void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
 /* The next write to any frame, once all vCPUs have looked for their roots. */

@@ -111,6 +111,7 @@ static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *ke
 
 	sp->key = *key;
 	sp->epoch = shadow->epoch;
+	sp->compared = shadow->comparison;
 	sp->table = spare->table[--spare->tables];
 	if (lowest && !key->role.direct) {
 		sp->gfns = spare->table[--spare->tables];
@@ -120,10 +121,8 @@ static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *ke
 	hlist_add_head(&sp->hash, bucket(mmu, key->gfn));
 	list_add(&sp->active, &shadow->active);
 	INIT_LIST_HEAD(&sp->written);
-	if (!key->role.direct) {
-		sp->unsync = true;
-		list_add(&sp->written, &shadow->unsync[!lowest]);
-	}
+	if (!key->role.direct)
+		shadow_list_unsync(mmu, sp);
 	shadow->count++;
 	atomic_long_inc(&mmu->pages);
 	return sp;
@@ -253,9 +252,8 @@ void shadow_drop(struct vmm_mmu *mmu, u64 *entry)
 	}
 	child = shadow_child_of(pte);
 	rmap_remove(&child->parents, entry);
-	/* Nothing but this place knew it, and it is quickly made again. */
 	if (child->key.role.direct && rmap_empty(&child->parents))
-		shadow_zap(mmu, child);
+		list_move_tail(&child->active, &mmu->shadow->active);
 }
 
 void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap)
@@ -269,7 +267,6 @@ void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap)
 
 /* ---- ends ---- */
 
-/* The depth is bounded: direct pages only have direct ones below them. */
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
 {
 	struct shadow_mmu *shadow = mmu->shadow;
@@ -277,7 +274,8 @@ void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
 
 	lockdep_assert_held_write(&mmu->lock);
 	hlist_del(&sp->hash);
-	list_del_init(&sp->written);
+	if (sp->unsync)
+		shadow_unlist_unsync(mmu, sp);
 	unlink_parents(mmu, sp);
 	for (i = 0; sp->present && i < VMM_PTES; i++)
 		if (sp->table[i])
@@ -367,11 +365,10 @@ unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max)
 	struct vmm_mmu *mmu = &vm->mmu;
 	struct shadow_mmu *shadow = mmu->shadow;
 	struct shadow_page *sp;
-	unsigned long before, n = 0;
+	unsigned int n = 0;
 	LIST_HEAD(used);
 
 	write_lock(&mmu->lock);
-	before = shadow->count;
 	while (n < max && !list_empty(&shadow->active)) {
 		sp = list_last_entry(&shadow->active, struct shadow_page, active);
 		if (sp->users) {
@@ -379,8 +376,9 @@ unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max)
 			continue;
 		}
 		shadow_zap(mmu, sp);
-		/* Direct pages go with the one above. */
-		n = before - shadow->count;
+		n++;
+		if (need_resched() || rwlock_needbreak(&mmu->lock))
+			break;
 	}
 	list_splice(&used, &shadow->active);
 	atomic_long_add(n, &mmu->reclaimed);
@@ -390,6 +388,9 @@ unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max)
 
 void shadow_recycle(struct vmm_vm *vm)
 {
-	if (unlikely(READ_ONCE(vm->mmu.shadow->count) + SPARE_PAGES > vmm_mmu_table_limit(vm)))
-		shadow_reclaim(vm, RECYCLE_BATCH);
+	const struct shadow_mmu *shadow = vm->mmu.shadow;
+
+	while (unlikely(READ_ONCE(shadow->count) + SPARE_PAGES > vmm_mmu_table_limit(vm)) &&
+	       shadow_reclaim(vm, RECYCLE_BATCH))
+		cond_resched();
 }

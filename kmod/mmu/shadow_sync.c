@@ -16,6 +16,11 @@
 /* Guest entries read in one go, on the stack. */
 #define BATCH	32
 
+/* Pages compared, and TLBs flushed for, in one go. */
+#define SYNC_BATCH	256
+/* And in one hold of the lock, where a fault needs it. */
+#define SYNC_FOR_LINK	(4 * SYNC_BATCH)
+
 /* ---- write protection ---- */
 
 bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn)
@@ -28,26 +33,43 @@ bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn)
 	return false;
 }
 
+static bool is_above(const struct shadow_page *sp)
+{
+	return sp->key.role.level > VMM_LEVEL_4K;
+}
+
+void shadow_list_unsync(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	sp->unsync = true;
+	/* Behind those that somebody is comparing: he gets to an end. */
+	list_add_tail(&sp->written, &mmu->shadow->unsync[is_above(sp)]);
+	mmu->shadow->nr_unsync[is_above(sp)]++;
+}
+
+void shadow_unlist_unsync(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	sp->unsync = false;
+	list_del_init(&sp->written);
+	mmu->shadow->nr_unsync[is_above(sp)]--;
+}
+
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn)
 {
 	struct shadow_page *sp = NULL;
 
 	lockdep_assert_held_write(&mmu->lock);
-	while ((sp = shadow_next(mmu, gfn, sp))) {
-		if (sp->unsync)
-			continue;
-		sp->unsync = true;
-		list_add(&sp->written,
-			 &mmu->shadow->unsync[sp->key.role.level > VMM_LEVEL_4K]);
-	}
+	while ((sp = shadow_next(mmu, gfn, sp)))
+		if (!sp->unsync)
+			shadow_list_unsync(mmu, sp);
 }
 
 static bool has_entries(const struct list_head *list)
 {
 	const struct shadow_page *sp;
+	unsigned int n = 0;
 
 	list_for_each_entry(sp, list, written)
-		if (sp->present)
+		if (sp->present || ++n == SYNC_BATCH)
 			return true;
 	return false;
 }
@@ -182,63 +204,118 @@ static void compare_or_zap(struct vmm_vm *vm, struct shadow_page *sp)
 		shadow_zap(&vm->mmu, sp);
 }
 
+/* The first @max of the lists from @which on down, lowest level last, go to @batch. */
+static unsigned long take_batch(struct shadow_mmu *shadow, bool above_only, unsigned long max,
+				struct list_head *batch)
+{
+	unsigned long n = 0;
+	int i;
+
+	for (i = 1; i >= above_only; i--)
+		while (n < max && !list_empty(&shadow->unsync[i])) {
+			list_move_tail(shadow->unsync[i].next, batch);
+			n++;
+		}
+	return n;
+}
+
 /*
  * An entry that is gone, or lost its writable bit before, may still be in a TLB: the
  * flush is needed for what was cleared ever since the last one, not here alone.
+ * Returns how many there were.
  */
-static void protect_lists(struct vmm_vm *vm, struct list_head *list, struct list_head *more)
+static unsigned long sync_batch(struct vmm_vm *vm, bool above_only, unsigned long max, bool keep)
 {
+	struct vmm_mmu *mmu = &vm->mmu;
 	struct shadow_page *sp;
+	unsigned long n;
+	LIST_HEAD(batch);
 
-	list_for_each_entry(sp, list, written)
-		shadow_protect_frame(&vm->mmu, sp->key.gfn);
-	if (more)
-		list_for_each_entry(sp, more, written)
-			shadow_protect_frame(&vm->mmu, sp->key.gfn);
-	if (!list_empty(list) || (more && !list_empty(more)))
-		vmm_mmu_flush_locked(vm);
-}
-
-static void sync_list(struct vmm_vm *vm, struct list_head *list, bool keep)
-{
-	struct shadow_page *sp;
-
-	while ((sp = list_first_entry_or_null(list, struct shadow_page, written))) {
-		list_del_init(&sp->written);
-		sp->unsync = false;
+	n = take_batch(mmu->shadow, above_only, max, &batch);
+	if (!n)
+		return 0;
+	list_for_each_entry(sp, &batch, written)
+		shadow_protect_frame(mmu, sp->key.gfn);
+	vmm_mmu_flush_locked(vm);
+	/* From here on nobody writes the tables without a fault. */
+	while ((sp = list_first_entry_or_null(&batch, struct shadow_page, written))) {
+		shadow_unlist_unsync(mmu, sp);
 		if (keep)
 			compare(vm, sp);
 		else
 			compare_or_zap(vm, sp);
 	}
+	return n;
 }
 
-/* Comparing dooms pages anywhere on the list: take the first until there is none. */
+/* Does the host want the lock, or the CPU? It gets them. */
+static bool let_others(struct vmm_vm *vm)
+{
+	if (!need_resched() && !rwlock_needbreak(&vm->mmu.lock))
+		return false;
+	shadow_unlock(vm);
+	cond_resched();
+	write_lock(&vm->mmu.lock);
+	return true;
+}
+
+/*
+ * Those of bucket @at that were not compared since @comparison began; false: the lock was
+ * dropped, there may be more.
+ */
+static bool compare_bucket(struct vmm_vm *vm, unsigned int at, u64 comparison)
+{
+	struct shadow_page *sp;
+	struct hlist_node *next;
+
+	hlist_for_each_entry_safe(sp, next, &vm->mmu.shadow->hash[at], hash) {
+		if (sp->key.role.direct || sp->compared >= comparison)
+			continue;
+		sp->compared = comparison;
+		compare_or_zap(vm, sp);
+		if (let_others(vm))
+			return false;
+	}
+	return true;
+}
+
 static void sync_all(struct vmm_vm *vm)
 {
-	struct shadow_mmu *shadow = vm->mmu.shadow;
-	struct shadow_page *sp;
-	LIST_HEAD(done);
+	const u64 comparison = ++vm->mmu.shadow->comparison;
+	unsigned int at = 0;
 
-	while ((sp = list_first_entry_or_null(&shadow->active, struct shadow_page, active))) {
-		list_move_tail(&sp->active, &done);
-		if (!sp->key.role.direct)
-			compare_or_zap(vm, sp);
-	}
-	list_splice(&done, &shadow->active);
+	while (at < BIT(SHADOW_HASH_BITS))
+		at += compare_bucket(vm, at, comparison);
 }
 
 void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
 {
-	struct vmm_mmu *mmu = &vm->mmu;
-	struct list_head *lowest = &mmu->shadow->unsync[0], *above = &mmu->shadow->unsync[1];
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+	const bool above_only = which == SYNC_ABOVE;
+	unsigned long left = shadow->nr_unsync[1] + (above_only ? 0 : shadow->nr_unsync[0]);
+	unsigned long n;
 
-	lockdep_assert_held_write(&mmu->lock);
-	protect_lists(vm, above, which != SYNC_ABOVE ? lowest : NULL);
-	/* From here on nobody writes the tables without a fault. */
-	sync_list(vm, above, which == SYNC_FOR_LINK);
-	if (which != SYNC_ABOVE)
-		sync_list(vm, lowest, which == SYNC_FOR_LINK);
+	lockdep_assert_held_write(&vm->mmu.lock);
+	/* What is written meanwhile was in sync when this began, or is compared already. */
+	while (left) {
+		n = sync_batch(vm, above_only, min_t(unsigned long, left, SYNC_BATCH), false);
+		left -= n;
+		if (!n)
+			break;
+		if (left)
+			let_others(vm);
+	}
 	if (which == SYNC_ALL)
 		sync_all(vm);
+}
+
+bool shadow_sync_for_link(struct vmm_vm *vm)
+{
+	const unsigned long *left = vm->mmu.shadow->nr_unsync;
+	unsigned int n = 0;
+
+	lockdep_assert_held_write(&vm->mmu.lock);
+	while (n < SYNC_FOR_LINK && left[0] + left[1])
+		n += sync_batch(vm, false, SYNC_BATCH, true);
+	return !(left[0] + left[1]);
 }

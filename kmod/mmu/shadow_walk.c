@@ -18,6 +18,7 @@ static bool read_step(void *context, u64 gpa, unsigned int shift, u64 *entry)
 	struct shadow_walk *walk = context;
 	struct shadow_step *step = &walk->step[walk->steps];
 	struct vmm_memory memory;
+	bool ok;
 
 	step->gpa = gpa;
 	step->hva = 0;
@@ -27,7 +28,11 @@ static bool read_step(void *context, u64 gpa, unsigned int shift, u64 *entry)
 	step->readonly = memory.flags & VMM_SLOT_READONLY;
 	/* What it holds must not get into a table: the slot's pages were zapped already. */
 	walk->retiring |= memory.retiring;
-	if (!guest_entry_read(step->hva, shift, &step->entry))
+	/* A page that is not there is waited for by table_fault(), which signals end. */
+	pagefault_disable();
+	ok = guest_entry_read(step->hva, shift, &step->entry);
+	pagefault_enable();
+	if (!ok)
 		return false;
 	walk->steps++;
 	*entry = step->entry;
@@ -40,10 +45,12 @@ static int exchange(struct vmm_vm *vm, const struct shadow_step *step, unsigned 
 	u32 narrow = old;
 	int r;
 
+	pagefault_disable();
 	if (shift == 3)
 		r = guest_entry_cmpxchg64(step->hva, &old, new);
 	else
 		r = guest_entry_cmpxchg32(step->hva, &narrow, new);
+	pagefault_enable();
 	if (!r)
 		vmm_dirty_mark(vm, step->gpa >> PAGE_SHIFT);
 	return r;
@@ -185,6 +192,7 @@ bool shadow_child(const struct shadow_page *sp, unsigned int index, u64 gpte,
 		key->role.direct = 1;
 		key->role.mode = 0;
 		key->role.nxe = 0;
+		key->role.dirty = !key->role.wp && (gpte & PAGING_D);
 	} else {
 		key->gfn = (gpte & format->address) >> PAGE_SHIFT;
 		if (is_wide(sp))

@@ -327,46 +327,57 @@ void tdp_zap(struct vmm_mmu *mmu, gfn_t first, gfn_t last, struct list_head *fre
 		zap_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, first, last, free);
 }
 
-static unsigned int reclaim_table(struct vmm_mmu *mmu, u64 *table, unsigned int level,
-				  gfn_t base, unsigned int max, struct list_head *free)
+/* Entries that one reclaim may look at with the lock held. */
+#define RECLAIM_ENTRIES	(64 * VMM_PTES)
+
+struct reclaim {
+	struct list_head *free;
+	unsigned int max;	/* tables still wanted */
+	unsigned int entries;	/* that may still be looked at */
+};
+
+/* Goes on at mmu->reclaim_at, and moves it. */
+static void reclaim_table(struct vmm_mmu *mmu, u64 *table, unsigned int level, gfn_t base,
+			  struct reclaim *reclaim)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	const u64 frames = vmm_level_frames(level);
 	gfn_t gfn = max(base, round_down(mmu->reclaim_at, frames));
-	unsigned int n = 0;
 
-	for (; gfn < base + VMM_PTES * frames && n < max; gfn += frames) {
+	for (; gfn < base + VMM_PTES * frames && reclaim->max && reclaim->entries; gfn += frames) {
 		u64 *entry = &table[vmm_pte_index(gfn, level)];
 		const u64 pte = READ_ONCE(*entry);
 
-		if (!vmm_pte_present(format, pte) || vmm_pte_is_leaf(format, pte, level))
+		reclaim->entries--;
+		if (!vmm_pte_present(format, pte) || vmm_pte_is_leaf(format, pte, level)) {
+			mmu->reclaim_at = gfn + frames;
 			continue;
+		}
 		if (level - 1 > VMM_LEVEL_4K) {
-			n += reclaim_table(mmu, vmm_pte_table(format, pte), level - 1, gfn,
-					   max - n, free);
+			reclaim_table(mmu, vmm_pte_table(format, pte), level - 1, gfn, reclaim);
 			continue;
 		}
 		WRITE_ONCE(*entry, 0);
 		mmu->cleared++;
-		detach(pfn_to_page(PHYS_PFN(vmm_pte_address(format, pte))), level - 1, free);
+		detach(pfn_to_page(PHYS_PFN(vmm_pte_address(format, pte))), level - 1,
+		       reclaim->free);
 		mmu->reclaim_at = gfn + frames;
-		n++;
+		reclaim->max--;
 	}
-	return n;
 }
 
 unsigned int tdp_reclaim(struct vmm_mmu *mmu, unsigned int max, struct list_head *free)
 {
-	unsigned int n;
+	struct reclaim reclaim = { .free = free, .max = max, .entries = RECLAIM_ENTRIES };
 
 	lockdep_assert_held_write(&mmu->lock);
 	if (mmu->root == VMM_INVALID_HPA)
 		return 0;
-	n = reclaim_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, max, free);
+	reclaim_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, &reclaim);
 	/* The end was reached: from the start next time. */
-	if (n < max)
+	if (reclaim.max && reclaim.entries)
 		mmu->reclaim_at = 0;
-	return n;
+	return max - reclaim.max;
 }
 
 void tdp_zap_root(struct vmm_mmu *mmu, struct list_head *free)
