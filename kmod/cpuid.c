@@ -185,8 +185,6 @@ static void fill_extended(struct vmm_cpuid_entry *e)
 static void fill_signature(struct vmm_cpuid_entry *e)
 {
 	e->ebx = (e->ebx & CLFLUSH_SIZE) | 1 << 16;
-	if (!vmm_caps.nested)
-		e->ecx &= ~F(PCID);
 	if (!xcr0_supported)
 		e->ecx &= ~F(XSAVE);
 }
@@ -194,7 +192,7 @@ static void fill_signature(struct vmm_cpuid_entry *e)
 static void fill_features_7(struct vmm_cpuid_entry *e)
 {
 	e->eax = 1;
-	if (!vmm_caps.nested || vmm_caps.no_invpcid)
+	if (vmm_caps.no_invpcid)
 		e->ebx &= ~F(INVPCID);
 	if (vmm_caps.no_rdtscp)
 		e->ecx &= ~F(RDPID);
@@ -815,6 +813,13 @@ u64 vmm_cpuid_cr4_allowed(const struct vmm_vcpu *vcpu)
 u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu)
 {
 	return vcpu->cpuid->efer;
+}
+
+bool vmm_cpuid_has_invpcid(struct vmm_vcpu *vcpu)
+{
+	u32 out[4];
+
+	return vmm_cpuid_leaf(vcpu, 7, 0, out) && (out[EBX] & F(INVPCID));
 }
 
 u32 vmm_cpuid_pv_features(const struct vmm_vcpu *vcpu)

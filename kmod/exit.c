@@ -287,7 +287,7 @@ static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 
 	if (unlikely(vcpu->guest_debug.flags) && vmm_debug_takes(vcpu, exit))
 		return VMM_USER;
-	if (vector == X86_TRAP_PF && !vmm_caps.nested)
+	if (vector == X86_TRAP_PF && !vmm_vcpu_nested(vcpu))
 		return memory_outcome(vcpu, exit, vmm_shadow_fault(vcpu, exit));
 	if (vector == X86_TRAP_GP && !exit->exception.error && gp_hides_undefined(vcpu))
 		return exit_undefined(vcpu, exit);
@@ -452,18 +452,13 @@ static enum vmm_next exit_invlpg(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	enum insn_mode mode;
 	struct insn insn;
 	unsigned int n;
-	gva_t gva;
 
 	n = fetch(vcpu, bytes, &mode, false);
-	if (insn_decode(bytes, n, mode, &insn) || insn.class != INSN_INVLPG)
+	if (insn_decode(bytes, n, mode, &insn) ||
+	    (insn.class != INSN_INVLPG && insn.class != INSN_INVPCID))
 		return VMM_ENTER;
-	gva = insn_linear_offset(&insn, vcpu->regs.gpr, vcpu->regs.rip);
-	if (insn.segment != INSN_FLAT) {
-		vmm_pull(vcpu, VMM_STATE_SEGS);
-		gva += vcpu->segs.seg[insn.segment].base;
-	}
-	vmm_mmu_invlpg(vcpu, gva);
-	vmm_skip(vcpu, insn.length);
+	if (vmm_invalidate(vcpu, &insn))
+		vmm_skip(vcpu, insn.length);
 	return VMM_ENTER;
 }
 

@@ -26,7 +26,8 @@ struct vmm_pte_format;
 /* What the hardware offers: filled by probe(), constant after setup(). */
 struct vmm_caps {
 	u64 features;		/* VMM_FEATURE_* of the ABI */
-	bool nested;		/* in: it is wanted; out: nested paging is in use */
+	bool nested;		/* in: it is wanted; out: nested paging is what VMs get */
+	bool shadow;		/* out: VMs may have shadow paging (they must, if not @nested) */
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
 	bool no_rdtscp;		/* instructions that guests cannot execute here, */

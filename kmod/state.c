@@ -24,6 +24,7 @@
 #define CR0_PAGING (X86_CR0_PG | X86_CR0_WP)
 #define CR4_PAGING (X86_CR4_PAE | X86_CR4_PSE | X86_CR4_PGE | X86_CR4_PCIDE | \
 		    X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57)
+#define CR3_KEEP BIT_ULL(63)		/* MOV to CR3 with CR4.PCIDE: no flush */
 #define CR4_IN_CR3_LOW 0xfffULL		/* PCID, which CR4.PCIDE wants zero */
 /* "PDPTE Registers": changes of these load them anew. */
 #define CR0_PDPTE (X86_CR0_CD | X86_CR0_NW | X86_CR0_PG)
@@ -526,6 +527,9 @@ int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value)
 	struct vmm_ctrl new, *ctrl = &vcpu->ctrl;
 
 	vmm_pull(vcpu, VMM_STATE_CTRL);
+	/* To keep what is cached would be allowed, and is not done. */
+	if (ctrl->cr4 & X86_CR4_PCIDE)
+		value &= ~CR3_KEEP;
 	if (value >> vmm_cpuid_phys_bits(vcpu))
 		return -EINVAL;
 	new = *ctrl;
@@ -533,7 +537,7 @@ int vmm_set_cr3(struct vmm_vcpu *vcpu, u64 value)
 	if (load_pdptes(vcpu, &new))
 		return -EINVAL;
 	*ctrl = new;
-	if (vmm_caps.nested)
+	if (vmm_vcpu_nested(vcpu))
 		vmm_dirty(vcpu, VMM_STATE_CTRL);
 	vmm_mmu_reload(vcpu, false);
 	return 0;

@@ -24,7 +24,7 @@ static void vm_free(struct work_struct *work)
 	kfree(vm);
 }
 
-struct vmm_vm *vmm_vm_create(void)
+struct vmm_vm *vmm_vm_create(bool shadow)
 {
 	struct vmm_vm *vm;
 	int r;
@@ -53,7 +53,7 @@ struct vmm_vm *vmm_vm_create(void)
 	r = vmm_ops->vm_init(vm);
 	if (r)
 		goto out_slots;
-	r = vmm_mmu_init(vm);
+	r = vmm_mmu_init(vm, shadow);
 	if (r)
 		goto out_ops;
 	mutex_lock(&vm->lock);

@@ -81,7 +81,7 @@ enum vmm_exit_kind {
 	VMM_X_MSR_READ = VMM_STAT_MSR_READ,
 	VMM_X_MSR_WRITE = VMM_STAT_MSR_WRITE,
 	VMM_X_CR = VMM_STAT_CR,		/* cr.* */
-	VMM_X_INVLPG = VMM_STAT_INVLPG,		/* shadow paging only */
+	VMM_X_INVLPG = VMM_STAT_INVLPG,		/* INVLPG, INVPCID; shadow paging only */
 	VMM_X_DR = VMM_STAT_DR,	/* dr.*: DR0 to DR3, writes of DR7; the rest is in hardware */
 	VMM_X_XSETBV = VMM_STAT_XSETBV,
 	VMM_X_HYPERCALL = VMM_STAT_HYPERCALL,
@@ -276,6 +276,17 @@ struct vmm_vcpu {
 	struct rcu_head rcu;
 };
 
+/* Does the CPU walk the guest's own tables, and a nested one of ours? Else shadow pages. */
+static inline bool vmm_vm_nested(const struct vmm_vm *vm)
+{
+	return !vm->mmu.shadow;
+}
+
+static inline bool vmm_vcpu_nested(const struct vmm_vcpu *vcpu)
+{
+	return !vcpu->shadow_mmu;
+}
+
 /* Set at module load, constant after. */
 extern const struct vmm_ops *vmm_ops;
 extern struct vmm_caps vmm_caps;
@@ -296,7 +307,8 @@ int vmm_vm_fd(struct vmm_vm *vm);	/* takes over one reference, also on failure *
 int vmm_vcpu_fd(struct vmm_vcpu *vcpu);	/* as vmm_vm_fd(), for vcpu->vm's */
 
 /* ---- vm.c ---- */
-struct vmm_vm *vmm_vm_create(void);	/* one reference; ERR_PTR */
+/* @shadow: shadow paging though the CPU has nested. One reference; ERR_PTR */
+struct vmm_vm *vmm_vm_create(bool shadow);
 void vmm_vm_get(struct vmm_vm *vm);
 void vmm_vm_put(struct vmm_vm *vm);	/* [sleep] */
 void vmm_vm_kill(struct vmm_vm *vm);	/* after a host bug; any context with IRQs on */
@@ -465,7 +477,7 @@ int vmm_guest_read_atomic(struct vmm_vm *vm, gpa_t gpa, void *data, unsigned int
 int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomic);
 
 /* ---- mmu/mmu.c, mmu/tdp.c, mmu/pte.c ---- */
-int vmm_mmu_init(struct vmm_vm *vm);		/* registers the mmu notifier */
+int vmm_mmu_init(struct vmm_vm *vm, bool shadow);	/* registers the mmu notifier */
 /* No guest runs any more: free all tables. [sleep] */
 void vmm_mmu_destroy(struct vmm_vm *vm);
 /* Waits for the notifier's readers; only from vm->free_work. [sleep] */
@@ -518,6 +530,10 @@ enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
 void vmm_mmu_reload(struct vmm_vcpu *vcpu, bool all);
 int vmm_mmu_make_root(struct vmm_vcpu *vcpu);	/* VMM_REQ_ROOT; [sleep] -ENOMEM */
 void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva);	/* needs CTRL; [sleep] */
+
+/* ---- invalidate.c ---- */
+/* Do @insn, INVLPG or INVPCID. False: it raises an exception, which was queued. [load] [sleep] */
+bool vmm_invalidate(struct vmm_vcpu *vcpu, const struct insn *insn);
 
 /* ---- mmu/walk.c: the guest's own page tables ---- */
 void vmm_walk_init(void);	/* from vmm_caps and the host */
@@ -629,6 +645,7 @@ bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4]);
 u64 vmm_cpuid_cr4_allowed(const struct vmm_vcpu *vcpu);	/* CR4 bits its CPUID has */
 u64 vmm_cpuid_efer_allowed(const struct vmm_vcpu *vcpu);
 u64 vmm_cpuid_xcr0_supported(void);
+bool vmm_cpuid_has_invpcid(struct vmm_vcpu *vcpu);
 u32 vmm_cpuid_pv_features(const struct vmm_vcpu *vcpu);	/* EAX of KVM_CPUID_FEATURES */
 u8 vmm_cpuid_phys_bits(const struct vmm_vcpu *vcpu);
 

@@ -94,7 +94,7 @@ TEST_F(invalid, system)
 	REFUSED(-EINVAL, VMM_GET_MSR_LIST, a->msr_list.flags = 1);
 	REFUSED(-EFAULT, VMM_GET_MSR_LIST, a->msr_list.indices = BAD_POINTER);
 	REFUSED(-ENOSPC, VMM_GET_MSR_LIST, a->msr_list.count = 0);
-	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.flags = 1);
+	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.flags = 2);
 	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.flags = 1ULL << 63);
 	for (int i = 0; i < 3; i++)
 		REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.pad[i] = 1);

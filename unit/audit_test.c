@@ -25,17 +25,15 @@
 #define DEBUGCTLMSR_BTF		(1UL << 1)
 #define rdmsrl(msr, value)	((value) = (msr) == MSR_IA32_VMX_CR0_FIXED1 ? 0xffffffff : 0xbfffff)
 
-unsigned int vmx_audit(void);
+struct vmx_config {
+	u64 cr0_fixed, cr4_fixed;
+	bool unrestricted, virtual_nmi, efer, ept;
+};
+
+unsigned int vmx_audit(const struct vmx_config *config);
 const char *vmx_audit_claim(unsigned int number);
 
-static struct {
-	u64 cr0_fixed, cr4_fixed;
-	bool unrestricted, virtual_nmi, efer;
-} vmx_config = { .efer = true };
-
-static struct {
-	bool nested;
-} vmm_caps = { .nested = true };
+static struct vmx_config vmx_config = { .efer = true, .ept = true };
 
 #define FIELDS	0x8000
 static u64 vmcs[FIELDS];
@@ -239,7 +237,8 @@ static void good(const char *name, void (*state)(void))
 {
 	configure(false);
 	state();
-	is_str(vmx_audit_claim(vmx_audit()), "none that is known", "a good state passes: %s", name);
+	is_str(vmx_audit_claim(vmx_audit(&vmx_config)), "none that is known",
+	       "a good state passes: %s", name);
 }
 
 static void bad(unsigned int n)
@@ -250,7 +249,7 @@ static void bad(unsigned int n)
 	cases[n].state();
 	for (i = 0; i < ARRAY_SIZE(cases[n].edits) && cases[n].edits[i].field; i++)
 		vmcs[cases[n].edits[i].field] = cases[n].edits[i].value;
-	is_str(vmx_audit_claim(vmx_audit()), cases[n].claim, "case %u is told: %s", n,
+	is_str(vmx_audit_claim(vmx_audit(&vmx_config)), cases[n].claim, "case %u is told: %s", n,
 	       cases[n].claim);
 }
 

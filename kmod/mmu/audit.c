@@ -216,7 +216,7 @@ void vmm_mmu_audit(struct vmm_vm *vm)
 	write_lock(&mmu->lock);
 	/* During an invalidation process and guest may differ until it has zapped. */
 	if (!mmu->invalidating) {
-		if (vmm_caps.nested)
+		if (vmm_vm_nested(vm))
 			audit_nested(vm);
 		else
 			audit_shadow(vm);

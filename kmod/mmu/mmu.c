@@ -25,7 +25,7 @@ unsigned int vmm_mmu_phys_bits(void)
 		     PAGE_SHIFT + vmm_caps.levels * VMM_PTE_INDEX_BITS);
 }
 
-int vmm_mmu_init(struct vmm_vm *vm)
+int vmm_mmu_init(struct vmm_vm *vm, bool shadow)
 {
 	struct vmm_mmu *mmu = &vm->mmu;
 	int r;
@@ -33,7 +33,7 @@ int vmm_mmu_init(struct vmm_vm *vm)
 	rwlock_init(&mmu->lock);
 	spin_lock_init(&mmu->push_lock);
 	mmu->root = VMM_INVALID_HPA;
-	if (vmm_caps.nested) {
+	if (vmm_caps.nested && !shadow) {
 		if (WARN_ON_ONCE(!vmm_caps.nested_format || vmm_caps.levels > VMM_MAX_LEVELS ||
 				 !vmm_pte_format_valid(vmm_caps.nested_format)))
 			return -EOPNOTSUPP;
@@ -53,7 +53,7 @@ int vmm_mmu_init(struct vmm_vm *vm)
 out_reclaim:
 	vmm_reclaim_remove(vm);
 out_shadow:
-	if (!vmm_caps.nested)
+	if (mmu->shadow)
 		shadow_fini(vm);
 	return r;
 }
@@ -63,7 +63,7 @@ void vmm_mmu_destroy(struct vmm_vm *vm)
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);
 
-	if (!vmm_caps.nested) {
+	if (mmu->shadow) {
 		shadow_destroy(vm);
 		return;
 	}
@@ -81,7 +81,7 @@ int vmm_mmu_alloc_root(struct vmm_vm *vm)
 	struct tdp_spare spare = { .want = 1 };
 	int r;
 
-	if (READ_ONCE(mmu->root) != VMM_INVALID_HPA || !vmm_caps.nested)
+	if (READ_ONCE(mmu->root) != VMM_INVALID_HPA || mmu->shadow)
 		return 0;
 	r = tdp_spare_fill(&spare);
 	if (r)
@@ -151,7 +151,7 @@ void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	struct vmm_mmu *mmu = &vm->mmu;
 	LIST_HEAD(free);
 
-	if (!vmm_caps.nested) {
+	if (mmu->shadow) {
 		while (!shadow_zap_range(mmu, &range)) {
 			shadow_unlock(vm);
 			if (may_sleep)
@@ -170,7 +170,7 @@ void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 
 bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
 {
-	if (!vmm_caps.nested)
+	if (mmu->shadow)
 		return shadow_age(mmu, first, last, clear);
 	return tdp_age(mmu, first, last, clear);
 }
@@ -185,10 +185,10 @@ void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
 
 void mmu_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 {
-	if (vmm_caps.nested)
-		tdp_protect(mmu, first, last);
-	else
+	if (mmu->shadow)
 		shadow_protect(mmu, first, last);
+	else
+		tdp_protect(mmu, first, last);
 }
 
 void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slots *slots)
@@ -201,13 +201,13 @@ void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slot
 	/* A fault that found the slot as it was before starts over. */
 	smp_wmb();
 	mmu->seq++;
-	if (vmm_caps.nested)
-		tdp_protect(mmu, first, last);
-	else
+	if (mmu->shadow)
 		shadow_protect_all(mmu);
+	else
+		tdp_protect(mmu, first, last);
 	write_unlock(&mmu->lock);
 	/* With shadow paging it is the roots that are protected, before the next entry. */
-	if (!vmm_caps.nested)
+	if (mmu->shadow)
 		vmm_vm_request(vm, VMM_REQ_ROOT);
 	vmm_mmu_flush(vm);
 }

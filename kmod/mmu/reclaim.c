@@ -77,10 +77,10 @@ static bool is_idle(struct vmm_vm *vm)
 /* Tables that could go: not the root, of which shadow paging has one a vCPU. */
 static unsigned long freeable(struct vmm_vm *vm)
 {
-	const unsigned long roots = vmm_caps.nested ? 1 : READ_ONCE(vm->nr_vcpus);
+	const unsigned long roots = vmm_vm_nested(vm) ? 1 : READ_ONCE(vm->nr_vcpus);
 	const unsigned long pages = atomic_long_read(&vm->mmu.pages);
 
-	if (pages <= roots || (vmm_caps.nested && !is_idle(vm)))
+	if (pages <= roots || (vmm_vm_nested(vm) && !is_idle(vm)))
 		return 0;
 	return pages - roots;
 }
@@ -143,7 +143,7 @@ static unsigned long reclaim_scan(struct shrinker *shrinker, struct shrink_contr
 		return SHRINK_STOP;
 	list_lru_walk_one(&vms, sc->nid, sc->memcg, pick_one, &vm, &all);
 	if (vm)
-		n = vmm_caps.nested ? reclaim_nested(vm, max) : shadow_reclaim(vm, max);
+		n = vmm_vm_nested(vm) ? reclaim_nested(vm, max) : shadow_reclaim(vm, max);
 	mutex_unlock(&reclaim_lock);
 	/* Upper tables are counted and do not go: nothing more to be had. */
 	return n ? n : SHRINK_STOP;

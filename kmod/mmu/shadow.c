@@ -410,7 +410,7 @@ enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 
 void vmm_mmu_reload(struct vmm_vcpu *vcpu, bool all)
 {
-	if (vmm_caps.nested) {
+	if (vmm_vcpu_nested(vcpu)) {
 		vmm_request(vcpu, VMM_REQ_FLUSH);
 		return;
 	}
@@ -594,17 +594,16 @@ static bool zap_tables(struct vmm_mmu *mmu, struct shadow_range *range, unsigned
 	return true;
 }
 
-bool shadow_zap_range(struct vmm_mmu *mmu, gfn_t *first, gfn_t last)
+bool shadow_zap_range(struct vmm_mmu *mmu, struct shadow_range *range)
 {
-	const gfn_t start = *first;
 	unsigned int done = 0;
 	struct rmap *rmap;
+	gfn_t gfn = range->first;
 
 	lockdep_assert_held_write(&mmu->lock);
-	/* Tables first: those whose frames are behind *@first are gone then. */
-	if (!zap_tables(mmu, start, last, &done))
+	if (!zap_tables(mmu, range, &done))
 		return false;
-	while ((rmap = rmap_find(&mmu->shadow->frames, first, last))) {
+	for (; (rmap = rmap_find(&mmu->shadow->frames, &gfn, range->last)); gfn++) {
 		shadow_drop_all(mmu, rmap);
 		if (zap_enough(mmu, &done))
 			return false;
@@ -704,7 +703,7 @@ int vmm_shadow_vcpu_create(struct vmm_vcpu *vcpu)
 	struct page *page;
 
 	vcpu->root_wanted = &vcpu->vm->mmu.root;
-	if (vmm_caps.nested)
+	if (vmm_vm_nested(vcpu->vm))
 		return 0;
 	shadow = kzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
 	/* CR3 has 32 bits outside long mode. */

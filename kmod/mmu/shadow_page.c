@@ -348,7 +348,7 @@ unsigned long vmm_mmu_table_limit(struct vmm_vm *vm)
 	unsigned long frames = 0;
 	unsigned int i;
 
-	if (vmm_caps.nested)
+	if (vmm_vm_nested(vm))
 		return 0;
 	if (READ_ONCE(shadow_pages))
 		return max_t(unsigned long, shadow_pages, 2 * RECYCLE_BATCH);

@@ -100,12 +100,12 @@ static void push_segs(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 	save->idtr.limit = vcpu->segs.idt.limit;
 }
 
-void svm_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
+void svm_cpu_ctrl(const struct vmm_vcpu *vcpu, struct vmm_ctrl *cpu)
 {
-	if (vmm_caps.nested)
-		*cpu = *guest;
+	if (vmm_vcpu_nested(vcpu))
+		*cpu = vcpu->ctrl;
 	else
-		vmm_shadow_ctrl(guest, cpu);
+		vmm_shadow_ctrl(&vcpu->ctrl, cpu);
 	cpu->cr0 &= ~(u64)(X86_CR0_CD | X86_CR0_NW);
 }
 
@@ -119,7 +119,7 @@ static void pull_ctrl(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 	u64 hidden = ctrl->cr0 & (X86_CR0_CD | X86_CR0_NW);
 
 	ctrl->cr2 = save->cr2;
-	if (!vmm_caps.nested)
+	if (!vmm_vcpu_nested(vcpu))
 		return;
 	ctrl->cr0 = (save->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | hidden;
 	ctrl->cr3 = save->cr3;
@@ -131,10 +131,10 @@ static void push_ctrl(struct vmm_vcpu *vcpu, struct vmcb_save_area *save)
 {
 	struct vmm_ctrl cpu;
 
-	svm_cpu_ctrl(&vcpu->ctrl, &cpu);
+	svm_cpu_ctrl(vcpu, &cpu);
 	save->cr0 = cpu.cr0;
 	save->cr2 = cpu.cr2;
-	if (vmm_caps.nested)
+	if (vmm_vcpu_nested(vcpu))
 		save->cr3 = cpu.cr3;
 	save->cr4 = cpu.cr4;
 	/* VMRUN wants SVME set; the guest is never shown it. */

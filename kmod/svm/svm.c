@@ -44,7 +44,8 @@ static int svm_probe(struct vmm_caps *caps)
 	}
 	if (!boot_cpu_has(X86_FEATURE_NPT))
 		caps->nested = false;
-	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX)) {
+	caps->shadow = boot_cpu_has(X86_FEATURE_NX);
+	if (!caps->nested && !caps->shadow) {
 		caps->why = "this CPU has neither nested paging nor no-execute pages";
 		return -EOPNOTSUPP;
 	}

@@ -87,7 +87,7 @@ void svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
 
 /* state.c */
 /* The guest's control registers as the CPU has to run with them; CR3 is load_root's. */
-void svm_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu);
+void svm_cpu_ctrl(const struct vmm_vcpu *vcpu, struct vmm_ctrl *cpu);
 void svm_state_pull(struct vmm_vcpu *vcpu, u64 mask);
 void svm_state_push(struct vmm_vcpu *vcpu, u64 mask);
 int svm_get_msr(struct vmm_vcpu *vcpu, u32 index, u64 *value);

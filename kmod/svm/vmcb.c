@@ -132,14 +132,14 @@ void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 	memset(control->intercepts, 0, sizeof(control->intercepts));
 	for (i = 0; i < ARRAY_SIZE(required); i++)
 		svm_intercept(svm->vmcb, required[i]);
-	for (i = 0; !vmm_caps.nested && i < ARRAY_SIZE(required_shadow); i++)
+	for (i = 0; !vmm_vcpu_nested(vcpu) && i < ARRAY_SIZE(required_shadow); i++)
 		svm_intercept(svm->vmcb, required_shadow[i]);
 	control->iopm_base_pa = __sme_set(page_to_phys(io_map));
 	control->msrpm_base_pa = __sme_set(page_to_phys(msr_map));
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->int_state = 0;
 	control->event_inj = 0;
-	control->nested_ctl = vmm_caps.nested ? SVM_NESTED_CTL_NP_ENABLE : 0;
+	control->nested_ctl = vmm_vcpu_nested(vcpu) ? SVM_NESTED_CTL_NP_ENABLE : 0;
 	svm->asid_generation = 0;
 	svm->injected.type = VMM_EVENT_NONE;
 	svm->iret_pending = false;
@@ -165,7 +165,7 @@ static void set_debug_intercepts(struct vmm_vcpu *vcpu, struct vmcb *vmcb)
 	u32 exceptions = vmm_debug_exceptions(vcpu) | EXCEPTIONS;
 	int i;
 
-	if (!vmm_caps.nested)
+	if (!vmm_vcpu_nested(vcpu))
 		exceptions |= BIT(X86_TRAP_PF);
 	vmcb->control.intercepts[INTERCEPT_EXCEPTION] = exceptions;
 	for (i = 0; i < ARRAY_SIZE(debug_intercepts); i++)
@@ -178,7 +178,7 @@ void svm_set_intercepts(struct vmm_vcpu *vcpu)
 	struct vmm_ctrl cpu;
 
 	/* Where the CPU runs with another value, the guest is told what it wrote. */
-	svm_cpu_ctrl(&vcpu->ctrl, &cpu);
+	svm_cpu_ctrl(vcpu, &cpu);
 	intercept_if(vmcb, INTERCEPT_CR0_READ, vcpu->ctrl.cr0 != cpu.cr0);
 	intercept_if(vmcb, INTERCEPT_CR4_READ, vcpu->ctrl.cr4 != cpu.cr4);
 	set_debug_intercepts(vcpu, vmcb);
@@ -188,7 +188,7 @@ void svm_load_root(struct vmm_vcpu *vcpu, hpa_t root)
 {
 	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
 
-	if (vmm_caps.nested)
+	if (vmm_vcpu_nested(vcpu))
 		vmcb->control.nested_cr3 = __sme_set(root);
 	else
 		vmcb->save.cr3 = __sme_set(root);

@@ -27,6 +27,7 @@
 
 /* What most checks depend on. */
 struct guest {
+	const struct vmx_config *config;
 	u64 cr0;
 	u64 cr4;
 	u64 rflags;
@@ -98,7 +99,7 @@ static bool cr0_fixed(const struct guest *g)
 	u64 allowed;
 
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, allowed);
-	return (g->cr0 & vmx_config.cr0_fixed) == vmx_config.cr0_fixed && !(g->cr0 & ~allowed);
+	return (g->cr0 & g->config->cr0_fixed) == g->config->cr0_fixed && !(g->cr0 & ~allowed);
 }
 
 static bool cr0_paging(const struct guest *g)
@@ -171,7 +172,7 @@ static bool tr_ti(const struct guest *g)
 
 static bool ss_rpl(const struct guest *g)
 {
-	return g->v8086 || vmx_config.unrestricted || rpl(VMM_SS) == rpl(VMM_CS);
+	return g->v8086 || g->config->unrestricted || rpl(VMM_SS) == rpl(VMM_CS);
 }
 
 static bool v8086_segments(const struct guest *g)
@@ -201,7 +202,7 @@ static bool cs_type(const struct guest *g)
 {
 	u8 t = type(VMM_CS);
 
-	return g->v8086 || (t & 9) == 9 || (vmx_config.unrestricted && t == 3);
+	return g->v8086 || (t & 9) == 9 || (g->config->unrestricted && t == 3);
 }
 
 static bool ss_type(const struct guest *g)
@@ -241,7 +242,7 @@ static bool ss_dpl(const struct guest *g)
 		return true;
 	if (!(g->cr0 & X86_CR0_PE) || type(VMM_CS) == 3)
 		return dpl(VMM_SS) == 0;
-	return vmx_config.unrestricted || dpl(VMM_SS) == rpl(VMM_SS);
+	return g->config->unrestricted || dpl(VMM_SS) == rpl(VMM_SS);
 }
 
 static bool data_dpl(const struct guest *g)
@@ -249,7 +250,7 @@ static bool data_dpl(const struct guest *g)
 	static const u8 data[] = { VMM_DS, VMM_ES, VMM_FS, VMM_GS };
 	int i;
 
-	for (i = 0; !g->v8086 && !vmx_config.unrestricted && i < ARRAY_SIZE(data); i++)
+	for (i = 0; !g->v8086 && !g->config->unrestricted && i < ARRAY_SIZE(data); i++)
 		/* Conforming code runs at any privilege. */
 		if (usable(data[i]) && type(data[i]) < 12 && dpl(data[i]) < rpl(data[i]))
 			return false;
@@ -399,7 +400,7 @@ static bool pdptes(const struct guest *g)
 	int i;
 
 	/* With shadow paging the CPU reads our own from memory. */
-	if (g->long_mode || !(g->cr0 & X86_CR0_PG) || !(g->cr4 & X86_CR4_PAE) || !vmm_caps.nested)
+	if (g->long_mode || !(g->cr0 & X86_CR0_PG) || !(g->cr4 & X86_CR4_PAE) || !g->config->ept)
 		return true;
 	for (i = 0; i < 4; i++) {
 		u64 entry = vmcs_read(GUEST_PDPTR0 + 2 * i);
@@ -458,9 +459,10 @@ static const struct {
 	{ "reserved bits of PDPTEs are 0", pdptes },
 };
 
-static void collect(struct guest *g)
+static void collect(struct guest *g, const struct vmx_config *config)
 {
 	*g = (struct guest) {
+		.config = config,
 		.cr0 = vmcs_read(GUEST_CR0),
 		.cr4 = vmcs_read(GUEST_CR4),
 		.rflags = vmcs_read(GUEST_RFLAGS),
@@ -471,19 +473,19 @@ static void collect(struct guest *g)
 	};
 	g->v8086 = g->rflags & X86_EFLAGS_VM;
 	/* Where the VMCS does not hold it, the entry lets it follow. */
-	if (vmx_config.efer)
+	if (config->efer)
 		g->efer = vmcs_read(GUEST_IA32_EFER);
 	else
 		g->efer = g->long_mode ? EFER_LME | EFER_LMA : 0;
 }
 
-/* Number of the first check that fails, from 1; 0: none, the CPU knows more. [load] */
-unsigned int vmx_audit(void)
+/* For @config, number of the first check that fails, from 1; 0: none, the CPU knows more. [load] */
+unsigned int vmx_audit(const struct vmx_config *config)
 {
 	struct guest g;
 	unsigned int i;
 
-	collect(&g);
+	collect(&g, config);
 	for (i = 0; i < ARRAY_SIZE(checks); i++)
 		if (!checks[i].holds(&g))
 			return i + 1;

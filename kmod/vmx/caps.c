@@ -131,8 +131,7 @@ static const struct {
 	{ &use_unrestricted_guest, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
 	{ &use_pause_loop_exiting, &secondary_word, SECONDARY_EXEC_PAUSE_LOOP_EXITING },
 	{ &use_xsaves, &secondary_word, CONTROL_XSAVES },
-	{ &use_nested, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST |
-					SECONDARY_EXEC_ENABLE_INVPCID },
+	{ &use_nested, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
 };
 
 static u32 needed(const struct word *word)
@@ -315,30 +314,53 @@ static void find_fixed(struct vmx_config *c)
 		c->cr0_fixed &= ~(u64)(X86_CR0_PE | X86_CR0_PG);
 }
 
-/* 0, or -EOPNOTSUPP with caps->why. Changes nothing but *@caps and vmx_config. */
+/* Of guests with @nested paging, or shadow paging; @c has what find_ept() found. */
+static bool find_controls(struct vmx_config *c, struct vmm_caps *caps, bool nested,
+			  bool true_controls)
+{
+	use_nested = nested;
+	c->ept = nested;
+	if (!find_words(c, true_controls))
+		return false;
+	find_switched(c);
+	find_abilities(c, caps);
+	find_fixed(c);
+	clear_dynamic(c);
+	return true;
+}
+
+/* 0, or -EOPNOTSUPP with caps->why. Changes nothing but *@caps and our configurations. */
 int vmx_find_controls(struct vmm_caps *caps)
 {
-	struct vmx_config c = {};
+	struct vmx_config c = {}, shadow;
+	struct vmm_caps beside;
+	bool true_controls;
 	u64 basic;
 
 	caps->why = "this CPU's VT-x is too old or incomplete: a control that vmm needs is missing";
 	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) || vmx_basic_vmcs_size(basic) > PAGE_SIZE)
 		return -EOPNOTSUPP;
 	c.revision = vmx_basic_vmcs_revision_id(basic);
+	true_controls = basic & VMX_BASIC_TRUE_CTLS;
 	caps->nested = caps->nested && find_ept(&c, caps);
-	use_nested = caps->nested;
-	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX)) {
+	beside = *caps;
+	shadow = c;
+	caps->shadow = boot_cpu_has(X86_FEATURE_NX) &&
+		       find_controls(&shadow, &beside, false, true_controls);
+	if (!caps->nested && !boot_cpu_has(X86_FEATURE_NX))
 		caps->why = "this CPU has neither nested paging nor no-execute pages";
+	if (caps->nested ? !find_controls(&c, caps, true, true_controls) : !caps->shadow)
 		return -EOPNOTSUPP;
+	if (!caps->nested) {
+		c = shadow;
+		caps->features = beside.features;
+		caps->no_rdtscp = beside.no_rdtscp;
+		caps->no_invpcid = beside.no_invpcid;
+		caps->no_xsaves = beside.no_xsaves;
 	}
-	if (!find_words(&c, basic & VMX_BASIC_TRUE_CTLS))
-		return -EOPNOTSUPP;
-	find_switched(&c);
-	find_abilities(&c, caps);
-	find_fixed(&c);
-	clear_dynamic(&c);
 	caps->pdpte_registers = true;
 	caps->why = NULL;
 	vmx_config = c;
+	vmx_shadow_config = shadow;
 	return 0;
 }

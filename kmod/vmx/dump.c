@@ -43,11 +43,11 @@ void vmx_dump(struct vmm_vcpu *vcpu)
 			vmx_audit_claim(vmx->refused_by));
 	pr_info("pin %lx primary %lx secondary %lx exit %lx entry %lx\n",
 		vmcs_read(PIN_BASED_VM_EXEC_CONTROL), vmcs_read(CPU_BASED_VM_EXEC_CONTROL),
-		optional(vmx_config.secondary, SECONDARY_VM_EXEC_CONTROL),
+		optional(vmx->config->secondary, SECONDARY_VM_EXEC_CONTROL),
 		vmcs_read(VM_EXIT_CONTROLS),
 		vmcs_read(VM_ENTRY_CONTROLS));
 	pr_info("exceptions %lx eptp %lx entry event %lx:%lx interruptibility %lx activity %lx pending debug %lx\n",
-		vmcs_read(EXCEPTION_BITMAP), optional(vmm_caps.nested, EPT_POINTER),
+		vmcs_read(EXCEPTION_BITMAP), optional(vmx->config->ept, EPT_POINTER),
 		vmcs_read(VM_ENTRY_INTR_INFO_FIELD), vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE),
 		vmcs_read(GUEST_INTERRUPTIBILITY_INFO), vmcs_read(GUEST_ACTIVITY_STATE),
 		vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS));

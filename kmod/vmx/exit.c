@@ -67,6 +67,7 @@ static const u8 kinds[] = {
 	INSN(EXIT_REASON_INVVPID, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_WBINVD, VMM_X_WBINVD),
 	INSN(EXIT_REASON_XSETBV, VMM_X_XSETBV),
+	INSN(EXIT_REASON_INVPCID, VMM_X_INVLPG),
 	INSN(EXIT_REASON_VMFUNC, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_ENCLS, VMM_X_UNDEFINED),
 };
@@ -166,7 +167,7 @@ static void decode_no_entry(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 		exit->kind = VMM_X_REAL_MODE;
 		return;
 	}
-	vmx->refused_by = vmx_audit();
+	vmx->refused_by = vmx_audit(vmx->config);
 	/* Only an exit takes the event out of the field. */
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	decode_raw(vmx, exit, VMM_X_FAIL_ENTRY);

@@ -104,7 +104,7 @@ int vmx_flat_create(struct vmx_vcpu *vmx)
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	unsigned int i;
 
-	if (!flat_is_used())
+	if (!flat_is_used() || !vmx->config->ept)
 		return 0;
 	for (i = 0; i <= vmm_caps.levels - VMX_FLAT_LEVEL; i++) {
 		vmx->flat_table[i] = table_alloc(GFP_KERNEL_ACCOUNT);
@@ -128,9 +128,9 @@ void vmx_flat_destroy(struct vmx_vcpu *vmx)
 		table_free(&vmx->flat_table[i]);
 }
 
-bool vmx_flat_needed(const struct vmm_ctrl *ctrl)
+bool vmx_flat_needed(const struct vmm_vcpu *vcpu)
 {
-	return flat_is_used() && !(ctrl->cr0 & X86_CR0_PG);
+	return flat_is_used() && vmm_vcpu_nested(vcpu) && !(vcpu->ctrl.cr0 & X86_CR0_PG);
 }
 
 /* To the identity map, or away from it. [load] */

@@ -116,19 +116,19 @@ static void push_segs(struct vmm_vcpu *vcpu)
 }
 
 /* Does the CPU walk other tables than the guest's, with registers to match? */
-static bool own_paging(const struct vmm_ctrl *ctrl)
+static bool own_paging(const struct vmm_vcpu *vcpu)
 {
-	return !vmm_caps.nested || vmx_flat_needed(ctrl);
+	return !vmm_vcpu_nested(vcpu) || vmx_flat_needed(vcpu);
 }
 
-void vmx_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
+void vmx_cpu_ctrl(const struct vmm_vcpu *vcpu, struct vmm_ctrl *cpu)
 {
-	if (own_paging(guest))
-		vmm_shadow_ctrl(guest, cpu);
+	if (own_paging(vcpu))
+		vmm_shadow_ctrl(&vcpu->ctrl, cpu);
 	else
-		*cpu = *guest;
+		*cpu = vcpu->ctrl;
 	cpu->cr0 &= ~(u64)(X86_CR0_CD | X86_CR0_NW);
-	cpu->cr0 |= vmx_config.cr0_fixed;
+	cpu->cr0 |= container_of(vcpu, struct vmx_vcpu, vcpu)->config->cr0_fixed;
 	cpu->cr4 |= vmx_config.cr4_fixed;
 	/* A machine check must find it set; the guest has none of its own. */
 	cpu->cr4 &= ~(u64)X86_CR4_MCE;
@@ -137,14 +137,14 @@ void vmx_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
 
 static u64 cr0_owned(const struct vmm_vcpu *vcpu)
 {
-	return own_paging(&vcpu->ctrl) ? CR0_OWNED & ~(u64)CR0_NOT_OWNED : CR0_OWNED;
+	return own_paging(vcpu) ? CR0_OWNED & ~(u64)CR0_NOT_OWNED : CR0_OWNED;
 }
 
 static u64 cr4_owned(const struct vmm_vcpu *vcpu)
 {
 	u64 owned = CR4_OWNED & vmm_cpuid_cr4_allowed(vcpu);
 
-	return own_paging(&vcpu->ctrl) ? owned & ~(u64)CR4_NOT_OWNED : owned;
+	return own_paging(vcpu) ? owned & ~(u64)CR4_NOT_OWNED : owned;
 }
 
 /*
@@ -160,7 +160,7 @@ static void pull_ctrl(struct vmm_vcpu *vcpu)
 	ctrl->cr0 = (vmcs_read(GUEST_CR0) & owned0) | (ctrl->cr0 & ~owned0);
 	ctrl->cr2 = to_vmx(vcpu)->cr2;
 	ctrl->cr4 = (vmcs_read(GUEST_CR4) & owned4) | (ctrl->cr4 & ~owned4);
-	if (!vmm_caps.nested)
+	if (!vmm_vcpu_nested(vcpu))
 		return;
 	ctrl->cr3 = vmcs_read(GUEST_CR3);
 	if (unlikely(vmm_pae_paging(ctrl)))
@@ -258,13 +258,13 @@ static void push_ctrl(struct vmm_vcpu *vcpu)
 	struct vmm_ctrl cpu;
 	int i;
 
-	vmx_cpu_ctrl(ctrl, &cpu);
+	vmx_cpu_ctrl(vcpu, &cpu);
 	push_cr0_cr4(vcpu, &cpu);
 	push_efer(vmx, cpu.efer);
 	vmx->cr2 = ctrl->cr2;
-	if (!vmm_caps.nested)
+	if (!vmm_vcpu_nested(vcpu))
 		return;
-	vmx_flat_set(vmx, vmx_flat_needed(ctrl));
+	vmx_flat_set(vmx, vmx_flat_needed(vcpu));
 	vmcs_write(GUEST_CR3, ctrl->cr3);
 	if (vmx->flat)
 		vmx_flat_push_pdptes();
@@ -321,7 +321,7 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 		push_segs(vcpu);
 	if (mask & VMM_STATE_CTRL)
 		push_ctrl(vcpu);
-	if (!vmx_config.unrestricted && (mask & (VMM_STATE_SEGS | VMM_STATE_CTRL)))
+	if (!to_vmx(vcpu)->config->unrestricted && (mask & (VMM_STATE_SEGS | VMM_STATE_CTRL)))
 		to_vmx(vcpu)->unrunnable = !runnable(vcpu);
 	if (mask & VMM_STATE_DEBUG) {
 		vmcs_write(GUEST_DR7, vmm_cpu_dr7(vcpu));

@@ -99,6 +99,7 @@ int vmx_vcpu_create(struct vmm_vcpu *vcpu)
 
 	BUILD_BUG_ON(offsetof(struct vmx_vcpu, vcpu));
 	BUILD_BUG_ON(offsetof(struct vmx_vm, vm));
+	vmx->config = vmm_vm_nested(vcpu->vm) ? &vmx_config : &vmx_shadow_config;
 	vmx->vmcs = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!vmx->vmcs)
 		return -ENOMEM;
@@ -125,19 +126,21 @@ void vmx_vcpu_destroy(struct vmm_vcpu *vcpu)
 }
 
 /* With shadow paging also those of tables that the guest's own are not used for. */
-static u32 exceptions(void)
+static u32 exceptions(const struct vmm_vcpu *vcpu)
 {
-	return vmm_caps.nested ? EXCEPTIONS : EXCEPTIONS | BIT(X86_TRAP_PF);
+	return vmm_vcpu_nested(vcpu) ? EXCEPTIONS : EXCEPTIONS | BIT(X86_TRAP_PF);
 }
 
 /* Fields that never change, "VM-Execution Control Fields" and the host-state area */
-static void write_constants(void)
+static void write_constants(struct vmx_vcpu *vmx)
 {
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_config.pin);
-	if (vmx_config.primary & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_config.secondary);
-	vmcs_write(VM_EXIT_CONTROLS, vmx_config.exit);
-	vmcs_write(EXCEPTION_BITMAP, exceptions());
+	const struct vmx_config *config = vmx->config;
+
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, config->pin);
+	if (config->primary & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
+		vmcs_write(SECONDARY_VM_EXEC_CONTROL, config->secondary);
+	vmcs_write(VM_EXIT_CONTROLS, config->exit);
+	vmcs_write(EXCEPTION_BITMAP, exceptions(&vmx->vcpu));
 	/* Of page faults all error codes match. */
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -145,18 +148,18 @@ static void write_constants(void)
 	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
-	if (vmx_config.primary & CPU_BASED_USE_MSR_BITMAPS)
+	if (config->primary & CPU_BASED_USE_MSR_BITMAPS)
 		vmcs_write(MSR_BITMAP, page_to_phys(msr_map));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	/* Exits leave it as it is: each entry starts from there. */
-	if (vmx_config.turn)
-		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx_config.turn);
-	if (vmx_config.secondary & SECONDARY_EXEC_ENCLS_EXITING)
+	if (config->turn)
+		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, config->turn);
+	if (config->secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
 	/* IA32_XSS is 0 while a guest runs (../fpu.c): there is nothing to exit for. */
-	if (vmx_config.secondary & CONTROL_XSAVES)
+	if (config->secondary & CONTROL_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
-	if (vmx_config.secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
+	if (config->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		vmcs_write(PLE_GAP, SPIN_GAP);
 		vmcs_write(PLE_WINDOW, SPIN_WINDOW);
 	}
@@ -191,7 +194,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	write_constants();
+	write_constants(vmx);
 	write_host_msrs();
 	/* What else run.c writes only when it changes. */
 	vmcs_write(HOST_FS_BASE, vmx->host.fs_base);
@@ -201,8 +204,8 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmx_flat_set(vmx, false);
-	vmx->controls = vmx_config.primary;
-	vmx->vmcs_controls = vmx_config.primary;
+	vmx->controls = vmx->config->primary;
+	vmx->vmcs_controls = vmx->config->primary;
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->vmcs_controls);
 	vmx->entry_controls = vmx_config.entry;
 	vmcs_write(VM_ENTRY_CONTROLS, vmx->entry_controls);
@@ -217,7 +220,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 /* Which bits of CR0 and CR4 exit, and whether CR3 does, comes with the CTRL section: state.c */
 void vmx_set_intercepts(struct vmm_vcpu *vcpu)
 {
-	vmcs_write(EXCEPTION_BITMAP, exceptions() | vmm_debug_exceptions(vcpu));
+	vmcs_write(EXCEPTION_BITMAP, exceptions(vcpu) | vmm_debug_exceptions(vcpu));
 	vmm_dirty(vcpu, VMM_STATE_CTRL);
 }
 
@@ -225,7 +228,7 @@ void vmx_load_root(struct vmm_vcpu *vcpu, hpa_t root)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (vmm_caps.nested) {
+	if (vmm_vcpu_nested(vcpu)) {
 		vmx->root = root;
 		vmx_write_eptp(vmx);
 	} else {
@@ -297,14 +300,14 @@ void vmx_flush_tlb(struct vmm_vcpu *vcpu, enum vmm_flush scope, gva_t gva)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	if (scope == VMM_FLUSH_GVA && vmx_config.vpid && vmx_config.invvpid_address &&
+	if (scope == VMM_FLUSH_GVA && vmx->config->vpid && vmx->config->invvpid_address &&
 	    flush_linear(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmcs_read(VIRTUAL_PROCESSOR_ID), gva))
 		return;
 	/*
 	 * A new VPID has no translations, and without VPIDs each entry forgets them all.
 	 * Without a root the vCPU has not run, and vmm_mmu_load() flushes before it does.
 	 */
-	if (!vmm_caps.nested)
+	if (!vmm_vcpu_nested(vcpu))
 		vmx->vpid_generation = 0;
 	else if (vmx->eptp)
 		flush_root(vmx->eptp);
@@ -322,18 +325,18 @@ void vmx_assign_vpid(struct vmx_vcpu *vmx, struct vmx_cpu *cpu)
 		vmx_flush_cpu();
 	}
 	vmx->vpid_generation = cpu->vpid_generation;
-	if (vmx_config.vpid)
+	if (vmx->config->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, cpu->next_vpid++);
-	if (vmm_caps.nested)
+	if (vmx->config->ept)
 		flush_root(vmx->eptp);
 }
 
 /* Everything of every guest on this CPU. */
 void vmx_flush_cpu(void)
 {
-	if (vmm_caps.nested)
+	if (vmx_config.ept)
 		flush_mappings(VMX_EPT_EXTENT_GLOBAL, 0);
-	else if (vmx_config.vpid)
+	if (vmx_shadow_config.vpid)
 		flush_linear(VMX_VPID_EXTENT_ALL_CONTEXT, 0, 0);
 }
 

@@ -20,7 +20,7 @@
 #include "vmx.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
-struct vmx_config vmx_config;
+struct vmx_config vmx_config, vmx_shadow_config;
 
 /*
  * Nested entries: write-back whatever the guest's PAT says, because the memory is

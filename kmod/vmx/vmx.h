@@ -46,6 +46,7 @@ struct vmx_host {
 
 struct vmx_vcpu {
 	struct vmm_vcpu vcpu;		/* first */
+	const struct vmx_config *config;	/* with nested or with shadow paging */
 	struct page *vmcs;
 	u64 vmcs_pa;
 	u64 msr[VMX_NR_SWITCHED];
@@ -94,7 +95,10 @@ struct vmx_cpu {
 	bool on;
 };
 
-/* Controls and abilities of this machine; constant after probe(). */
+/*
+ * Controls and abilities of this machine; constant after probe(). With shadow paging
+ * @primary, @secondary, @cr0_fixed, @vpid and @unrestricted are others.
+ */
 struct vmx_config {
 	u32 revision;			/* of a VMCS */
 	u32 pin;
@@ -107,6 +111,7 @@ struct vmx_config {
 	u32 turn;			/* start value of the preemption timer; 0: none */
 	enum vmx_switched switched[VMX_NR_SWITCHED];
 	unsigned int nr_switched;
+	bool ept;			/* nested paging */
 	bool efer;			/* the VMCS has it */
 	bool vpid;
 	bool ept_ad;
@@ -126,7 +131,7 @@ enum vmx_no_exit {
 extern const struct vmm_ops vmx_ops;
 extern const struct vmm_pte_format vmx_nested_format;
 extern const struct vmm_pte_format vmx_nested_format_no_ad;
-extern struct vmx_config vmx_config;
+extern struct vmx_config vmx_config, vmx_shadow_config;
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
 static inline struct vmx_vcpu *to_vmx(struct vmm_vcpu *vcpu)
@@ -202,14 +207,14 @@ void vmx_flat_teardown(void);
 int vmx_flat_create(struct vmx_vcpu *vmx);
 void vmx_flat_destroy(struct vmx_vcpu *vmx);
 /* Can the CPU run @ctrl only with an identity map that it takes for the guest's? */
-bool vmx_flat_needed(const struct vmm_ctrl *ctrl);
+bool vmx_flat_needed(const struct vmm_vcpu *vcpu);
 void vmx_flat_set(struct vmx_vcpu *vmx, bool flat);
 void vmx_flat_push_pdptes(void);
 void vmx_flat_refresh(struct vmx_vcpu *vmx);
 
 /* state.c */
 /* The guest's control registers as the CPU has to run with them. */
-void vmx_cpu_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu);
+void vmx_cpu_ctrl(const struct vmm_vcpu *vcpu, struct vmm_ctrl *cpu);
 void vmx_state_pull(struct vmm_vcpu *vcpu, u64 mask);
 void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask);
 u32 vmx_switched_msr(enum vmx_switched which);
@@ -225,7 +230,7 @@ void vmx_iret_faulted(struct vmx_vcpu *vmx);
 void vmx_nmi_progress(struct vmx_vcpu *vmx);
 
 /* audit.c */
-unsigned int vmx_audit(void);
+unsigned int vmx_audit(const struct vmx_config *config);
 const char *vmx_audit_claim(unsigned int number);
 
 /* dump.c */

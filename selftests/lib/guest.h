@@ -279,6 +279,7 @@ void guest_call_user(void (*fn)(void));
 #define X86_CR4_UMIP	(1UL << 11)
 #define X86_CR4_LA57	(1UL << 12)
 #define X86_CR4_VMXE	(1UL << 13)
+#define X86_CR4_PCIDE	(1UL << 17)
 #define X86_CR4_OSXSAVE	(1UL << 18)
 #define X86_CR4_SMEP	(1UL << 20)
 #define X86_CR4_SMAP	(1UL << 21)

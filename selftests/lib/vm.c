@@ -66,6 +66,14 @@ int open_vmm(void)
 	return fd;
 }
 
+u64 vm_flags;
+
+static void __attribute__((constructor)) find_flags(void)
+{
+	if (getenv("SELFTEST_SHADOW"))
+		vm_flags = VMM_VM_SHADOW;
+}
+
 struct vmm_info get_info(void)
 {
 	struct vmm_info info = { 0 };
@@ -73,6 +81,13 @@ struct vmm_info get_info(void)
 
 	VMM_MUST(fd, VMM_GET_INFO, &info);
 	close(fd);
+	if (info.paging != VMM_PAGING_NESTED || !(vm_flags & VMM_VM_SHADOW))
+		return info;
+	/* What comes of the nested table, which on VT-x is real mode too. */
+	info.paging = VMM_PAGING_SHADOW;
+	info.features &= ~(VMM_FEATURE_LARGE_2M | VMM_FEATURE_LARGE_1G);
+	if (info.backend == VMM_BACKEND_VT_X)
+		info.features &= ~VMM_FEATURE_REAL_MODE;
 	return info;
 }
 
@@ -104,7 +119,7 @@ int vm_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags)
 struct vm *vm_new_bare(void)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
-	struct vmm_create_vm args = { 0 };
+	struct vmm_create_vm args = { .flags = vm_flags };
 
 	if (!vm)
 		die("no memory");

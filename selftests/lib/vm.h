@@ -76,6 +76,12 @@ int vmm_must(int fd, unsigned long number, void *arg, const char *what);
 int open_vmm(void);
 struct vmm_info get_info(void);
 
+/*
+ * vmm_create_vm.flags of VMs to come. With SELFTEST_SHADOW in the environment VMM_VM_SHADOW
+ * from the start: the tests then see what they would on a CPU without nested paging.
+ */
+extern u64 vm_flags;
+
 struct vm *vm_new_bare(void);		/* no memory */
 struct vm *vm_new(void);		/* memory, image, page table, GDT, IDT */
 void vm_free(struct vm *vm);

@@ -131,12 +131,16 @@ struct vmm_msr_list {
 	__u64 indices;
 };
 
+/* vmm_create_vm.flags */
+#define VMM_VM_SHADOW	(1ULL << 0)	/* shadow paging, even where the CPU has nested paging */
+
 /*
  * struct vmm_create_vm - VMM_CREATE_VM
- * @flags: 0
+ * @flags: VMM_VM_*
  *
  * Returns the fd of a new VM without memory and vCPUs, close-on-exec.
- * -EBUSY: another hypervisor holds the hardware. -EOPNOTSUPP: there is none.
+ * -EBUSY: another hypervisor holds the hardware. -EOPNOTSUPP: there is none, or the CPU
+ * lacks what VMM_VM_SHADOW needs.
  */
 struct vmm_create_vm {
 	__u64 flags;

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * VMs that ask for shadow paging (VMM_VM_SHADOW) beside those that take what the CPU has:
+ * both run, on one CPU in turns; and PCID and INVPCID do for a guest of either kind what the
+ * manual says, "Process-Context Identifiers (PCIDs)".
+ */
+#include "lib/test.h"
+#include "lib/thread.h"
+
+#define PAGE		4096UL
+#define WINDOW		(GUEST_DATA + 0x100000)	/* linear; 512 pages of a table of its own */
+#define TABLE(i)	(GUEST_DATA + (i) * PAGE)	/* 0 to 9: tables, 16 and up: pages */
+#define FRAME(i)	TABLE(16 + (i))
+#define FLAGS		(PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
+#define KEEP		(1UL << 63)		/* MOV to CR3: what is cached stays */
+#define BEHIND		(1UL << 39)		/* linear: the second entry of the top table */
+
+static u64 stat_of(struct vcpu *vcpu, u32 which)
+{
+	struct vmm_vcpu_stats stats = { 0 };
+
+	VMM_MUST(vcpu->fd, VMM_GET_VCPU_STATS, &stats);
+	return stats.exits[which];
+}
+
+static struct vcpu *new_vcpu(u64 flags, void (*guest)(void))
+{
+	vm_flags = flags;
+	return vcpu_new(vm_new(), 0, guest);
+}
+
+/* ---- two kinds side by side ---- */
+
+/* A page table of its own behind the second entry of the top table at @pml4. */
+static void map_behind(u64 pml4, u64 first_table, u64 frame)
+{
+	write64(first_table, (first_table + PAGE) | FLAGS);
+	write64(first_table + PAGE, (first_table + 2 * PAGE) | FLAGS);
+	write64(first_table + 2 * PAGE, frame | FLAGS);
+	write64(pml4 + 8, first_table | FLAGS);
+}
+
+static void guest_moves_a_page(void)
+{
+	u64 round;
+
+	write64(FRAME(0), 100);
+	write64(FRAME(1), 101);
+	map_behind(GUEST_PML4, TABLE(0), FRAME(0));
+	for (round = 0;; round++) {
+		GUEST_EQ(100 + round % 2, read64(BEHIND));
+		write64(TABLE(2), FRAME((round + 1) % 2) | FLAGS);
+		invlpg(BEHIND);
+		GUEST_SYNC(1);
+	}
+}
+
+TEST(a_vm_with_shadow_paging_runs_beside_others)
+{
+	struct vcpu *shadow = new_vcpu(VMM_VM_SHADOW, guest_moves_a_page);
+	struct vcpu *other = new_vcpu(0, guest_moves_a_page);
+	struct vmm_info info = get_info();
+
+	for (int i = 0; i < 20; i++) {
+		vcpu_sync(shadow, 1);
+		vcpu_sync(other, 1);
+	}
+	EXPECT_EQ(20, stat_of(shadow, VMM_STAT_INVLPG));
+	EXPECT_EQ(info.paging == VMM_PAGING_SHADOW ? 20 : 0, stat_of(other, VMM_STAT_INVLPG));
+	EXPECT_EQ(0, stat_of(shadow, VMM_STAT_MEMORY));
+}
+
+/* ---- PCID ---- */
+
+static bool has_pcid(void)
+{
+	return cpuid(1, 0).ecx & 1U << 17;
+}
+
+static bool has_invpcid(void)
+{
+	return cpuid(7, 0).ebx & 1U << 10;
+}
+
+#define CR3(n)	(TABLE(4 * (n)) | (n))		/* roots 1 and 2, with PCIDs to match */
+
+/* Root @n: like that of the test, and @frame at BEHIND. */
+static void make_root(u64 n, u64 frame)
+{
+	write64(TABLE(4 * n), read64(GUEST_PML4));
+	map_behind(TABLE(4 * n), TABLE(4 * n + 1), frame);
+}
+
+static void set_frame(u64 n, u64 frame)
+{
+	write64(TABLE(4 * n + 3), frame | FLAGS);
+}
+
+static void pcid_begin(void)
+{
+	if (!has_pcid()) {
+		GUEST_SYNC(2);
+		GUEST_DONE();
+	}
+	for (u64 i = 0; i < 4; i++)
+		write64(FRAME(i), 100 + i);
+	make_root(1, FRAME(0));
+	make_root(2, FRAME(1));
+	GUEST_EQ(VEC_GP, GUEST_TRY("mov %0, %%cr3", "r"(GUEST_PML4 | KEEP) : "memory"));
+	write_cr4(read_cr4() | X86_CR4_PCIDE);
+}
+
+static void guest_pcid(void)
+{
+	pcid_begin();
+	/* A PCID comes back with CR3, the bit that keeps does not. */
+	write_cr3(CR3(1));
+	GUEST_EQ(CR3(1), read_cr3());
+	GUEST_EQ(100, read64(BEHIND));
+	write_cr3(CR3(2) | KEEP);
+	GUEST_EQ(CR3(2), read_cr3());
+	GUEST_EQ(101, read64(BEHIND));
+	for (u64 i = 0; i < 20; i++) {
+		write_cr3(CR3(1) | KEEP);
+		GUEST_EQ(100, read64(BEHIND));
+		write_cr3(CR3(2) | KEEP);
+		GUEST_EQ(101, read64(BEHIND));
+	}
+	/* Without the bit, the PCID that is loaded is flushed. */
+	set_frame(1, FRAME(2));
+	write_cr3(CR3(1));
+	GUEST_EQ(102, read64(BEHIND));
+	/* To be switched off at any time, and on only while the PCID is 0. */
+	write_cr4(read_cr4() & ~X86_CR4_PCIDE);
+	GUEST_EQ(102, read64(BEHIND));
+	GUEST_EQ(VEC_GP, GUEST_TRY("mov %0, %%cr4", "r"(read_cr4() | X86_CR4_PCIDE) : "memory"));
+	GUEST_DONE();
+}
+
+static u64 try_invpcid(u64 type, u64 pcid, u64 address)
+{
+	/* Across two pages. */
+	const u64 at = FRAME(9) - 8;
+
+	write64(at, pcid);
+	write64(at + 8, address);
+	return GUEST_TRY("invpcid (%0), %1", "r"(at), "r"(type) : "memory");
+}
+
+static u64 user_vector;
+
+static void user_invpcid(void)
+{
+	user_vector = try_invpcid(2, 0, 0);
+}
+
+static void invpcid_refuses(void)
+{
+	GUEST_EQ(VEC_GP, try_invpcid(4, 0, 0));
+	GUEST_EQ(VEC_GP, try_invpcid(2, 1UL << 12, 0));
+	GUEST_EQ(VEC_GP, try_invpcid(0, 1, 1UL << 48));
+	GUEST_EQ(VEC_PF, GUEST_TRY("invpcid (%0), %1", "r"(2 * BEHIND), "r"(2UL) : "memory"));
+	GUEST_EQ(2 * BEHIND, guest_fault.cr2);
+	GUEST_EQ(VEC_GP, GUEST_TRY("invpcid (%0), %1", "r"(1UL << 62), "r"(2UL) : "memory"));
+}
+
+static void guest_invpcid(void)
+{
+	u64 type;
+
+	pcid_begin();
+	if (!has_invpcid()) {
+		GUEST_EQ(VEC_UD, try_invpcid(2, 0, 0));
+		GUEST_SYNC(2);
+		GUEST_DONE();
+	}
+	write_cr3(CR3(2));
+	GUEST_EQ(101, read64(BEHIND));
+	write_cr3(CR3(1));
+	/* Each type, for the PCID in use and for the other one. */
+	for (type = 0; type < 4; type++) {
+		GUEST_EQ(100, read64(BEHIND));
+		set_frame(1, FRAME(2));
+		GUEST_EQ(NO_FAULT, try_invpcid(type, 1, BEHIND));
+		GUEST_EQ(102, read64(BEHIND));
+		set_frame(1, FRAME(0));
+		set_frame(2, FRAME(3));
+		GUEST_EQ(NO_FAULT, try_invpcid(type, 2, BEHIND));
+		write_cr3(CR3(2) | KEEP);
+		GUEST_EQ(103, read64(BEHIND));
+		set_frame(2, FRAME(1));
+		write_cr3(CR3(2));
+		GUEST_EQ(101, read64(BEHIND));
+		write_cr3(CR3(1));
+	}
+	invpcid_refuses();
+	write_cr3(CR3(1) & ~0xfffUL);
+	write_cr4(read_cr4() & ~X86_CR4_PCIDE);
+	GUEST_EQ(VEC_GP, try_invpcid(0, 1, BEHIND));
+	GUEST_EQ(VEC_GP, try_invpcid(1, 1, BEHIND));
+	GUEST_EQ(NO_FAULT, try_invpcid(1, 0, 0));
+	guest_call_user(user_invpcid);
+	GUEST_EQ(VEC_GP, user_vector);
+	GUEST_DONE();
+}
+
+/* False: the guest's CPU has no such thing. */
+static bool runs(u64 flags, void (*guest)(void))
+{
+	struct vcpu *vcpu = new_vcpu(flags, guest);
+	u32 value;
+
+	vcpu_expect(vcpu, VMM_EXIT_PIO);
+	if (!vcpu_synced(vcpu, &value) || (value != 2 && value != GUEST_DONE_VALUE))
+		die("expected the guest to be done, got %s", exit_text(vcpu));
+	return value == GUEST_DONE_VALUE;
+}
+
+TEST(pcids)
+{
+	bool known = runs(0, guest_pcid);
+
+	EXPECT_EQ(known, runs(VMM_VM_SHADOW, guest_pcid));
+	if (!known)
+		SKIP(return, "the CPU has no PCIDs");
+}
+
+TEST(invpcid)
+{
+	bool known = runs(0, guest_invpcid);
+
+	EXPECT_EQ(known, runs(VMM_VM_SHADOW, guest_invpcid));
+	if (!known)
+		SKIP(return, "the CPU has no INVPCID");
+}
+
+VMM_TEST_MAIN
