@@ -105,6 +105,15 @@ static u64 data_page(struct world *w)
 	return GUEST_DATA2 + below(w, 2048) * 4096UL;
 }
 
+/*
+ * A table of the pool. An accessed bit is reserved in PAE's top table, so it cannot be a
+ * lower one too, nor the page that some other table's entry makes it.
+ */
+static u64 any_table(struct world *w)
+{
+	return PROBE_TABLE(w->mode == PROBE_PAE ? 1 + below(w, TABLES - 1) : below(w, TABLES));
+}
+
 /* An entry for a table that is most often of @level. */
 static u64 random_entry(struct world *w, unsigned int level)
 {
@@ -114,7 +123,7 @@ static u64 random_entry(struct world *w, unsigned int level)
 		return PROBE_TABLE(1 + below(w, TABLES - 1)) | (flags & PTE_P);
 	if (level == 1) {
 		if (chance(w, 4))
-			return PROBE_TABLE(below(w, TABLES)) | flags;
+			return any_table(w) | flags;
 		return data_page(w) | flags;
 	}
 	/* Bit 7 of 32-bit entries without PSE means nothing. */
@@ -127,10 +136,7 @@ static u64 random_entry(struct world *w, unsigned int level)
 	}
 	if (chance(w, 3))
 		return data_page(w) | flags;
-	/* An accessed bit is reserved in PAE's top table, so it cannot be a lower one too. */
-	if (w->mode == PROBE_PAE)
-		return PROBE_TABLE(1 + below(w, TABLES - 1)) | flags;
-	return PROBE_TABLE(below(w, TABLES)) | flags;
+	return any_table(w) | flags;
 }
 
 static unsigned int likely_level(const struct world *w, unsigned int table)
