@@ -17,7 +17,7 @@ bad=0
 
 lab()
 {
-	lab/lab --host "$host" --kernel "$kernel" --timeout "${LIMIT:-300}" "$@"
+	lab/lab --host "$host" --kernel "$kernel" --timeout "${LIMIT:-420}" "$@"
 }
 
 ok()
@@ -65,7 +65,7 @@ pack()
 	local dir=$work/guest
 
 	mkdir -p "$dir/pieces"
-	cp "$work/blockio" "$dir"
+	cp "$work/blockio" "$work/sockio" "$dir"
 	guest_functions >"$dir/functions"
 	cp lab/tests/devices/*.sh "$dir/pieces"
 	cat >"$dir/script" <<'END'
@@ -119,6 +119,7 @@ for disk in a b c; do
 done
 # Direct I/O needs a disk that has it.
 modprobe loop
+./sockio echo unix:/tmp/vsock_2000 21 &
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct ||
 	echo "not ok disk: the host has a direct one"
@@ -131,6 +132,7 @@ tee=$!
 vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
 	--console file=/tmp/hvc --console socket=/tmp/port,name=org.vmm.test \
+	--balloon 256M,socket=/tmp/balloon --vsock socket=/tmp/vsock,cid=77 \
 	$net_options "$@" </dev/null >/tmp/says 2>/tmp/err &
 pid=$!
 # wished WHAT: has the guest said "please WHAT", for the first time?
@@ -142,15 +144,78 @@ wished()
 # The other end of the guest's port, until the port is gone: says a line and then a lot.
 talk()
 {
-	{ echo "hello from the host"; seq 1 50000; } | ./unixio /tmp/port >/tmp/heard
+	{ echo "hello from the host"; seq 1 50000; } | ./sockio connect unix:/tmp/port >/tmp/heard
 }
+
+# point NAME COMMAND...
+point()
+{
+	name=$1
+	shift
+	if "$@"; then echo "ok $name"; else echo "not ok $name"; fi
+}
+
+# MiB of the runner's memory: now, and the most there was.
+kib() { sed -n "s/^$1:[^0-9]*\([0-9]*\).*/\1/p" /proc/$pid/status; }
+now() { echo $(($(kib VmRSS) / 1024)); }
+most() { echo $(($(kib VmHWM) / 1024)); }
+
+# within COMMAND...: until it is true, for at most a minute.
+within()
+{
+	for _ in $(seq 60); do
+		"$@" && return
+		sleep 1
+	done
+	return 1
+}
+
+below() { [ "$(now)" -lt "$1" ]; }
+
+left() { echo show | ./sockio connect unix:/tmp/balloon | tee /tmp/balloon.show | sed 's/^target=[0-9]* memory=\([0-9]*\) .*/\1/'; }
+leaves() { [ "$(left)" -lt "$1" ]; }
+
+# To the guest's port and back.
+to_guest() { { echo "CONNECT 1000"; cat; } | ./sockio connect unix:/tmp/vsock; }
+
+dial()
+{
+	point "vsock: what the guest sends back" test \
+		"$(seq 1 100000 | to_guest | tail -n +2 | md5sum)" = "$(seq 1 100000 | md5sum)"
+	i=0
+	while [ $i -lt 100 ] && [ "$(echo "$i" | to_guest | tail -n 1)" = "$i" ]; do
+		i=$((i + 1))
+	done
+	point "vsock: a hundred connections to the guest" test $i = 100
+	point "vsock: a port of the guest's without a listener" test -z \
+		"$(echo "CONNECT 1001" | ./sockio connect unix:/tmp/vsock)"
+	echo over
+} >/tmp/vsock.points
+
+# The guest has filled memory and given it up: reports take it. Then the balloon takes
+# more, and at last the guest has it back and fills it again.
+give_and_take()
+{
+	before=$(most)
+	point "balloon: what the guest reports as free falls away" within below $((before - 40))
+	low=$(now)
+	echo "target 224M" | ./sockio connect unix:/tmp/balloon >/tmp/balloon.ok
+	point "balloon: it leaves the guest what it is told" within leaves $((226 << 20))
+	echo "target 256M" | ./sockio connect unix:/tmp/balloon >>/tmp/balloon.ok
+	point "balloon: the guest fills memory again" within grep -q "^filled again" /tmp/out
+	point "balloon: which comes back" test "$(now)" -gt $((low + 40))
+	echo "# $before MiB at most, then $low, at last $(now)"
+	echo over
+} >/tmp/balloon.points
 
 while [ -d /proc/$pid ]; do
 	if wished resize; then
 		truncate -s 96M /disks/a
 		kill -USR1 $pid
 	fi
-	wished connect && talk &
+	if wished connect; then talk & fi
+	if wished take; then give_and_take & fi
+	if wished dial; then dial & fi
 	net_serve
 	sleep 0.2
 done
@@ -167,13 +232,12 @@ echo
 [ "$(dd if=/disks/a bs=1M skip=95 count=1 2>/dev/null | head -n 1)" = "the new end" ] &&
 	echo "ok disk: the host finds what the guest wrote" ||
 	echo "not ok disk: the host finds what the guest wrote"
-# point NAME COMMAND...
-point()
-{
-	name=$1
-	shift
-	if "$@"; then echo "ok $name"; else echo "not ok $name"; fi
-}
+point "balloon, vsock: the host came to its end" within sh -c \
+	'grep -q "^over" /tmp/balloon.points && grep -q "^over" /tmp/vsock.points'
+cat /tmp/balloon.points /tmp/vsock.points
+point "balloon: its socket answers" test "$(tr '\n' ' ' </tmp/balloon.ok)" = "ok ok "
+point "balloon: and has the guest's figures" \
+	grep -q "free-memory=[0-9]" /tmp/balloon.show
 point "console: a peer gets all from the first byte on" test "$(head -n 1 /tmp/heard)" = \
 	"before anybody connected"
 point "console: and as much as the guest has" test \
@@ -188,7 +252,7 @@ drive()
 	local name=$1 words=$2 status
 
 	shift 2
-	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/unixio" \
+	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/sockio" \
 		--put lab/tests/devices/net-host -- sh host.sh "$kernel" "$words" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
@@ -229,7 +293,7 @@ flush_and_kill()
 }
 
 echo "TAP version 13"
-for tool in blockio unixio; do
+for tool in blockio sockio; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"

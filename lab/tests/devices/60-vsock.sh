@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# In the guest: AF_VSOCK. Both ends have a port that sends back what it gets until its end, so
+# every byte goes both ways and every end is a half-close. The host comes at this line's wish.
+
+modprobe vmw_vsock_virtio_transport
+words() { seq 1 100000; }
+
+/sockio echo vsock:4294967295:1000 101 &
+server=$!
+echo "please dial"
+words | /sockio connect vsock:2:2000 | md5sum >/tmp/sum
+is "vsock: what the host sends back" "$(cat /tmp/sum)" "$(words | md5sum)"
+i=0
+while [ $i -lt 20 ] && [ "$(echo "$i" | /sockio connect vsock:2:2000)" = "$i" ]; do
+	i=$((i + 1))
+done
+is "vsock: twenty connections to the host" $i 20
+check "vsock: a port without a listener refuses" sh -c \
+	'! /sockio connect vsock:2:2001 </dev/null 2>/dev/null'
+wait $server
+is "vsock: the host had its hundred and one" $? 0
