@@ -108,6 +108,11 @@ for kernel in mb32 mb64 mbflat; do
 	said $kernel "long mode 0x123456701234567"
 	said $kernel "processors 0x3"
 done
+for cpus in 64 255; do
+	run --kernel mb32 --append "exit=21 cpus=$cpus" --cpus $cpus --mem 64M >out 2>err
+	is "$cpus CPUs: status" $? 43
+	said "$cpus CPUs start" "processors $(printf '0x%x' $cpus)"
+done
 for mode in real protected long; do
 	case $mode in real) digit=1 ;; protected) digit=3 ;; long) digit=6 ;; esac
 	run --flat $mode,mode=$mode >out 2>err
