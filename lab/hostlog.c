@@ -20,6 +20,7 @@
 /* A leading ^ stands for the start of the message, after the time stamp. */
 static const char *const complaints[] = {
 	"Kernel panic",
+	"[ cut here ]",			/* before the text of a WARN() */
 	"^WARNING:",
 	"BUG:",
 	"kernel BUG at",

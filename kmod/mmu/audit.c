@@ -7,6 +7,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/delay.h>
 #include <linux/moduleparam.h>
 
 #include "mmu/dirty.h"
@@ -30,6 +31,21 @@ static void complain(const char *what, gfn_t gfn, u64 pte, u64 expected)
 }
 
 /*
+ * Linux 6.1 takes an entry away for a moment to make it old (MADV_COLD, MADV_PAGEOUT) and
+ * tells nobody, as the page stays: what is absent is looked at again, for up to a second.
+ */
+static void look_up(struct mm_struct *mm, hva_t hva, struct host_leaf *host)
+{
+	unsigned int i;
+
+	host_lookup(mm, hva, false, host);
+	for (i = 0; !host->level && i < MSEC_PER_SEC; i++) {
+		mdelay(1);
+		host_lookup(mm, hva, false, host);
+	}
+}
+
+/*
  * The 4 KiB frame @gfn, which the leaf @pte maps to @hpa. @writable: by the leaf;
  * @open: the entries above let the guest write, too.
  */
@@ -47,7 +63,7 @@ static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool w
 		complain("a read-only slot is writable", gfn, pte, memory.flags);
 	if (writable && open && memory.log && !dirty_log_has(memory.log, gfn - memory.first))
 		complain("writable and not in the log", gfn, pte, 0);
-	host_lookup(vm->mm, memory.hva, false, &host);
+	look_up(vm->mm, memory.hva, &host);
 	if (!host.level)
 		complain("not mapped in the process", gfn, pte, memory.hva);
 	else if (host.hpa != hpa)
