@@ -122,11 +122,6 @@ static enum status store(const char *command, const struct option_row *row, cons
 				 command, row->name, text);
 			return STATUS_USAGE;
 		}
-		if (value % PAGE) {
-			complain("%s: --%s %s: not whole pages; use a multiple of 4K", command,
-				 row->name, text);
-			return STATUS_USAGE;
-		}
 		break;
 	case OPTION_PORT:
 		if (!keys_number(text, strlen(text), &value)) {
@@ -138,6 +133,11 @@ static enum status store(const char *command, const struct option_row *row, cons
 	}
 	if (value < row->min || value > row->max) {
 		complain_range(command, row, text);
+		return STATUS_USAGE;
+	}
+	if (row->kind == OPTION_SIZE && value % PAGE) {
+		complain("%s: --%s %s: not whole pages; use a multiple of 4K", command, row->name,
+			 text);
 		return STATUS_USAGE;
 	}
 	*(uint64_t *)member = value;

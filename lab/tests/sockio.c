@@ -5,8 +5,8 @@
  *
  *   sockio connect ADDRESS      standard input goes there, and its end, what comes goes to
  *                               standard output, until the other end closes
- *   sockio echo ADDRESS COUNT   listens; of COUNT connections, one after the other, all
- *                               goes back that comes until its end
+ *   sockio echo ADDRESS COUNT   listens, and says so; of COUNT connections, one after the
+ *                               other, all goes back that comes until its end
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -76,6 +76,8 @@ static int echo(int sock, const struct sockaddr_storage *at, socklen_t len, long
 		perror("listen");
 		return 1;
 	}
+	puts("listening");
+	fflush(stdout);
 	while (count--) {
 		int fd = accept(sock, NULL, NULL);
 

@@ -46,7 +46,7 @@ does()
 does "power-off: restored; until then every key is the guest's" <<'S'
 mode raw
 expect guest#
-send echo now $((40+1)); sleep 1000\r
+send sh -c 'echo now $((40+1)); exec sleep 1000'\r
 expect now 41
 send \x03
 expect guest#

@@ -33,6 +33,8 @@
 #define PAGE		(1ULL << VIRTIO_BALLOON_PFN_SHIFT)
 /* Pages at once: other devices have their turn in between. */
 #define TURN		4096
+/* A driver may give more than we know, in any order. */
+#define STATS_MAX	64
 /* As long as a socket's name can be, and one more. */
 #define PATH_SIZE	109
 
@@ -185,7 +187,7 @@ static void answer(struct balloon *balloon)
 /* The last of a tag counts; tags that are not known are passed over. */
 static void take_stats(struct balloon *balloon, struct virtq *vq)
 {
-	struct virtio_balloon_stat stat[VIRTIO_BALLOON_S_NR];
+	struct virtio_balloon_stat stat[STATS_MAX];
 	struct virtq_chain chain;
 	size_t len;
 

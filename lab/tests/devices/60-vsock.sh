@@ -5,8 +5,9 @@
 modprobe vmw_vsock_virtio_transport
 words() { seq 1 100000; }
 
-/sockio echo vsock:4294967295:1000 101 &
+/sockio echo vsock:4294967295:1000 101 >/tmp/listens &
 server=$!
+until [ -s /tmp/listens ] || [ ! -d /proc/$server ]; do sleep 0.1; done
 echo "please dial"
 words | /sockio connect vsock:2:2000 | md5sum >/tmp/sum
 is "vsock: what the host sends back" "$(cat /tmp/sum)" "$(words | md5sum)"
@@ -23,4 +24,4 @@ while [ -d /proc/$server ] && [ $i -lt 90 ]; do
 	i=$((i + 1))
 done
 check "vsock: the host had its hundred and one" test ! -d /proc/$server
-kill $server 2>/dev/null
+kill $server 2>/dev/null || true
