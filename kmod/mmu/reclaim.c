@@ -145,7 +145,7 @@ static unsigned long reclaim_scan(struct shrinker *shrinker, struct shrink_contr
 	if (vm)
 		n = vmm_vm_nested(vm) ? reclaim_nested(vm, max) : shadow_reclaim(vm, max);
 	mutex_unlock(&reclaim_lock);
-	/* Upper tables are counted and do not go: nothing more to be had. */
+	/* Upper tables are counted and do not go: nothing more is to be had, or none soon. */
 	return n ? n : SHRINK_STOP;
 }
 

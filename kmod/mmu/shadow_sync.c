@@ -204,7 +204,7 @@ static void compare_or_zap(struct vmm_vm *vm, struct shadow_page *sp)
 		shadow_zap(&vm->mmu, sp);
 }
 
-/* The first @max of the lists from @which on down, lowest level last, go to @batch. */
+/* The first @max of the lists go to @batch, those of the lowest level last or not at all. */
 static unsigned long take_batch(struct shadow_mmu *shadow, bool above_only, unsigned long max,
 				struct list_head *batch)
 {

@@ -84,6 +84,7 @@ ok()
 		echo "not ok $n $1"
 		sed 's/^/# err: /' err
 		tail -n 25 out | sed 's/^/# out: /'
+		echo	# a guest's last line may have no end
 	fi
 }
 is() { [ "$2" = "$3" ] || echo "# got '$2', want '$3'"; [ "$2" = "$3" ]; ok "$1" $?; }
