@@ -212,12 +212,16 @@ static void test_lines(void)
 	say(world, other, "show\n");
 	is_str(hear(other), "(nothing)", "a second peer waits");
 	say(world, fd, "show\n");
+	is_str(hear(fd), "(nothing)", "for the first, whose question the driver has");
 	close(fd);
 	world_settle(world);
+	is_str(hear(other), "target=16777216 memory=14680064 free-memory=700 total-memory=1000\n",
+	       "until that is gone, even when the driver never answers");
+	say(world, other, "show\ntarget 8M\n");
 	driver_reset(world);
 	world_settle(world);
-	is_str(hear(other), "target=16777216 memory=16777216\n",
-	       "until the first is gone, even when the driver never answers");
+	is_str(hear(other), "target=16777216 memory=14680064 free-memory=700 total-memory=1000\nok\n",
+	       "what comes in vain is answered with what is known");
 	say(world, other, "target 5\n");
 	ok(strstr(hear(other), "error: "), "a size without a unit is an error");
 	for (int i = 0; i < 20; i++)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* See lines.h. The listener is watched while there is no peer, the peer while it is not busy. */
+/*
+ * See lines.h. The listener is watched while there is no peer; of a peer that is busy only
+ * its end is, so that one whose answer never comes does not keep its turn.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -34,7 +37,7 @@ static void serve(struct lines *lines)
 		lines->len -= len + 1;
 		memmove(lines->text, end + 1, lines->len);
 		lines->busy = true;
-		iothread_unwatch(lines->io, &lines->peer);
+		iothread_watch(lines->io, &lines->peer, 0);
 		lines->command(lines->opaque, line);
 	}
 	lines->serving = false;
@@ -45,7 +48,8 @@ static void serve(struct lines *lines)
 static void on_peer(void *opaque)
 {
 	struct lines *lines = opaque;
-	ssize_t n = read(lines->peer.fd, lines->text + lines->len, LINES_MAX - lines->len);
+	ssize_t n = lines->busy ? 0 : read(lines->peer.fd, lines->text + lines->len,
+					   LINES_MAX - lines->len);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

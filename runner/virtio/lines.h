@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Commands of one line over a Unix socket, each answered by one line. One peer has its
- * turn until it closes; others wait. A peer that says too much, or does not take its
- * answer, is hung up on.
+ * turn until it closes, also while it waits for an answer; others wait. A peer that says
+ * too much, or does not take its answer, is hung up on.
  *
  * It is opened before the sandbox. All else is the I/O thread's.
  */
