@@ -149,6 +149,12 @@ text ~ /^# end / {
 	next
 }
 
+text ~ /^# cpu [0-9]+ [0-9]+$/ {
+	split(text, word, " ")
+	cpu[job] = word[3] + word[4]
+	next
+}
+
 text ~ /^# job / {
 	# The whole job's own status: that of the emulated host or the script.
 	end_program(job, "unfinished")
@@ -156,7 +162,7 @@ text ~ /^# job / {
 	finished[job] = 1
 	if (word[3] != 0)
 		fail(job, "the job ended with status " word[3])
-	took = took "# " job " took " word[4] " s\n"
+	took = took "# " job " took " word[4] " s, " cpu[job] " s of a processor\n"
 	show[job] = 0
 	next
 }
