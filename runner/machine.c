@@ -46,6 +46,13 @@ static int doorbell(void *opaque, const struct device_doorbell *bell, bool add)
 	return add ? vmm_ioeventfd_add(machine->vm, &ev) : vmm_ioeventfd_remove(machine->vm, &ev);
 }
 
+static void wrote(void *opaque, uint64_t gpa, uint64_t len)
+{
+	struct machine *machine = opaque;
+
+	vmm_dirty_mark(machine->vm, gpa, len);
+}
+
 static void on_event(void *opaque, enum device_event event)
 {
 	struct machine *machine = opaque;
@@ -163,6 +170,7 @@ static enum status create_devices(struct machine *machine)
 		.send_msi = send_msi,
 		.route = route,
 		.doorbell = doorbell,
+		.wrote = wrote,
 		.event = on_event,
 		.exit = on_exit_status,
 		.opaque = machine,

@@ -101,6 +101,16 @@ void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
 	return at ? at : part_at(&ram->part[RAM_ROM], gpa, len);
 }
 
+uint64_t ram_gpa(const struct ram *ram, const void *at)
+{
+	const struct ram_part *part = ram->part;
+	uintptr_t host = (uintptr_t)at;
+
+	while (part < &ram->part[RAM_PARTS - 1] && host - (uintptr_t)part->host >= part->size)
+		part++;
+	return part->gpa + (host - (uintptr_t)part->host);
+}
+
 unsigned int ram_ranges(const struct ram *ram, struct ram_range range[RAM_RANGES_MAX])
 {
 	unsigned int n = 0;

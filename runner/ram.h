@@ -50,6 +50,9 @@ void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 /* The same for devices, which reach RAM only, and no firmware. */
 void *ram_dma_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 
+/* The guest's address of @at, which is in one of the parts. */
+uint64_t ram_gpa(const struct ram *ram, const void *at);
+
 /* Types of memory ranges, as E820 and PVH number them. */
 #define RAM_RANGE_USABLE	1
 #define RAM_RANGE_RESERVED	2

@@ -314,6 +314,71 @@ static void test_packed_unpop(void)
 	world_close(world);
 }
 
+/* ---- the log of written pages ---- */
+
+/* Rings and buffers on pages of their own, so that no mark hides that another is missing. */
+static void apart(struct world *world)
+{
+	struct virtq *vq = virtio_get_queue(world->core, 0);
+	struct driver_queue *q = &world->queue[0];
+
+	driver_place(world, 0, SIZE);
+	vq->desc = SCRATCH + 0x10000;
+	vq->driver = SCRATCH + 0x12000;
+	vq->device = SCRATCH + 0x14000;
+	q->desc = vq->desc;
+	q->driver = vq->driver;
+	q->device = vq->device;
+	driver_enable(world, 0);
+}
+
+static void test_wrote(uint64_t features, const char *name)
+{
+	const struct buffer buffers[] = { { SCRATCH, 8, false }, { SCRATCH + 0x2ffe, 4, true },
+					  { SCRATCH + 0x5000, 4, true } };
+	struct world *world = world_open(&echo_type, NULL);
+	unsigned int marked, bad = 0, most = 0;
+
+	driver_negotiate(world, features | VERSION_1);
+	apart(world);
+	driver_ok(world);
+	for (unsigned int i = 0; i < 3 * SIZE; i++) {
+		memset(world_at(world, SCRATCH, 8), i + 1, 8);
+		driver_add(world, 0, buffers, 3);
+		world_watch(world);
+		driver_kick(world, 0);
+		bad += world_missed(world, &marked) || driver_used(world, 0, NULL) < 0;
+		most = marked > most ? marked : most;
+	}
+	is(bad, 0, "%s: all pages that the device writes are marked", name);
+	/* Three of the buffers, the used ring or descriptors, the device's event. */
+	ok(most <= 5, "%s: and no others (%u)", name, most);
+	/* What is kept writes nothing, but the look at the queue behind it its event's index. */
+	echo.hold = true;
+	driver_add(world, 0, buffers, 3);
+	world_watch(world);
+	driver_kick(world, 0);
+	is(world_missed(world, NULL), 0, "%s: nor is one missed while a request is kept", name);
+	world_close(world);
+}
+
+static void test_wrote_reset(uint64_t features, const char *name)
+{
+	struct world *world = start(features);
+	struct virtq *vq = virtio_get_queue(world->core, 0);
+	struct virtq_chain chain;
+
+	add_one(world);
+	world_watch(world);
+	ok(virtq_pop(vq, &chain), "%s: a chain is in flight", name);
+	virtq_write(&chain, 0, "abcd", 4);
+	virtio_set_status(world->core, 0);
+	virtq_push(vq, &chain, 4);
+	is(world_missed(world, NULL), 0, "%s: what comes back after a reset is marked all the same",
+	   name);
+	world_close(world);
+}
+
 static void test_queue_reset(uint64_t features, const char *name)
 {
 	struct world *world = start(features | VIRTIO_FEATURE(VIRTIO_F_RING_RESET));
@@ -693,6 +758,12 @@ int main(void)
 	test_packed_indirect();
 	test_packed_interrupts();
 	test_packed_unpop();
+	test_wrote(0, "split");
+	test_wrote(EVENT, "split with event index");
+	test_wrote(PACKED, "packed");
+	test_wrote(PACKED | EVENT, "packed with event index");
+	test_wrote_reset(0, "split");
+	test_wrote_reset(PACKED, "packed");
 	test_queue_reset(0, "split");
 	test_queue_reset(PACKED, "packed");
 	test_interrupts();

@@ -9,6 +9,8 @@
  *   driver_add(world, 0, (struct buffer[]) { { gpa, 64, true } }, 1);
  *   driver_kick(world, 0);                      notifies and settles
  *   driver_used(world, 0, &len);                the id of a chain that came back, or -1
+ *   world_watch(world);
+ *   world_missed(world, &marked)                pages that the device wrote and did not mark
  *   world_close(world);
  *
  * The line a broken device makes is in world_complaint.
@@ -27,6 +29,8 @@
 #define WORLD_ROM	0xffff0000	/* firmware, to the end of 4 GiB */
 #define WORLD_HEAP	0x100000	/* where world_alloc() starts */
 #define WORLD_QUEUES	64
+#define WORLD_PAGE	4096
+#define WORLD_PAGES	(WORLD_RAM / WORLD_PAGE)
 
 /* What driver_add() gets: where, how long, for the device to write? */
 struct buffer {
@@ -51,6 +55,8 @@ struct world {
 	uint64_t heap;
 	unsigned int interrupts[WORLD_QUEUES], config_interrupts;
 	struct driver_queue queue[WORLD_QUEUES];
+	uint8_t *before;		/* RAM when the watch began */
+	bool marked[WORLD_PAGES];
 };
 
 static char world_complaint[512];
@@ -76,6 +82,17 @@ static inline void world_interrupt(void *opaque, unsigned int what)
 		world->interrupts[what]++;
 }
 
+/* As the machine does: the end is inclusive, the range within RAM. */
+static inline void world_wrote(void *opaque, uint64_t gpa, uint64_t len)
+{
+	struct world *world = opaque;
+
+	if (!len || !ram_dma_at(&world->ram, gpa, len))
+		abort();
+	for (uint64_t page = gpa / WORLD_PAGE; page <= (gpa + len - 1) / WORLD_PAGE; page++)
+		world->marked[page] = true;
+}
+
 /* The device in its reset state, nothing negotiated. */
 static inline struct world *world_open(const struct virtio_type *type, void *backend)
 {
@@ -95,6 +112,8 @@ static inline struct world *world_open(const struct virtio_type *type, void *bac
 	virtio_offer_packed(world->core);
 	world->core->interrupt = world_interrupt;
 	world->core->transport = world;
+	world->core->wrote = world_wrote;
+	world->core->memory = world;
 	world->heap = WORLD_HEAP;
 	return world;
 }
@@ -104,6 +123,7 @@ static inline void world_close(struct world *world)
 	virtio_destroy(world->core);
 	iothread_destroy(world->io);
 	ram_unmap(&world->ram);
+	free(world->before);
 	free(world);
 }
 
@@ -130,6 +150,33 @@ static inline void *world_at(struct world *world, uint64_t gpa, uint64_t len)
 	if (!at)
 		abort();
 	return at;
+}
+
+/* Forget all marks; from here on the device is the only one to write. */
+static inline void world_watch(struct world *world)
+{
+	memset(world->marked, 0, sizeof(world->marked));
+	if (!world->before)
+		world->before = malloc(WORLD_RAM);
+	if (!world->before)
+		abort();
+	memcpy(world->before, world_at(world, 0, WORLD_RAM), WORLD_RAM);
+}
+
+/* Pages that changed without a mark; @marked, if not NULL: pages with one. */
+static inline unsigned int world_missed(struct world *world, unsigned int *marked)
+{
+	const uint8_t *now = world_at(world, 0, WORLD_RAM);
+	unsigned int missed = 0, marks = 0;
+
+	for (size_t i = 0; i < WORLD_PAGES; i++) {
+		marks += world->marked[i];
+		missed += !world->marked[i] &&
+			  memcmp(now + i * WORLD_PAGE, world->before + i * WORLD_PAGE, WORLD_PAGE);
+	}
+	if (marked)
+		*marked = marks;
+	return missed;
 }
 
 /* Zeroed bytes of RAM, aligned to 64. */

@@ -44,6 +44,11 @@ struct device_env {
 	int (*route)(void *opaque, int fd, const struct vmm_msi *msi, bool add);
 	/* Have a guest's writes signal an eventfd instead of arriving, or no longer. */
 	int (*doorbell)(void *opaque, const struct device_doorbell *bell, bool add);
+	/*
+	 * The process has written RAM by a pointer of its own: to be called after the write, for
+	 * logs of written pages. Any thread.
+	 */
+	void (*wrote)(void *opaque, uint64_t gpa, uint64_t len);
 	/* Tell the machine what a guest asked for. Any vCPU thread. */
 	void (*event)(void *opaque, enum device_event event);
 	/* End the process with @status. Any vCPU thread. */

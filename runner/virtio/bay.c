@@ -207,6 +207,10 @@ static enum status add_device(struct virtio_bay *bay, const struct virtio_slot *
 	struct virtio_core *core = virtio_create(slot->type, slot->backend, ram, bay->io);
 	void *device;
 
+	if (core) {
+		core->wrote = bay->env->wrote;
+		core->memory = bay->env->opaque;
+	}
 	if (core && packed)
 		virtio_offer_packed(core);
 	device = core ? bay->transport->create(bay, core) : NULL;

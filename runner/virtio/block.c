@@ -56,6 +56,8 @@ static void put_request(struct block *block, struct request *request)
 static void complete(struct block *block, struct request *request, uint8_t status)
 {
 	*request->status = status;
+	/* The chain may no longer have it: a read's buffers are cut in place. */
+	virtio_wrote(block->virtio, request->status, sizeof(*request->status));
 	virtq_push(request->vq, &request->chain, request->written + 1);
 	put_request(block, request);
 }

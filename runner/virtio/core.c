@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "../ram.h"
 #include "core.h"
 
 #define STATUS_VALID	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |		\
@@ -34,6 +35,14 @@ bool virtio_runs(const struct virtio *virtio)
 	const struct virtio_core *core = core_of(virtio);
 
 	return core->active && !core->broken && !core->paused;
+}
+
+void virtio_wrote(struct virtio *virtio, const void *at, size_t len)
+{
+	struct virtio_core *core = core_of(virtio);
+
+	if (core->wrote)
+		core->wrote(core->memory, ram_gpa(virtio->ram, at), len);
 }
 
 void virtio_interrupt(struct virtio *virtio, unsigned int queue)

@@ -36,6 +36,10 @@ struct virtio_core {
 	bool paused;
 	atomic_uint isr;
 
+	/* As device_env's; NULL: nobody wants to know. Its opaque is the memory. */
+	void (*wrote)(void *memory, uint64_t gpa, uint64_t len);
+	void *memory;
+
 	/* The transport: raise @what, a queue or VIRTIO_CONFIG_INTERRUPT. */
 	void (*interrupt)(void *transport, unsigned int what);
 	void *transport;

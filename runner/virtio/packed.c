@@ -70,6 +70,7 @@ static bool available_at_last(struct virtq *vq)
 		__atomic_store_n(&event->off_wrap, vq->avail | (vq->avail_wrap ? EVENT_WRAP : 0),
 				 __ATOMIC_RELAXED);
 		__atomic_store_n(&event->flags, VRING_PACKED_EVENT_FLAG_DESC, __ATOMIC_RELEASE);
+		virtio_wrote(vq->virtio, event, sizeof(*event));
 	}
 	/* Pairs with the driver's barrier between its flags and this look. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -166,6 +167,7 @@ static void packed_push(struct virtq *vq, const struct virtq_chain *chain, uint3
 	} else {
 		__atomic_store_n(&desc->flags, flags, __ATOMIC_RELEASE);
 	}
+	virtio_wrote(vq->virtio, desc, sizeof(*desc));
 	vq->slots -= chain->slots;
 	vq->staged_slots += chain->slots;
 	advance(vq, &vq->used, &vq->used_wrap, chain->slots);
@@ -178,6 +180,7 @@ static bool packed_flush(struct virtq *vq)
 
 	vq->staged_slots = 0;
 	__atomic_store_n(&vq->first->flags, vq->first_flags, __ATOMIC_RELEASE);
+	virtio_wrote(vq->virtio, vq->first, sizeof(*vq->first));
 	/* Pairs with the driver's barrier between its wish and its look at the ring. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	flags = __atomic_load_n(&event->flags, __ATOMIC_RELAXED);

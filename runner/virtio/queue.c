@@ -106,9 +106,22 @@ void virtq_unpop(struct virtq *vq, const struct virtq_chain *chain)
 		vq->budget++;
 }
 
-/* What comes back after a reset is nobody's any more. */
+/*
+ * All that the device could write, whatever it says: a read of a disk that fails has written
+ * some of it.
+ */
+static void wrote_buffers(struct virtq *vq, const struct virtq_chain *chain)
+{
+	const struct iovec *in = chain->iov + chain->outs;
+
+	for (unsigned int i = 0; i < chain->ins; i++)
+		virtio_wrote(vq->virtio, in[i].iov_base, in[i].iov_len);
+}
+
+/* What comes back after a reset is nobody's any more, but was written. */
 void virtq_push(struct virtq *vq, const struct virtq_chain *chain, size_t written)
 {
+	wrote_buffers(vq, chain);
 	if (!vq->enabled || !vq->in_flight)
 		return;
 	vq->in_flight--;

@@ -63,8 +63,10 @@ static uint16_t pending(const struct virtq *vq)
 /* Nothing there: ask for a notification, then look again. */
 static uint16_t pending_at_last(struct virtq *vq)
 {
-	if (vq->event_idx)
+	if (vq->event_idx) {
 		__atomic_store_n(avail_event(vq), vq->avail, __ATOMIC_RELAXED);
+		virtio_wrote(vq->virtio, avail_event(vq), sizeof(*avail_event(vq)));
+	}
 	/* Pairs with the driver's barrier between its index and this look. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return pending(vq);
@@ -152,8 +154,10 @@ static void split_push(struct virtq *vq, const struct virtq_chain *chain, uint32
 {
 	uint16_t at = vq->used + vq->staged;
 	struct vring_used_elem elem = { .id = chain->id, .len = written };
+	void *slot = &used_ring(vq)->ring[at % vq->size];
 
-	__builtin_memcpy(&used_ring(vq)->ring[at % vq->size], &elem, sizeof(elem));
+	__builtin_memcpy(slot, &elem, sizeof(elem));
+	virtio_wrote(vq->virtio, slot, sizeof(elem));
 }
 
 static bool split_flush(struct virtq *vq)
@@ -163,6 +167,7 @@ static bool split_flush(struct virtq *vq)
 
 	vq->used += vq->staged;
 	__atomic_store_n(&used_ring(vq)->idx, vq->used, __ATOMIC_RELEASE);
+	virtio_wrote(vq->virtio, &used_ring(vq)->idx, sizeof(used_ring(vq)->idx));
 	/* Pairs with the driver's barrier between its wish and its look at the index. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!vq->event_idx)

@@ -117,6 +117,12 @@ void virtio_config_changed(struct virtio *virtio);
 void virtio_broken(struct virtio *virtio, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * Guest memory at @at has been written: to be called after each write of what may be in a log
+ * of written pages. The queues do it for themselves and for a chain's buffers.
+ */
+void virtio_wrote(struct virtio *virtio, const void *at, size_t len);
+
 /* Behind virtq_flush(). */
 void virtio_interrupt(struct virtio *virtio, unsigned int queue);
 
