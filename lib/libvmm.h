@@ -76,6 +76,12 @@ int vmm_get_msr_list(int fd, uint32_t *indices, unsigned int *count);
 int vmm_create(int fd, struct vmm **vm);
 
 /*
+ * The same with @flags: VMM_VM_*. -EOPNOTSUPP is also what the CPU lacks for
+ * VMM_VM_SHADOW; -EINVAL: a flag that the module does not know.
+ */
+int vmm_create_with(int fd, uint64_t flags, struct vmm **vm);
+
+/*
  * Undo vmm_create(): close the VM, forget its regions. Its vCPUs must have been
  * destroyed before. The memory behind the slots stays the caller's. NULL is fine.
  */

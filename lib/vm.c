@@ -27,7 +27,12 @@ static int vm_learn(struct vmm *vm, int fd)
 
 int vmm_create(int fd, struct vmm **out)
 {
-	const struct vmm_create_vm arg = {};
+	return vmm_create_with(fd, 0, out);
+}
+
+int vmm_create_with(int fd, uint64_t flags, struct vmm **out)
+{
+	const struct vmm_create_vm arg = { .flags = flags };
 	struct vmm *vm = calloc(1, sizeof(*vm));
 	int ret;
 

@@ -216,6 +216,7 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.cpus = session->topology.cpus,
 		.topology = &session->topology,
 		.pin = session->config.pin ? &session->pin : NULL,
+		.shadow_paging = session->config.shadow_paging,
 		.debug_exit = session->config.debug_exit,
 		.debug_console = session->config.debug_console,
 	};

@@ -35,6 +35,7 @@ struct config {
 	const char *transport;	/* "pci" or "mmio" */
 	const char *rings;	/* "split" or "packed" */
 	bool device_tree;
+	bool shadow_paging;
 	bool stats;
 	bool no_reboot;
 	bool help;

@@ -91,8 +91,14 @@ static enum status refused(const char *what, int err)
 
 static enum status create_vm(struct machine *machine)
 {
-	int err = vmm_create(machine->spec.host->fd, &machine->vm);
+	const struct machine_spec *spec = &machine->spec;
+	int err = vmm_create_with(spec->host->fd, spec->shadow_paging ? VMM_VM_SHADOW : 0,
+				  &machine->vm);
 
+	if (err == -EOPNOTSUPP && spec->shadow_paging && spec->host->info.backend) {
+		complain("there is no shadow paging on this CPU; leave --shadow-paging out");
+		return STATUS_NO_HARDWARE;
+	}
 	return err ? refused("a virtual machine", err) : STATUS_OK;
 }
 

@@ -36,6 +36,7 @@ struct machine_spec {
 	unsigned int cpus;
 	const struct topology *topology;
 	const struct config_pin *pin;		/* NULL: none */
+	bool shadow_paging;			/* even where the CPU has nested paging */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 };
 

@@ -53,6 +53,8 @@ static const struct option_row run_rows[] = {
 	  "a guest's write there goes to standard output" },
 	{ "device-tree", NULL, OPTION_FLAG, AT(device_tree), 0, 0,
 	  "a device tree for a bzImage, beside ACPI tables" },
+	{ "shadow-paging", NULL, OPTION_FLAG, AT(shadow_paging), 0, 0,
+	  "use no nested paging for this guest" },
 	{ "stats", NULL, OPTION_FLAG, AT(stats), 0, 0,
 	  "count exits: a table at the end, and at SIGUSR2" },
 	{ "no-reboot", NULL, OPTION_FLAG, AT(no_reboot), 0, 0,

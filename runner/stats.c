@@ -31,6 +31,7 @@ int stats_add(struct stats *stats, const struct machine *machine)
 		return err;
 	stats->cpus = machine->spec.cpus;
 	stats->table_pages = vm.table_pages;
+	stats->table_limit = vm.table_limit;
 	return 0;
 }
 
@@ -74,4 +75,6 @@ void stats_print(const struct stats *stats, FILE *out, const char *eol)
 			(unsigned long long)stats->cpu[i].exits,
 			(unsigned long long)stats->cpu[i].returns, eol);
 	print_line(out, "pages of page tables", stats->table_pages, eol);
+	if (stats->table_limit)
+		print_line(out, "shadow paging allows", stats->table_limit, eol);
 }

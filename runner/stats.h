@@ -23,6 +23,7 @@ struct stats {
 	struct stats_cpu cpu[CONFIG_CPUS_MAX];
 	unsigned int cpus;
 	uint64_t table_pages;			/* of the last machine */
+	uint64_t table_limit;			/* of them; 0: nested paging, which has none */
 };
 
 /*

@@ -32,13 +32,13 @@ static void test_values(void)
 	ok(!config.append, "the command line is left to the kernel");
 	is(config.mem, 256ULL << 20, "so has the memory");
 	is_str(config.cpus, "1", "and the number of CPUs");
-	ok(!config.initrd && !config.no_reboot, "nothing else is set");
-	is(parse("--kernel=a=b", "--mem=1G", "--cpus=3", "--no-reboot", "--append", ""), STATUS_OK,
-	   "values behind '='");
+	ok(!config.initrd && !config.no_reboot && !config.shadow_paging, "nothing else is set");
+	is(parse("--kernel=a=b", "--mem=1G", "--cpus=3", "--no-reboot", "--append", "",
+		 "--shadow-paging"), STATUS_OK, "values behind '='");
 	is_str(config.kernel, "a=b", "only the first '=' divides");
 	is(config.mem, 1ULL << 30, "sizes have units");
 	is_str(config.cpus, "3", "CPUs are for later");
-	ok(config.no_reboot, "flags are set");
+	ok(config.no_reboot && config.shadow_paging, "flags are set");
 	is_str(config.append, "", "a value may be empty");
 	is(parse("--initrd", "--kernel"), STATUS_OK, "a value may look like an option");
 	is_str(config.initrd, "--kernel", "and is taken as it is");

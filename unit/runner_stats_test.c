@@ -17,6 +17,8 @@ static struct vmm vm = { .fd = 10 };
 static struct vmm_vcpu_stats counted[CPUS];
 static int refuse;
 
+static uint64_t table_limit;
+
 int device_ioctl(int fd, unsigned long request, const void *arg)
 {
 	/* As the module does: what it is given is written to. */
@@ -25,7 +27,9 @@ int device_ioctl(int fd, unsigned long request, const void *arg)
 	if (refuse)
 		return refuse;
 	if (request == VMM_GET_VM_STATS)
-		((struct vmm_vm_stats *)stats)->table_pages = 7;
+		*(struct vmm_vm_stats *)stats = (struct vmm_vm_stats) {
+			.table_pages = 7, .table_limit = table_limit,
+		};
 	else
 		*(struct vmm_vcpu_stats *)stats = counted[fd];
 	return 0;
@@ -84,6 +88,10 @@ static void test_table(void)
 	       "CPU 0                             212, 10 served by vmm\r\n"
 	       "CPU 1                              43, 2 served by vmm\r\n"
 	       "pages of page tables                7\r\n", "the sums go on, each CPU has a line");
+	table_limit = 1024;
+	is(stats_add(&stats, machine_of(1)), 0, "with shadow paging");
+	ok(strstr(printed(&stats, "\n"), "pages of page tables                7\n"
+		  "shadow paging allows             1024\n"), "it has the limit of tables");
 	refuse = -ENOTTY;
 	is(stats_add(&stats, machine_of(1)), -ENOTTY, "a module that does not count");
 }

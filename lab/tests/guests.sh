@@ -83,6 +83,14 @@ few_exits()
 		test "$exits" -gt 0 -a "$exits" -le 6000
 }
 
+# The same without nested paging, for this guest alone: its table of exits has the tables' limit.
+without_nested()
+{
+	boots 6.1 --shadow-paging --stats
+	ok "stock 6.1 kernel did so with shadow paging" \
+		grep -q "^shadow paging allows  *[1-9]" "$work/err"
+}
+
 # A shell in the guest, its input a pipe through both levels.
 shell_through_pipes()
 {
@@ -120,6 +128,7 @@ case $host in
 *-shadow) boots 6.1 ;;
 *) few_exits ;;
 esac
+[ "$host-$kernel" != svm-6.1 ] || without_nested
 boots 6.12 --device-tree
 shell_through_pipes
 killed
