@@ -419,6 +419,12 @@ static long vcpu_set_guest_debug(void *object, void *arg)
 	return vmm_set_guest_debug(object, arg);
 }
 
+static long vcpu_reset(void *object, void *arg)
+{
+	vmm_vcpu_power_up(object);
+	return 0;
+}
+
 static long vcpu_get_stats(void *object, void *arg)
 {
 	return vmm_vcpu_stats(object, arg);
@@ -438,6 +444,7 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ VMM_NMI, 0, vcpu_nmi },
 	{ VMM_SET_GUEST_DEBUG, ROW_VCPU_LOCK | ROW_LOAD, vcpu_set_guest_debug },
 	{ VMM_GET_VCPU_STATS, 0, vcpu_get_stats },
+	{ VMM_RESET, ROW_VCPU_LOCK | ROW_LOAD, vcpu_reset },
 };
 
 static const struct ioctl_table vcpu_table = {

@@ -128,18 +128,26 @@ static int create_parts(struct vmm_vcpu *vcpu)
 	return 0;
 }
 
-/* All of it as after power-up; only the bootstrap processor is running then. */
-static void power_up(struct vmm_vcpu *vcpu)
+/* "Processor State After Reset", power-up; only the bootstrap processor is running then. */
+void vmm_vcpu_power_up(struct vmm_vcpu *vcpu)
 {
-	mutex_lock(&vcpu->lock);
-	vmm_vcpu_load(vcpu);
+	lockdep_assert_held(&vcpu->lock);
 	vmm_ops->vcpu_reset(vcpu);
 	vmm_fpu_reset(vcpu);
 	vmm_msr_reset(vcpu);
-	vmm_apic_reset(vcpu, false);
+	/* Before the APIC forgets an EOI that was offered in the guest's memory. */
 	vmm_pv_reset(vcpu);
-	vmm_state_reset(vcpu);
+	vmm_apic_reset(vcpu, false);
 	vcpu->mp_state = vcpu->id ? VMM_MP_WAIT_INIT : VMM_MP_RUNNABLE;
+	vmm_state_reset(vcpu);
+	vcpu->step_done = false;
+}
+
+static void first_power_up(struct vmm_vcpu *vcpu)
+{
+	mutex_lock(&vcpu->lock);
+	vmm_vcpu_load(vcpu);
+	vmm_vcpu_power_up(vcpu);
 	vmm_vcpu_put(vcpu);
 	mutex_unlock(&vcpu->lock);
 }
@@ -174,7 +182,7 @@ struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id)
 	r = create_parts(vcpu);
 	if (r)
 		goto out_ops;
-	power_up(vcpu);
+	first_power_up(vcpu);
 	return vcpu;
 
 out_ops:

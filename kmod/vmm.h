@@ -324,6 +324,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu);			/* vcpu->lock */
 void vmm_vcpu_load(struct vmm_vcpu *vcpu);			/* vcpu->lock */
 void vmm_vcpu_put(struct vmm_vcpu *vcpu);
 void vmm_vcpu_reset(struct vmm_vcpu *vcpu);	/* INIT; [load] */
+void vmm_vcpu_power_up(struct vmm_vcpu *vcpu);	/* all but CPUID as when made; [load] */
 void vmm_vcpu_kick(struct vmm_vcpu *vcpu);	/* any context: leave guest or sleep soon */
 
 static inline void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request req)

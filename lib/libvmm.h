@@ -225,6 +225,9 @@ int vmm_vcpu_get_stats(struct vmm_vcpu *vcpu, struct vmm_vcpu_stats *stats);
 /* "cpuid": for people. NULL: @exit is none of enum vmm_stat_exit. */
 const char *vmm_stat_exit_name(unsigned int exit);
 
+/* All but CPUID and counters as vmm_vcpu_create() made it. */
+int vmm_vcpu_reset(struct vmm_vcpu *vcpu);
+
 /* Any thread: one NMI. */
 int vmm_vcpu_nmi(struct vmm_vcpu *vcpu);
 

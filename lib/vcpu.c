@@ -167,6 +167,11 @@ int vmm_vcpu_translate(struct vmm_vcpu *vcpu, struct vmm_translate *tr)
 	return device_ioctl(vcpu->fd, VMM_TRANSLATE, tr);
 }
 
+int vmm_vcpu_reset(struct vmm_vcpu *vcpu)
+{
+	return device_ioctl(vcpu->fd, VMM_RESET, NULL);
+}
+
 int vmm_vcpu_nmi(struct vmm_vcpu *vcpu)
 {
 	return device_ioctl(vcpu->fd, VMM_NMI, NULL);

@@ -468,4 +468,114 @@ TEST(every_field_of_the_run_page_may_be_garbage)
 	vcpu_done(vcpu);
 }
 
+/* ---- reset ---- */
+
+#define XSAVE_MXCSR_MASK	0x1c
+#define XSAVE_HEADER		0x200
+
+struct whole {
+	struct vmm_state state;
+	struct vmm_msr msr[VMM_MAX_MSRS];
+	u32 msrs;
+	u8 *xsave;
+};
+
+/* All that there is of a vCPU but its TSC, which runs. */
+static void get_whole(struct whole *whole, struct vcpu *vcpu)
+{
+	u32 indices[VMM_MAX_MSRS], size = get_info().xsave_size;
+	struct vmm_msr_list list = { .count = VMM_MAX_MSRS, .indices = (u64)indices };
+	struct vmm_msrs msrs = { .msrs = (u64)whole->msr };
+	struct vmm_xsave xsave = { .size = size };
+
+	VMM_MUST(vcpu->vm->sys, VMM_GET_MSR_LIST, &list);
+	memset(whole->msr, 0, sizeof(whole->msr));
+	whole->msrs = 0;
+	for (u32 i = 0; i < list.count; i++)
+		if (indices[i] != MSR_TSC)
+			whole->msr[whole->msrs++].index = indices[i];
+	msrs.count = whole->msrs;
+	vcpu_get(vcpu, &whole->state, VMM_STATE_ALL & ~VMM_STATE_EVENT);
+	if (VMM_MUST(vcpu->fd, VMM_GET_MSRS, &msrs) != (int)whole->msrs)
+		die("VMM_GET_MSRS: expected all");
+	whole->xsave = map_memory(size);
+	xsave.data = (u64)whole->xsave;
+	VMM_MUST(vcpu->fd, VMM_GET_XSAVE, &xsave);
+}
+
+static void expect_whole(struct __test_metadata *_metadata, const struct whole *want,
+			 const struct whole *got)
+{
+	expect_same(_metadata, "state", &want->state, &got->state, sizeof(want->state));
+	EXPECT_EQ(want->msrs, got->msrs);
+	for (u32 i = 0; i < want->msrs; i++)
+		EXPECT_EQ_FOR(want->msr[i].value, got->msr[i].value, "MSR %#x",
+			      want->msr[i].index);
+	/*
+	 * MXCSR_MASK is the CPU's; XSTATE_BV may say of a component that it is in use whose
+	 * values are the initial ones.
+	 */
+	memset(want->xsave + XSAVE_MXCSR_MASK, 0, sizeof(u32));
+	memset(got->xsave + XSAVE_MXCSR_MASK, 0, sizeof(u32));
+	memset(want->xsave + XSAVE_HEADER, 0, sizeof(u64));
+	memset(got->xsave + XSAVE_HEADER, 0, sizeof(u64));
+	expect_same(_metadata, "xsave", want->xsave, got->xsave, get_info().xsave_size);
+}
+
+#define RESET_VECTOR	0x61
+
+/* Leaves something in each kind of state, then waits for a port. */
+static void guest_leaves_traces(void)
+{
+	guest_apic_enable();
+	apic_write(APIC_LVT_TIMER, RESET_VECTOR | APIC_TIMER_DEADLINE);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + (1UL << 40));
+	wrmsr(MSR_KERNEL_GS_BASE, 0x1234000);
+	wrmsr(MSR_LSTAR, 0x5678000);
+	wrmsr(0x4b564d01, GUEST_DATA | 1);	/* kvmclock */
+	wrmsr(0x4b564d04, (GUEST_DATA + 64) | 1);	/* EOIs in memory */
+	__asm__ volatile("mov %0, %%db1" : : "r"(0x1000UL));
+	__asm__ volatile("pcmpeqd %%xmm3, %%xmm3; fldpi" : : : "memory");
+	wrmsr(MSR_X2APIC + 0x3f, RESET_VECTOR);	/* stays in IRR: IF is clear */
+	inl(0x5f0);
+	GUEST_FAIL("went on behind a reset", 0, 0);
+}
+
+static void test_reset(struct __test_metadata *_metadata, u32 id)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new_reset(vm, id);
+	struct whole before, traces, after;
+	int err;
+
+	get_whole(&before, vcpu);
+	EXPECT_EQ(id ? VMM_MP_WAIT_INIT : VMM_MP_RUNNABLE, before.state.events.mp_state);
+	vcpu_restart(vcpu, guest_leaves_traces);
+	EXPECT_EQ(VMM_EXIT_PIO, vcpu_exit(vcpu));
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	get_whole(&traces, vcpu);
+	EXPECT_NE(0, memcmp(&before.state.lapic, &traces.state.lapic,
+			    sizeof(before.state.lapic)));
+	EXPECT_NE(0, memcmp(before.xsave, traces.xsave, get_info().xsave_size));
+	EXPECT_EQ(1, traces.state.events.nmi_pending);
+	VMM_MUST(vcpu->fd, VMM_RESET, NULL);
+	get_whole(&after, vcpu);
+	expect_whole(_metadata, &before, &after);
+	/* What the exit waited for is forgotten, too. */
+	vcpu->run->immediate_exit = 1;
+	err = vcpu_run(vcpu);
+	EXPECT_EQ(-EINTR, err);
+	get_whole(&after, vcpu);
+	expect_whole(_metadata, &before, &after);
+	vcpu->run->immediate_exit = 0;
+	vcpu_restart(vcpu, guest_done);
+	vcpu_done(vcpu);
+}
+
+TEST(reset_is_what_a_vcpu_powers_up_with)
+{
+	test_reset(_metadata, 0);
+	test_reset(_metadata, 1);
+}
+
 VMM_TEST_MAIN

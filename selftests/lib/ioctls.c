@@ -39,6 +39,7 @@ const struct ioctl_info ioctls[] = {
 	IOCTL(VMM_NMI, FD_VCPU, false),
 	IOCTL(VMM_SET_GUEST_DEBUG, FD_VCPU, false),
 	IOCTL(VMM_GET_VCPU_STATS, FD_VCPU, false),
+	IOCTL(VMM_RESET, FD_VCPU, false),
 };
 
 const u32 ioctl_count = sizeof(ioctls) / sizeof(ioctls[0]);

@@ -826,5 +826,10 @@ struct vmm_run {
 #define VMM_NMI			_IO(VMM_IOC, 0x4a)
 #define VMM_SET_GUEST_DEBUG	_IOW(VMM_IOC, 0x4b, struct vmm_guest_debug)
 #define VMM_GET_VCPU_STATS	_IOWR(VMM_IOC, 0x4c, struct vmm_vcpu_stats)
+/*
+ * All but CPUID, counters and the debugger's view is as VMM_CREATE_VCPU made it: a
+ * processor that was taken out, or a machine that restarts.
+ */
+#define VMM_RESET		_IO(VMM_IOC, 0x4d)
 
 #endif /* _UAPI_LINUX_VMM_H */
