@@ -6,6 +6,9 @@
 int command_run(int argc, char **argv);
 void command_run_help(void);
 
+int command_control(int argc, char **argv);
+void command_control_help(void);
+
 int command_switch(int argc, char **argv);
 void command_switch_help(void);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "command.h"
+#include "control.h"
 #include "keys.h"
 #include "loop.h"
 #include "options.h"
@@ -53,6 +54,7 @@ struct session {
 	struct virtio_slots devices;
 	struct host host;
 	struct console *console;
+	struct control *control;	/* NULL: none */
 	struct loop loop;
 	struct stats stats;
 };
@@ -120,6 +122,7 @@ static enum status open_files(struct session *session)
 
 	source->append = config->append;
 	source->cpus = session->topology.cpus;
+	source->max_cpus = session->topology.max;
 	source->device_tree = config->device_tree;
 	if (config->flat)
 		return open_flat(config, source);
@@ -137,9 +140,9 @@ static enum status check_limits(const struct session *session)
 	const struct vmm_info *info = &session->host.info;
 	const struct ram_part *last = &session->ram.part[RAM_ABOVE];
 
-	if (session->topology.cpus > info->max_vcpus) {
+	if (topology_total(&session->topology) > info->max_vcpus) {
 		complain("%llu CPUs are more than the module's %u; use a smaller --cpus",
-			 (unsigned long long)session->topology.cpus, info->max_vcpus);
+			 (unsigned long long)topology_total(&session->topology), info->max_vcpus);
 		return STATUS_HOST;
 	}
 	if (info->phys_bits < 64 && (last->gpa + last->size - 1) >> info->phys_bits) {
@@ -199,6 +202,8 @@ static enum status prepare(struct session *session)
 		status = ram_map(&session->ram);
 	if (!status)
 		status = open_devices(session);
+	if (!status && session->config.control)
+		status = control_open(session->config.control, &session->control);
 	if (!status)
 		status = open_console(session);
 	return status;
@@ -212,8 +217,9 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.source = &session->source,
 		.plan = session->plan,
 		.console = session->console,
+		.control = session->control,
 		.devices = &session->devices,
-		.cpus = session->topology.cpus,
+		.cpus = session->source.cpus,
 		.topology = &session->topology,
 		.pin = session->config.pin ? &session->pin : NULL,
 		.shadow_paging = session->config.shadow_paging,
@@ -227,8 +233,11 @@ static enum status create_machine(struct session *session, struct machine **mach
 /* The last step before guests: the sandbox, then the thread and the terminal's mode. */
 static enum status confine(struct session *session)
 {
-	enum status status = sandbox_enter(virtio_slots_write(&session->devices),
-					   virtio_slots_descriptors(&session->devices));
+	const struct topology *topology = &session->topology;
+	/* Besides the devices': CPUs that come later, and who is at the control socket. */
+	unsigned int descriptors = virtio_slots_descriptors(&session->devices) +
+				   topology_total(topology) - topology->cpus + 1;
+	enum status status = sandbox_enter(virtio_slots_write(&session->devices), descriptors);
 
 	if (!status)
 		status = console_start(session->console);
@@ -239,7 +248,7 @@ static enum status confine(struct session *session)
 
 /* ---- running ---- */
 
-static void count_exits(struct session *session, const struct machine *machine)
+static void count_exits(struct session *session, struct machine *machine)
 {
 	int err = session->config.stats ? stats_add(&session->stats, machine) : 0;
 
@@ -259,6 +268,8 @@ static enum status run_machine(struct session *session, struct machine *machine,
 		machine_stop(machine);
 		count_exits(session, machine);
 		*end = machine_get_end(machine);
+		/* A guest that restarts keeps the CPUs that it has been given. */
+		session->source.cpus = machine_get_cpus(machine).wanted;
 	}
 	machine_destroy(machine);
 	return status;

@@ -60,6 +60,7 @@ static const struct key_row cpus_keys[] = {
 	{ "sockets", offsetof(struct topology, sockets), 1, CONFIG_CPUS_MAX, NULL },
 	{ "cores", offsetof(struct topology, cores), 1, CONFIG_CPUS_MAX, NULL },
 	{ "threads", offsetof(struct topology, threads), 1, CONFIG_CPUS_MAX, NULL },
+	{ "max", offsetof(struct topology, max), 1, CONFIG_CPUS_MAX, NULL },
 };
 
 enum status config_cpus(const char *text, struct topology *topology)

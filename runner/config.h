@@ -32,6 +32,7 @@ struct config {
 	const char *pin;	/* host CPUs, NULL: the host's scheduler decides */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 	struct virtio_options devices;
+	const char *control;	/* a socket's path, NULL: none */
 	const char *transport;	/* "pci" or "mmio" */
 	const char *rings;	/* "split" or "packed" */
 	bool device_tree;

@@ -48,6 +48,9 @@
 #define LAYOUT_VIRTIO_MMIO_MAX	19		/* then the I/O APIC has no more lines */
 #define LAYOUT_PCI_ECAM		0xe0000000	/* bus 0: 32 devices, 8 functions, a page each */
 #define LAYOUT_PCI_ECAM_SIZE	0x100000
+#define LAYOUT_CPUS		0xe0100000	/* devices/cpu_hotplug.c */
+#define LAYOUT_CPUS_SIZE	0x1000
+#define LAYOUT_GED_IRQ		3		/* the line of the Generic Event Device */
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000
 #define LAYOUT_LAPIC		0xfee00000
@@ -71,5 +74,16 @@
 /* Values that tables and device agree on. */
 #define LAYOUT_SLEEP_S5		5		/* SLP_TYP of the soft-off state */
 #define LAYOUT_RESET_VALUE	1
+
+/*
+ * Registers at LAYOUT_CPUS, 32 bits each: the next event, 0 if there is none, else a
+ * CPU and above it what to notify its device of; then one for each CPU, which reads as its
+ * _STA; 1 written there ejects it.
+ */
+#define LAYOUT_CPU_EVENT	0
+#define LAYOUT_CPU_EVENT_SHIFT	16
+#define LAYOUT_CPU(n)		(((n) + 1) * 4)
+#define LAYOUT_CPU_PRESENT	0xf		/* _STA: present, enabled, shown, working */
+#define LAYOUT_CPU_EJECT	1
 
 #endif /* RUNNER_LAYOUT_H */

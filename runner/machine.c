@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "../lib/libvmm.h"
 #include "console.h"
+#include "control.h"
 #include "machine.h"
 
 /* ---- what devices reach ---- */
@@ -179,11 +180,16 @@ static enum status create_devices(struct machine *machine)
 		.wrote = wrote,
 		.event = on_event,
 		.exit = on_exit_status,
+		.cpu_is_there = machine_cpu_is_there,
+		.cpu_eject = machine_cpu_eject,
 		.opaque = machine,
+		.cpus = topology_total(machine->spec.topology),
 		.console = machine->spec.console,
 	};
 	for (unsigned int i = 0; !status && i < DEVICE_COUNT; i++)
 		status = add_device(machine, device_types[i], device_types[i]->start);
+	if (!status && machine->spec.topology->max)
+		status = add_device(machine, &cpu_hotplug_type, cpu_hotplug_type.start);
 	if (!status)
 		status = create_bay(machine);
 	if (!status)
@@ -191,40 +197,6 @@ static enum status create_devices(struct machine *machine)
 	if (!status)
 		status = add_optional(machine, &debug_console_type, machine->spec.debug_console);
 	return status;
-}
-
-/* The module's table, changed where the arrangement of the CPUs shows. */
-static enum status set_topology(const struct machine *machine, struct vmm_vcpu *vcpu)
-{
-	struct vmm_cpuid_entry entries[VMM_MAX_CPUID];
-	unsigned int count = VMM_MAX_CPUID;
-	int err = vmm_vcpu_get_cpuid(vcpu, entries, &count);
-
-	if (!err) {
-		topology_cpuid(machine->spec.topology, vmm_vcpu_id(vcpu), entries, count);
-		err = vmm_vcpu_set_cpuid(vcpu, entries, count);
-	}
-	if (!err)
-		return STATUS_OK;
-	complain("the module refused the CPUs' topology: %s; report this", strerror(-err));
-	return STATUS_INTERNAL;
-}
-
-static enum status create_vcpus(struct machine *machine)
-{
-	machine->vcpu = calloc(machine->spec.cpus, sizeof(*machine->vcpu));
-	if (!machine->vcpu)
-		return refused("the guest's CPUs", -ENOMEM);
-	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
-		int err = vmm_vcpu_create(machine->vm, i, &machine->vcpu[i].handle);
-
-		if (err)
-			return refused("a CPU of the guest", err);
-		machine->vcpu[i].machine = machine;
-		if (set_topology(machine, machine->vcpu[i].handle))
-			return STATUS_INTERNAL;
-	}
-	return STATUS_OK;
 }
 
 static enum status load(struct machine *machine)
@@ -257,11 +229,13 @@ static enum status build(struct machine *machine)
 	if (!status)
 		status = create_devices(machine);
 	if (!status)
-		status = create_vcpus(machine);
+		status = machine_create_vcpus(machine);
 	if (!status)
 		status = load(machine);
 	if (!status)
 		console_attach(machine->spec.console, machine->env.serial);
+	if (!status && machine->spec.control)
+		status = control_attach(machine->spec.control, machine);
 	return status;
 }
 
@@ -274,6 +248,7 @@ enum status machine_create(const struct machine_spec *spec, struct machine **out
 		return refused("a machine", -ENOMEM);
 	machine->spec = *spec;
 	pthread_mutex_init(&machine->end_lock, NULL);
+	pthread_mutex_init(&machine->vcpu_lock, NULL);
 	machine->end_fd = eventfd(0, EFD_CLOEXEC);
 	status = machine->end_fd < 0 ? refused("a machine", errno) : build(machine);
 	if (status) {
@@ -287,9 +262,9 @@ enum status machine_create(const struct machine_spec *spec, struct machine **out
 void machine_destroy(struct machine *machine)
 {
 	console_attach(machine->spec.console, NULL);
-	for (unsigned int i = 0; machine->vcpu && i < machine->spec.cpus; i++)
-		vmm_vcpu_destroy(machine->vcpu[i].handle);
-	free(machine->vcpu);
+	if (machine->spec.control)
+		control_detach(machine->spec.control);
+	machine_destroy_vcpus(machine);
 	virtio_bay_destroy(machine->bay);
 	while (machine->devices) {
 		struct machine_device *last = &machine->device[--machine->devices];
@@ -299,6 +274,7 @@ void machine_destroy(struct machine *machine)
 	vmm_destroy(machine->vm);
 	if (machine->end_fd >= 0)
 		close(machine->end_fd);
+	pthread_mutex_destroy(&machine->vcpu_lock);
 	pthread_mutex_destroy(&machine->end_lock);
 	free(machine);
 }

@@ -3,8 +3,9 @@
  * A machine: one VM with its memory, devices and vCPUs, from power-on to its end.
  * A guest that restarts gets a new one.
  *
- * machine.c builds and takes apart, run.c runs the vCPUs to the end. The event loop's thread
- * calls everything here; devices and vCPU threads call machine_end() alone.
+ * machine.c builds and takes apart, vcpus.c has the vCPUs and their threads, run.c what they
+ * do to the end. The event loop's thread calls everything here; devices and vCPU threads call
+ * machine_end() alone, and control.c what says so.
  */
 #ifndef RUNNER_MACHINE_H
 #define RUNNER_MACHINE_H
@@ -21,6 +22,7 @@
 #include "virtio/bay.h"
 
 struct console;
+struct control;
 struct machine;
 struct vmm;
 struct vmm_vcpu;
@@ -32,8 +34,9 @@ struct machine_spec {
 	const struct boot_source *source;
 	const struct boot_plan *plan;
 	struct console *console;
+	struct control *control;		/* NULL: none */
 	const struct virtio_slots *devices;
-	unsigned int cpus;
+	unsigned int cpus;			/* at the start; topology has how many can be */
 	const struct topology *topology;
 	const struct config_pin *pin;		/* NULL: none */
 	bool shadow_paging;			/* even where the CPU has nested paging */
@@ -56,11 +59,20 @@ struct machine_end {
 	char reason[MACHINE_REASON_SIZE];	/* of MACHINE_FAILED */
 };
 
+enum vcpu_presence {
+	VCPU_ABSENT,
+	VCPU_PRESENT,
+	VCPU_LEAVING,			/* the guest is done with it, its thread is not */
+};
+
+/* A vCPU that has been there once keeps its handle: the module forgets none. */
 struct vcpu {
 	struct machine *machine;
-	struct vmm_vcpu *handle;
+	struct vmm_vcpu *handle;	/* vcpu_lock; NULL: it never was there */
 	pthread_t thread;
-	bool started;
+	bool started;			/* vcpu_lock; the thread is to be joined */
+	enum vcpu_presence presence;	/* vcpu_lock */
+	atomic_bool leave;		/* the thread returns, but for the machine's end */
 };
 
 struct machine_device {
@@ -68,8 +80,8 @@ struct machine_device {
 	void *device;
 };
 
-/* Those of every machine, and two debug ports. */
-#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 2)
+/* Those of every machine, two debug ports, CPU hotplug. */
+#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 3)
 
 struct machine {
 	struct machine_spec spec;
@@ -79,7 +91,10 @@ struct machine {
 	struct machine_device device[MACHINE_DEVICES_MAX];
 	unsigned int devices;
 	struct virtio_bay *bay;
-	struct vcpu *vcpu;
+	struct vcpu *vcpu;		/* as many as there can be */
+	unsigned int vcpus;
+	pthread_mutex_t vcpu_lock;	/* within it nothing waits for a vCPU to leave the guest */
+	unsigned int wanted;		/* vcpu_lock; the first so many are, or are to be */
 
 	int end_fd;			/* eventfd, readable when the machine has ended */
 	atomic_bool stopping;		/* vCPU threads return */
@@ -109,6 +124,34 @@ void machine_end(struct machine *machine, enum machine_end_kind kind, int status
 
 /* A copy of how the machine ended, or MACHINE_RUNS. */
 struct machine_end machine_get_end(struct machine *machine);
+
+/* ---- CPUs that come and go (vcpus.c) ---- */
+
+/*
+ * Have CPUs 0 to @count - 1 and no other: those that lack come at once, those that are too
+ * many go when the guest lets them. NULL, or why not. Any thread but a vCPU's.
+ */
+const char *machine_set_cpus(struct machine *machine, unsigned int count);
+
+struct machine_cpus {
+	unsigned int there, wanted, max;
+};
+
+/* Any thread. */
+struct machine_cpus machine_get_cpus(struct machine *machine);
+
+/* Callbacks of devices: see struct device_env. */
+bool machine_cpu_is_there(void *machine, unsigned int cpu);
+void machine_cpu_eject(void *machine, unsigned int cpu);
+
+/* ---- between the files ---- */
+
+/* vcpus.c: those that are there at the start; all of them. Complains. */
+enum status machine_create_vcpus(struct machine *machine);
+void machine_destroy_vcpus(struct machine *machine);
+
+/* run.c, in the vCPU's thread: run the guest until the machine stops or the vCPU leaves. */
+void vcpu_run(struct vcpu *vcpu);
 
 /* Once a process, before any machine_start(): the signal that stops a vCPU. */
 void machine_setup_signals(void);

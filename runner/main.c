@@ -21,6 +21,7 @@ static const struct command {
 	const char *text;
 } commands[] = {
 	{ "run", command_run, command_run_help, "boot a kernel as a guest" },
+	{ "control", command_control, command_control_help, "tell a machine that runs something" },
 	{ "switch", command_switch, command_switch_help, "connect guests to each other" },
 	{ "doctor", command_doctor, command_doctor_help, "say whether this machine can" },
 	{ "help", command_help, NULL, "print help, or the help of a command" },

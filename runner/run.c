@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The vCPU threads: run the guest, serve the exit, again.
+ * What a vCPU's thread does: run the guest, serve the exit, again.
  *
  * What an exit means is one row of the table; a row either serves the guest, and
  * it goes on, or ends the machine with a line that names the exit and RIP.
- *
- * Stopping: the flag stopping is set, immediate_exit is set, the signal is sent.
- * A thread in the guest leaves it through the signal, one on its way into it sees
- * immediate_exit, one outside sees the flag: no wake-up can be lost.
  */
 #include <errno.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 #include "../lib/libvmm.h"
 #include "console.h"
 #include "devices/82093aa.h"
 #include "machine.h"
-
-#define KICK_SIGNAL	SIGRTMIN
 
 enum next {
 	GO_ON,		/* the guest goes on */
@@ -247,7 +238,7 @@ static const struct exit_row *exit_row(uint32_t reason)
 	return &exits[reason < sizeof(exits) / sizeof(exits[0]) ? reason : VMM_EXIT_NONE];
 }
 
-/* ---- threads ---- */
+/* ---- the loop ---- */
 
 static enum next run_once(struct vcpu *vcpu)
 {
@@ -263,105 +254,10 @@ static enum next run_once(struct vcpu *vcpu)
 	return fail(vcpu, STATUS_INTERNAL, what);
 }
 
-/* To the host CPU that the user named; one that is not there ends the machine. */
-static enum next pin_thread(struct vcpu *vcpu)
+void vcpu_run(struct vcpu *vcpu)
 {
-	const struct config_pin *pin = vcpu->machine->spec.pin;
-	unsigned int i = vcpu - vcpu->machine->vcpu;
-	cpu_set_t *set;
-	size_t size = CPU_ALLOC_SIZE(CONFIG_HOST_CPUS_MAX);
-	char what[96];
-	int cpu, err;
-
-	if (!pin)
-		return GO_ON;
-	cpu = pin->cpu[i % pin->count];
-	set = CPU_ALLOC(CONFIG_HOST_CPUS_MAX);
-	if (!set)
-		return fail(vcpu, STATUS_HOST, "no memory to pin a CPU's thread");
-	CPU_ZERO_S(size, set);
-	CPU_SET_S(cpu, size, set);
-	err = sched_setaffinity(0, size, set);
-	CPU_FREE(set);
-	if (!err)
-		return GO_ON;
-	snprintf(what, sizeof(what), "cannot pin a CPU's thread to host CPU %d: %s; see --pin", cpu,
-		 strerror(errno));
-	return fail(vcpu, STATUS_HOST, what);
-}
-
-static void *vcpu_thread(void *opaque)
-{
-	struct vcpu *vcpu = opaque;
-	char name[16];
-	sigset_t kick;
-
-	snprintf(name, sizeof(name), "vcpu%u", vmm_vcpu_id(vcpu->handle));
-	prctl(PR_SET_NAME, name);
 	current = vcpu;
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-
-	if (pin_thread(vcpu) == STOP)
-		return NULL;
-	while (!atomic_load(&vcpu->machine->stopping) && run_once(vcpu) == GO_ON)
+	while (!atomic_load(&vcpu->machine->stopping) && !atomic_load(&vcpu->leave) &&
+	       run_once(vcpu) == GO_ON)
 		;
-	return NULL;
-}
-
-enum status machine_start(struct machine *machine)
-{
-	enum status status = virtio_bay_start(machine->bay);
-
-	if (status)
-		return status;
-	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
-		int err = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
-
-		if (err) {
-			machine_stop(machine);
-			complain("cannot start a thread for CPU %u: %s; allow more threads", i,
-				 strerror(err));
-			return STATUS_HOST;
-		}
-		vcpu->started = true;
-	}
-	return STATUS_OK;
-}
-
-void machine_stop(struct machine *machine)
-{
-	atomic_store(&machine->stopping, true);
-	console_release(machine->spec.console);
-	for (unsigned int i = 0; i < machine->spec.cpus; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
-
-		if (!vcpu->started)
-			continue;
-		vmm_vcpu_request_exit(vcpu->handle);
-		pthread_kill(vcpu->thread, KICK_SIGNAL);
-		pthread_join(vcpu->thread, NULL);
-		vcpu->started = false;
-	}
-	/* The last: a vCPU may wait for it. */
-	virtio_bay_stop(machine->bay);
-}
-
-/* The signal's arrival is all it is for. */
-static void on_kick(int sig)
-{
-	(void)sig;
-}
-
-void machine_setup_signals(void)
-{
-	struct sigaction action = { .sa_handler = on_kick };
-	sigset_t kick;
-
-	sigaction(KICK_SIGNAL, &action, NULL);
-	sigemptyset(&kick);
-	sigaddset(&kick, KICK_SIGNAL);
-	sigprocmask(SIG_BLOCK, &kick, NULL);
 }

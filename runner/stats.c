@@ -20,16 +20,24 @@ static int add_vcpu(struct stats *stats, struct vmm_vcpu *vcpu, struct stats_cpu
 	return 0;
 }
 
-int stats_add(struct stats *stats, const struct machine *machine)
+int stats_add(struct stats *stats, struct machine *machine)
 {
 	struct vmm_vm_stats vm;
 	int err = vmm_get_stats(machine->vm, &vm);
+	unsigned int cpus = 0;
 
-	for (unsigned int i = 0; !err && i < machine->spec.cpus; i++)
+	pthread_mutex_lock(&machine->vcpu_lock);
+	for (unsigned int i = 0; !err && i < machine->vcpus; i++) {
+		if (!machine->vcpu[i].handle)
+			continue;
 		err = add_vcpu(stats, machine->vcpu[i].handle, &stats->cpu[i]);
+		cpus = i + 1;
+	}
+	pthread_mutex_unlock(&machine->vcpu_lock);
 	if (err)
 		return err;
-	stats->cpus = machine->spec.cpus;
+	if (stats->cpus < cpus)
+		stats->cpus = cpus;
 	stats->table_pages = vm.table_pages;
 	stats->table_limit = vm.table_limit;
 	return 0;

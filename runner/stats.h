@@ -30,7 +30,7 @@ struct stats {
  * Add what @machine has counted so far; it may run. A machine that restarts is another
  * one: what was added stays. Returns 0, or -errno of what the module refused.
  */
-int stats_add(struct stats *stats, const struct machine *machine);
+int stats_add(struct stats *stats, struct machine *machine);
 
 /*
  * The table, most frequent reason first, reasons that never were left out. Each line ends

@@ -51,14 +51,18 @@ static bool is_power(uint64_t n)
 
 const char *topology_complete(struct topology *t)
 {
+	const uint64_t total = topology_total(t);
+
+	if (total < t->cpus)
+		return "there are more CPUs than max";
 	if (!t->threads)
 		t->threads = 1;
 	if (!t->cores)
-		t->cores = t->sockets ? t->cpus / t->sockets / t->threads : 1;
+		t->cores = t->sockets ? total / t->sockets / t->threads : 1;
 	if (!t->sockets)
-		t->sockets = t->cpus / t->cores / t->threads;
-	if (t->sockets * t->cores * t->threads != t->cpus)
-		return "sockets times cores times threads are not the number of CPUs";
+		t->sockets = total / t->cores / t->threads;
+	if (t->sockets * t->cores * t->threads != total)
+		return "sockets times cores times threads are not the number of CPUs, or max";
 	if ((t->cores * t->sockets > 1 && !is_power(t->threads)) ||
 	    (t->sockets > 1 && !is_power(t->cores)))
 		return "threads, and cores of several sockets, must be powers of two";

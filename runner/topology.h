@@ -12,7 +12,14 @@
 struct topology {
 	uint64_t cpus;
 	uint64_t sockets, cores, threads;	/* cores a socket, threads a core */
+	uint64_t max;				/* with those added later; 0: none ever is */
 };
+
+/* All that there can be: these are arranged. */
+static inline uint64_t topology_total(const struct topology *topology)
+{
+	return topology->max ? topology->max : topology->cpus;
+}
 
 /*
  * Fill in what the text left 0: threads and cores are 1, sockets what is needed.

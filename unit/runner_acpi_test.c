@@ -4,6 +4,7 @@
  * kernel does it, then read by the ACPI project's own disassembler, which must find
  * no fault and compile its own output again.
  */
+/* unit-sources: ../runner/boot/acpi_cpus.c */
 /* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <inttypes.h>
@@ -122,9 +123,10 @@ static void check_mcfg(const uint8_t *mcfg)
 
 static void test_tables(unsigned int cpus)
 {
+	const struct acpi_machine machine = { .cpus = cpus };
 	const uint8_t *rsdp = at(LAYOUT_ACPI), *xsdt;
 
-	if (!is(acpi_load(&ram, cpus, 0), STATUS_OK, "tables for %u CPUs", cpus))
+	if (!is(acpi_load(&ram, &machine), STATUS_OK, "tables for %u CPUs", cpus))
 		return;
 	ok(!memcmp(rsdp, "RSD PTR ", 8), "RSDP: signature");
 	is(sum(rsdp, 20), 0, "RSDP: checksum");
@@ -229,10 +231,11 @@ static void test_iasl(void)
 /* With virtio over MMIO there is no bus, and a device for each page. */
 static void test_mmio(void)
 {
+	const struct acpi_machine machine = { .cpus = 1, .virtio_mmio = 19 };
 	const uint8_t *xsdt, *dsdt, *found;
 
 	ram_clear(&ram);
-	is(acpi_load(&ram, 1, 19), STATUS_OK, "tables for 19 virtio devices over MMIO");
+	is(acpi_load(&ram, &machine), STATUS_OK, "tables for 19 virtio devices over MMIO");
 	xsdt = at(u64(at(LAYOUT_ACPI) + 24));
 	check_table(xsdt, "XSDT");
 	is(u32(xsdt + 4), 36 + 2 * 8, "XSDT: without MCFG");
@@ -251,6 +254,85 @@ static void test_mmio(void)
 		   "DSDT: iasl reads its page and line");
 	else
 		tap_skip("DSDT: iasl reads its page and line", NO_IASL);
+	is(command("rm -f *") || rmdir(dir), 0, "nothing is left");
+}
+
+/* How many of @count names with a letter and a number are in the table. */
+static unsigned int names(const uint8_t *table, char letter, unsigned int count)
+{
+	unsigned int found = 0;
+	char name[8];
+
+	for (unsigned int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%c%03X", letter, i & 0xfff);
+		found += !!memmem(table, u32(table + 4), name, 4);
+	}
+	return found;
+}
+
+static void check_capable(const uint8_t *madt, unsigned int cpus, unsigned int max)
+{
+	unsigned int bad = 0;
+
+	for (unsigned int i = 0; i < max; i++)
+		bad += u32(madt + 44 + 8 * i + 4) != (i < cpus ? 1u : 2u);
+	is(bad, 0, "MADT: %u CPUs enabled, those up to %u online capable", cpus, max);
+}
+
+/* What is in the DSDT for two CPUs, as iasl writes it with blanks squeezed. */
+static const char *const cpu_facts[] = {
+	"OperationRegion (CPUR, SystemMemory, 0xE0100000, 0x1000)",
+	"Field (CPUR, DWordAcc, NoLock, Preserve)",
+	"Name (_HID, \"ACPI0007\" /* Processor Device */)",
+	"Name (_UID, One)",
+	"Method (_STA, 0, Serialized)",
+	"Return (S001)",
+	"Method (_EJ0, 1, Serialized)",
+	"S001 = One",
+	"Notify (C001, Arg1)",
+	"Name (_HID, \"ACPI0013\" /* Generic Event Device */)",
+	"Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive",
+	"Method (_EVT, 1, Serialized)",
+	"Local0 = EVNT",
+	"If ((Local0 == Zero))",
+	"NTFY ((Local0 & 0xFFFF), (Local0 >> 0x10))",
+};
+
+static void test_hotplug(void)
+{
+	const struct acpi_machine most = { .cpus = 1, .max_cpus = 255 };
+	const struct acpi_machine two = { .cpus = 1, .max_cpus = 2 };
+	const uint8_t *xsdt, *dsdt;
+	char line[256];
+
+	ram_clear(&ram);
+	is(acpi_load(&ram, &most), STATUS_OK, "tables for 255 CPUs that come and go");
+	xsdt = at(u64(at(LAYOUT_ACPI) + 24));
+	dsdt = at(u64(at(u64(xsdt + 36)) + 140));
+	check_capable(at(u64(xsdt + 44)), 1, 255);
+	is(names(dsdt, 'C', 255), 255, "DSDT: a device for each");
+	is(names(dsdt, 'S', 255), 255, "DSDT: a register for each");
+
+	ram_clear(&ram);
+	is(acpi_load(&ram, &two), STATUS_OK, "tables for 2 CPUs that come and go");
+	xsdt = at(u64(at(LAYOUT_ACPI) + 24));
+	dsdt = at(u64(at(u64(xsdt + 36)) + 140));
+	check_table(dsdt, "DSDT");
+	if (!have_iasl()) {
+		tap_skip("DSDT: iasl reads the CPUs", NO_IASL);
+		return;
+	}
+	if (!mkdtemp(strcpy(dir, "/tmp/runner_acpi_test.XXXXXX")))
+		abort();
+	write_table(dsdt, "dsdt.dat");
+	is(command("iasl -d dsdt.dat && ! grep -iE 'error|warning' dsdt.dsl && "
+		   "iasl -we -p again dsdt.dsl && grep -q '0 Errors, 0 Warnings' out"), 0,
+	   "DSDT: iasl reads the CPUs and compiles them again");
+	for (size_t i = 0; i < sizeof(cpu_facts) / sizeof(cpu_facts[0]); i++) {
+		snprintf(line, sizeof(line), "tr -s ' ' <dsdt.dsl | grep -F '%s'", cpu_facts[i]);
+		is(command(line), 0, "DSDT: %s", cpu_facts[i]);
+	}
+	is(command("grep -c _EJ0 dsdt.dsl | grep -qx 1"), 0, "DSDT: the first CPU stays");
 	is(command("rm -f *") || rmdir(dir), 0, "nothing is left");
 }
 
@@ -278,6 +360,7 @@ int main(void)
 	test_iasl();
 	test_overflow();
 	test_mmio();
+	test_hotplug();
 	ram_unmap(&ram);
 	return tap_end();
 }

@@ -6,6 +6,7 @@
 /* unit-sources: ../runner/boot/loader.c ../runner/boot/image.c ../runner/boot/linux.c */
 /* unit-sources: ../runner/boot/elf.c ../runner/boot/pvh.c ../runner/boot/cpu.c */
 /* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c ../runner/boot/bda.c */
+/* unit-sources: ../runner/boot/acpi_cpus.c */
 /* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/boot/dt.c */
 /* unit-sources: ../runner/ram.c */
 /* unit-libs: -lfdt */

@@ -4,7 +4,7 @@
  * of the table in status.c and one line that names the exit and RIP. The module and
  * the emulator are replaced here by a list of what they answer.
  */
-/* unit-sources: ../runner/run.c */
+/* unit-sources: ../runner/run.c ../runner/vcpus.c */
 /* unit-flags: -D_GNU_SOURCE */
 /* unit-libs: -lpthread */
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "tap.h"
 #include "../lib/libvmm.h"
+#include "../runner/devices/cpu_hotplug.h"
 #include "../runner/machine.h"
 
 #define RIP	0xffffffff81000123ULL
@@ -67,6 +68,76 @@ unsigned int vmm_vcpu_id(const struct vmm_vcpu *vcpu)
 void vmm_vcpu_request_exit(struct vmm_vcpu *vcpu)
 {
 	(void)vcpu;
+}
+
+void vmm_vcpu_clear_exit(struct vmm_vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+int vmm_vcpu_reset(struct vmm_vcpu *vcpu)
+{
+	(void)vcpu;
+	return 0;
+}
+
+/* The machine of this test has its vCPU, and gets no other. */
+int vmm_vcpu_create(struct vmm *vm, unsigned int id, struct vmm_vcpu **vcpu)
+{
+	(void)vm;
+	(void)id;
+	(void)vcpu;
+	return -ENOMEM;
+}
+
+void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+int vmm_vcpu_get_cpuid(struct vmm_vcpu *vcpu, struct vmm_cpuid_entry *entries,
+		       unsigned int *count)
+{
+	(void)vcpu;
+	(void)entries;
+	(void)count;
+	return -EIO;
+}
+
+int vmm_vcpu_set_cpuid(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *entries,
+		       unsigned int count)
+{
+	(void)vcpu;
+	(void)entries;
+	(void)count;
+	return -EIO;
+}
+
+void topology_cpuid(const struct topology *topology, uint32_t apic_id,
+		    struct vmm_cpuid_entry *entries, unsigned int count)
+{
+	(void)topology;
+	(void)apic_id;
+	(void)entries;
+	(void)count;
+}
+
+const char *vmm_strerror_open(int err)
+{
+	return strerror(-err);
+}
+
+enum status host_status(int err)
+{
+	(void)err;
+	return STATUS_HOST;
+}
+
+void cpu_hotplug_event(struct cpu_hotplug *hotplug, unsigned int cpu, enum cpu_event event)
+{
+	(void)hotplug;
+	(void)cpu;
+	(void)event;
 }
 
 enum vmm_emul_result vmm_emulate(struct vmm_vcpu *vcpu, const struct vmm_emul_ops *ops,
@@ -137,19 +208,21 @@ void complain(const char *fmt, ...)
 static void with_machine(const struct answer *answers, unsigned int count,
 			 struct machine_end *end, struct vmm_vcpu *handle)
 {
-	struct vcpu vcpu = { .handle = handle };
-	struct machine machine = { .spec.cpus = 1, .vcpu = &vcpu };
+	struct vcpu vcpu = { .handle = handle, .presence = VCPU_PRESENT };
+	struct machine machine = { .spec.cpus = 1, .vcpu = &vcpu, .vcpus = 1 };
 	uint64_t ended;
 
 	*handle = (struct vmm_vcpu) { .answers = answers, .count = count };
 	vcpu.machine = &machine;
 	pthread_mutex_init(&machine.end_lock, NULL);
+	pthread_mutex_init(&machine.vcpu_lock, NULL);
 	machine.end_fd = eventfd(0, EFD_CLOEXEC);
 	is(machine_start(&machine), STATUS_OK, "the machine starts");
 	is(read(machine.end_fd, &ended, sizeof(ended)), sizeof(ended), "and ends");
 	machine_stop(&machine);
 	*end = machine_get_end(&machine);
 	close(machine.end_fd);
+	pthread_mutex_destroy(&machine.vcpu_lock);
 	pthread_mutex_destroy(&machine.end_lock);
 }
 
@@ -247,6 +320,7 @@ static void test_first_end_counts(void)
 	struct machine_end end;
 
 	pthread_mutex_init(&machine.end_lock, NULL);
+	pthread_mutex_init(&machine.vcpu_lock, NULL);
 	machine.end_fd = eventfd(0, EFD_CLOEXEC);
 	is(machine_get_end(&machine).kind, MACHINE_RUNS, "a machine runs at first");
 	machine_end(&machine, MACHINE_POWEROFF, STATUS_OK, "");
@@ -256,6 +330,7 @@ static void test_first_end_counts(void)
 	is(end.status, STATUS_OK, "with its status");
 	is_str(end.reason, "", "and reason, without an exit if no vCPU gave it");
 	close(machine.end_fd);
+	pthread_mutex_destroy(&machine.vcpu_lock);
 	pthread_mutex_destroy(&machine.end_lock);
 }
 

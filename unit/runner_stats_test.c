@@ -48,9 +48,10 @@ static char *printed(const struct stats *stats, const char *eol)
 static struct machine *machine_of(unsigned int cpus)
 {
 	static struct vcpu vcpu[CPUS];
-	static struct machine machine = { .vm = &vm, .vcpu = vcpu };
+	static struct machine machine = { .vm = &vm, .vcpu = vcpu,
+					  .vcpu_lock = PTHREAD_MUTEX_INITIALIZER };
 
-	machine.spec.cpus = cpus;
+	machine.vcpus = cpus;
 	for (unsigned int i = 0; i < CPUS; i++)
 		vcpu[i].handle = &vcpu_handle[i];
 	return &machine;

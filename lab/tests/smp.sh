@@ -2,12 +2,47 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Stock kernels with several CPUs, in one emulated host with two: what the guest sees of
-# their arrangement, where their threads run, and that 16 of them make progress. HOST
-# (svm) and KERNEL (6.1) from the environment. TAP.
+# their arrangement, where their threads run, that 16 of them make progress, and that they
+# come and go while the guest runs. HOST (svm) and KERNEL (6.1) from the environment. TAP.
 
 cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# Runs in the guest of hotplug(): says what it sees when a CPU has come or gone.
+mkdir "$work/guest"
+cat >"$work/guest/script" <<'END'
+cpu1=/sys/devices/system/cpu/cpu1
+mount -t sysfs sysfs /sys 2>/dev/null
+until_it_is()
+{
+	i=0
+	while ! test "$@" && [ $i -lt 600 ]; do
+		sleep 0.1
+		i=$((i + 1))
+	done
+}
+has_come()
+{
+	until_it_is -e $cpu1
+	echo 1 >$cpu1/online
+	taskset -p 2 $$ >/dev/null
+	echo "$1: $(nproc --all) CPUs, this runs on one of $(nproc)"
+	taskset -p 3 $$ >/dev/null
+}
+has_gone()
+{
+	until_it_is ! -e $cpu1
+	echo "$1: $(nproc) CPUs"
+}
+echo "start: $(nproc) CPUs, possible $(cat /sys/devices/system/cpu/possible)"
+has_come added
+has_gone removed
+has_come "added again"
+echo "end: $(nproc) CPUs"
+END
+# Compressed: what follows another archive would have to be aligned otherwise.
+(cd "$work/guest" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n >"$work/script.cpio"
 
 # Runs in the host; prints TAP.
 cat >"$work/smp.sh" <<'END'
@@ -61,6 +96,50 @@ wait $!
 run --append 'quiet console=ttyS0' --pin 4095 </dev/null >out 2>err
 is "a host CPU that is not there: status" $? 10
 
+# told WHAT: the guest says so within two minutes.
+told()
+{
+	i=0
+	while ! grep -q "^$1: " out && kill -0 $vm 2>/dev/null && [ $i -lt 1200 ]; do
+		sleep 0.1
+		i=$((i + 1))
+	done
+}
+tell() { vmm control /tmp/control "$@" 2>&1; }
+line() { tr -d '\r' <out | sed -n "s/^$1: //p"; }
+
+# hotplug SERIES: CPUs come and go in a guest of that kernel.
+hotplug()
+{
+	vmm run --kernel "/boot/vmlinuz-$1" --initrd initrd --append 'quiet console=ttyS0 script' \
+		--cpus 1,max=4 --control /tmp/control </dev/null >out 2>err &
+	vm=$!
+	told start
+	is "$1: starts with one CPU of four" "$(line start)" "1 CPUs, possible 0-3"
+	is "$1: a second one" "$(tell cpus 2)" ok
+	told added
+	is "$1: comes up and works" "$(line added)" "2 CPUs, this runs on one of 1"
+	is "$1: is shown" "$(tell show)" "cpus=2 wanted=2 max=4"
+	is "$1: is to go" "$(tell cpus 1)" ok
+	told removed
+	is "$1: goes" "$(line removed)" "1 CPUs"
+	is "$1: is gone" "$(tell show)" "cpus=1 wanted=1 max=4"
+	is "$1: not more than there can be" "$(tell cpus 5)" \
+		"vmm: control: cpus 5: that is more than --cpus allows by max"
+	is "$1: the first CPU stays" "$(tell cpus 0)" "vmm: control: cpus 0: the first CPU stays"
+	is "$1: a number" "$(tell cpus x)" "vmm: control: cpus x: not a number of CPUs"
+	is "$1: a command" "$(tell halt)" \
+		"vmm: control: not a command; write 'cpus N' or 'show'"
+	is "$1: the second one again" "$(tell cpus 2)" ok
+	wait $vm
+	is "$1: the guest powers off" $? 0
+	is "$1: with two CPUs" "$(line end)" "2 CPUs"
+	is "$1: then nobody answers: status" "$(tell show >/dev/null; echo $?)" 3
+}
+cat /boot/initrd script.cpio >initrd
+hotplug 6.1
+hotplug 6.12
+
 run --append 'quiet console=ttyS0' --cpus 16 </dev/null >out 2>err
 is "16 CPUs on two: status" $? 0
 is "16 CPUs are there" "$(grep -c '^processor' out)" 16
@@ -69,7 +148,7 @@ END
 # The lab keeps the command off CPU 0 of QEMU's hosts.
 echo "TAP version 13"
 lab/lab --host "${HOST:-svm}" --kernel "${KERNEL:-6.1}" --smp 2 --timeout "${LIMIT:-300}" \
-	--put "$work/smp.sh" -- env CPUS="${CPUS:-2,1}" sh smp.sh </dev/null >"$work/out" 2>"$work/err"
+	--put "$work/smp.sh" --put "$work/script.cpio" -- env CPUS="${CPUS:-2,1}" sh smp.sh </dev/null >"$work/out" 2>"$work/err"
 status=$?
 tr -d '\r' <"$work/out"
 if [ $status != 0 ]; then

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "../layout.h"
+#include "acpi_cpus.h"
 #include "aml.h"
 #include "boot.h"
 
@@ -121,16 +122,6 @@ struct madt {
 } __attribute__((packed));
 
 #define MADT_REVISION		5
-
-struct madt_lapic {
-	uint8_t type, length;
-	uint8_t uid;
-	uint8_t apic_id;
-	uint32_t flags;
-} __attribute__((packed));
-
-#define MADT_LAPIC		0
-#define MADT_LAPIC_ENABLED	1
 
 struct madt_ioapic {
 	uint8_t type, length;
@@ -297,8 +288,9 @@ static void soft_off(struct aml *aml)
 	aml_end(aml, package);
 }
 
-static uint64_t dsdt(struct aml *area, unsigned int devices)
+static uint64_t dsdt(struct aml *area, const struct acpi_machine *machine)
 {
+	const unsigned int devices = machine->virtio_mmio;
 	size_t start = table_begin(area, "DSDT", DSDT_REVISION);
 	size_t scope;
 
@@ -312,6 +304,8 @@ static uint64_t dsdt(struct aml *area, unsigned int devices)
 		pci(area);
 		ecam(area);
 	}
+	if (machine->max_cpus)
+		acpi_cpus(area, machine->max_cpus);
 	aml_end(area, scope);
 	return table_end(area, start);
 }
@@ -343,8 +337,9 @@ static uint64_t fadt(struct aml *area, uint64_t dsdt_gpa)
 	return table(area, "FACP", FADT_REVISION, &fadt, sizeof(fadt));
 }
 
-static uint64_t madt(struct aml *area, unsigned int cpus)
+static uint64_t madt(struct aml *area, const struct acpi_machine *machine)
 {
+	const unsigned int cpus = machine->max_cpus ? machine->max_cpus : machine->cpus;
 	size_t start = table_begin(area, "APIC", MADT_REVISION);
 	struct madt_ioapic ioapic = { .type = MADT_IOAPIC, .length = sizeof(ioapic),
 				      .address = LAYOUT_IOAPIC };
@@ -352,8 +347,7 @@ static uint64_t madt(struct aml *area, unsigned int cpus)
 
 	aml_bytes(area, fixed, sizeof(fixed));
 	for (unsigned int i = 0; i < cpus; i++) {
-		struct madt_lapic lapic = { .type = MADT_LAPIC, .length = sizeof(lapic), .uid = i,
-					    .apic_id = i, .flags = MADT_LAPIC_ENABLED };
+		struct madt_lapic lapic = acpi_lapic(i, i < machine->cpus);
 
 		aml_bytes(area, &lapic, sizeof(lapic));
 	}
@@ -379,7 +373,7 @@ static void write_rsdp(struct aml *area, uint64_t xsdt_gpa)
 	memcpy(area->buf, &rsdp, sizeof(rsdp));
 }
 
-enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int virtio_mmio)
+enum status acpi_load(const struct ram *ram, const struct acpi_machine *machine)
 {
 	struct aml area = { .max = LAYOUT_ACPI_MAX, .len = sizeof(struct rsdp) };
 	size_t size = sizeof(struct xsdt);
@@ -390,16 +384,16 @@ enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int vir
 	if (status)
 		return status;
 	area.buf = to;
-	xsdt.entry[0] = fadt(&area, dsdt(&area, virtio_mmio));
-	xsdt.entry[1] = madt(&area, cpus);
-	if (virtio_mmio)
+	xsdt.entry[0] = fadt(&area, dsdt(&area, machine));
+	xsdt.entry[1] = madt(&area, machine);
+	if (machine->virtio_mmio)
 		size -= sizeof(xsdt.entry[2]);
 	else
 		xsdt.entry[2] = mcfg(&area);
 	write_rsdp(&area, table(&area, "XSDT", XSDT_REVISION, &xsdt, size));
 	if (!area.overflow)
 		return STATUS_OK;
-	complain("the ACPI tables for %u CPUs take more than %u bytes; use fewer --cpus", cpus,
-		 LAYOUT_ACPI_MAX);
+	complain("the ACPI tables for %u CPUs take more than %u bytes; use fewer --cpus",
+		 machine->max_cpus ? machine->max_cpus : machine->cpus, LAYOUT_ACPI_MAX);
 	return STATUS_INTERNAL;
 }

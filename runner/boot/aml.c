@@ -16,12 +16,19 @@
 #define OP_SCOPE	0x10
 #define OP_BUFFER	0x11
 #define OP_PACKAGE	0x12
+#define OP_METHOD	0x14
 #define OP_EXT		0x5b
+#define OP_EXT_REGION	0x80
+#define OP_EXT_FIELD	0x81
 #define OP_EXT_DEVICE	0x82
 #define ROOT		'\\'
 #define SEGMENT		4
 
 #define PKG_LENGTH_SIZE	3
+
+#define REGION_MEMORY	0x00
+#define FIELD_DWORD	0x03
+#define METHOD_SERIALIZED 0x08
 
 /* Resource descriptors */
 #define RES_IO		0x47
@@ -64,7 +71,7 @@ static void dword(struct aml *aml, uint32_t value)
 }
 
 /* Names are padded with underscores to whole segments. */
-static void name(struct aml *aml, const char *text)
+void aml_name(struct aml *aml, const char *text)
 {
 	char segment[SEGMENT];
 	size_t len;
@@ -102,7 +109,7 @@ size_t aml_scope_begin(struct aml *aml, const char *path)
 
 	byte(aml, OP_SCOPE);
 	start = length_begin(aml);
-	name(aml, path);
+	aml_name(aml, path);
 	return start;
 }
 
@@ -113,7 +120,7 @@ size_t aml_device_begin(struct aml *aml, const char *device)
 	byte(aml, OP_EXT);
 	byte(aml, OP_EXT_DEVICE);
 	start = length_begin(aml);
-	name(aml, device);
+	aml_name(aml, device);
 	return start;
 }
 
@@ -122,11 +129,40 @@ size_t aml_package_begin(struct aml *aml, const char *package, uint8_t count)
 	size_t start;
 
 	byte(aml, OP_NAME);
-	name(aml, package);
+	aml_name(aml, package);
 	byte(aml, OP_PACKAGE);
 	start = length_begin(aml);
 	byte(aml, count);
 	return start;
+}
+
+size_t aml_field_begin(struct aml *aml, const char *region)
+{
+	size_t start;
+
+	byte(aml, OP_EXT);
+	byte(aml, OP_EXT_FIELD);
+	start = length_begin(aml);
+	aml_name(aml, region);
+	byte(aml, FIELD_DWORD);
+	return start;
+}
+
+size_t aml_method_begin(struct aml *aml, const char *method, uint8_t args)
+{
+	size_t start;
+
+	byte(aml, OP_METHOD);
+	start = length_begin(aml);
+	aml_name(aml, method);
+	byte(aml, METHOD_SERIALIZED | args);
+	return start;
+}
+
+size_t aml_block_begin(struct aml *aml, enum aml_op op)
+{
+	byte(aml, op);
+	return length_begin(aml);
 }
 
 /* A buffer says its size again, as an integer, which is filled in at the end. */
@@ -135,7 +171,7 @@ size_t aml_resources_begin(struct aml *aml, const char *resources)
 	size_t start;
 
 	byte(aml, OP_NAME);
-	name(aml, resources);
+	aml_name(aml, resources);
 	byte(aml, OP_BUFFER);
 	start = length_begin(aml);
 	byte(aml, OP_WORD);
@@ -176,14 +212,14 @@ void aml_integer(struct aml *aml, uint32_t value)
 void aml_name_integer(struct aml *aml, const char *object, uint32_t value)
 {
 	byte(aml, OP_NAME);
-	name(aml, object);
+	aml_name(aml, object);
 	aml_integer(aml, value);
 }
 
 void aml_name_string(struct aml *aml, const char *object, const char *text)
 {
 	byte(aml, OP_NAME);
-	name(aml, object);
+	aml_name(aml, object);
 	byte(aml, OP_STRING);
 	aml_bytes(aml, text, strlen(text) + 1);
 }
@@ -198,6 +234,41 @@ void aml_name_eisaid(struct aml *aml, const char *object, const char *id)
 	aml_name_integer(aml, object, __builtin_bswap32(value));
 }
 
+void aml_name_buffer(struct aml *aml, const char *object, const void *data, uint8_t len)
+{
+	size_t start;
+
+	byte(aml, OP_NAME);
+	aml_name(aml, object);
+	byte(aml, OP_BUFFER);
+	start = length_begin(aml);
+	aml_integer(aml, len);
+	aml_bytes(aml, data, len);
+	aml_end(aml, start);
+}
+
+void aml_memory_region(struct aml *aml, const char *region, uint32_t start, uint32_t size)
+{
+	byte(aml, OP_EXT);
+	byte(aml, OP_EXT_REGION);
+	aml_name(aml, region);
+	byte(aml, REGION_MEMORY);
+	aml_integer(aml, start);
+	aml_integer(aml, size);
+}
+
+/* Its length in bits, which fits into the short form. */
+void aml_field_dword(struct aml *aml, const char *unit)
+{
+	aml_name(aml, unit);
+	byte(aml, 32);
+}
+
+void aml_op(struct aml *aml, enum aml_op op)
+{
+	byte(aml, op);
+}
+
 void aml_ports(struct aml *aml, uint16_t port, uint8_t count)
 {
 	byte(aml, RES_IO);
@@ -208,13 +279,23 @@ void aml_ports(struct aml *aml, uint16_t port, uint8_t count)
 	byte(aml, count);
 }
 
-void aml_edge_interrupt(struct aml *aml, uint32_t gsi)
+static void interrupt(struct aml *aml, uint32_t gsi, uint8_t flags)
 {
 	byte(aml, RES_INTERRUPT);
 	word(aml, 2 + sizeof(gsi));
-	byte(aml, RES_CONSUMER | RES_EDGE);
+	byte(aml, flags);
 	byte(aml, 1);		/* one interrupt */
 	dword(aml, gsi);
+}
+
+void aml_edge_interrupt(struct aml *aml, uint32_t gsi)
+{
+	interrupt(aml, gsi, RES_CONSUMER | RES_EDGE);
+}
+
+void aml_level_interrupt(struct aml *aml, uint32_t gsi)
+{
+	interrupt(aml, gsi, RES_CONSUMER);
 }
 
 void aml_memory(struct aml *aml, uint32_t start, uint32_t size)

@@ -54,6 +54,7 @@ struct boot_source {
 	unsigned int modules;
 	const char *append;	/* NULL: what suits the format */
 	unsigned int cpus;
+	unsigned int max_cpus;	/* CPUs may come and go; 0: those are all */
 	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */
 	bool device_tree;	/* a bzImage gets one, beside the ACPI tables */
 };
@@ -164,11 +165,14 @@ enum status elf_plan_entry(const struct image *kernel, struct boot_plan *plan);
  */
 enum status bda_load(const struct boot_plan *plan, const struct ram *ram);
 
-/*
- * Write the ACPI tables at LAYOUT_ACPI, where the RSDP is: for @cpus processors, and
- * @virtio_mmio devices or, if 0, the PCI bus.
- */
-enum status acpi_load(const struct ram *ram, unsigned int cpus, unsigned int virtio_mmio);
+/* What the ACPI tables tell of: as in struct boot_source. */
+struct acpi_machine {
+	unsigned int cpus, max_cpus;
+	unsigned int virtio_mmio;
+};
+
+/* Write the ACPI tables at LAYOUT_ACPI, where the RSDP is. Complains. */
+enum status acpi_load(const struct ram *ram, const struct acpi_machine *machine);
 
 /*
  * Write a device tree of the machine at LAYOUT_DT, as struct setup_data (dt.c). STATUS_NO_ROOM

@@ -351,6 +351,8 @@ enum status boot_plan(const struct boot_source *source, const struct ram *ram,
 enum status boot_load(const struct boot_plan *plan, const struct boot_source *source,
 		      const struct ram *ram)
 {
+	const struct acpi_machine machine = { source->cpus, source->max_cpus,
+					      source->virtio_mmio };
 	enum status status = load_segments(plan, &source->kernel, ram);
 
 	if (!status)
@@ -360,7 +362,7 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 	if (!status)
 		status = bda_load(plan, ram);
 	if (!status)
-		status = acpi_load(ram, source->cpus, source->virtio_mmio);
+		status = acpi_load(ram, &machine);
 	if (!status)
 		status = boot_cpu_tables(plan, ram);
 	if (!status)

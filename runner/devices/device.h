@@ -23,6 +23,7 @@ enum device_event {
 	EVENT_PANIC,		/* the guest reports a panic; it may go on */
 };
 
+struct cpu_hotplug;
 struct i82093aa;
 struct pc16550;
 struct console;
@@ -53,12 +54,17 @@ struct device_env {
 	void (*event)(void *opaque, enum device_event event);
 	/* End the process with @status. Any vCPU thread. */
 	void (*exit)(void *opaque, uint8_t status);
+	/* CPUs that come and go: is @cpu there; the guest is done with it. Any vCPU thread. */
+	bool (*cpu_is_there)(void *opaque, unsigned int cpu);
+	void (*cpu_eject)(void *opaque, unsigned int cpu);
 	void *opaque;
+	unsigned int cpus;	/* that there can be */
 	/* The characters' other end. */
 	struct console *console;
 	/* Filled by the rows of devices.c as they are made, in their order. */
 	struct i82093aa *ioapic;
 	struct pc16550 *serial;
+	struct cpu_hotplug *cpu_hotplug;	/* NULL: no CPU comes or goes */
 };
 
 struct device_type {
@@ -80,6 +86,9 @@ extern const struct device_type pvpanic_type;
 /* In the order of creation. */
 extern const struct device_type *const device_types[];
 #define DEVICE_COUNT	5
+
+/* If CPUs can come and go. */
+extern const struct device_type cpu_hotplug_type;
 
 /* Only where the user says: start is 0 in these, the name is that of the option. */
 extern const struct device_type debug_exit_type;

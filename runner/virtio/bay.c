@@ -321,6 +321,11 @@ static void refresh(void *opaque)
 		virtio_refresh(bay->core[i]);
 }
 
+struct iothread *virtio_bay_thread(const struct virtio_bay *bay)
+{
+	return bay->io;
+}
+
 void virtio_bay_refresh(struct virtio_bay *bay)
 {
 	iothread_call(bay->io, refresh, bay);

@@ -55,8 +55,9 @@ bool virtio_slots_write(const struct virtio_slots *slots);
 /* How many descriptors they open while the guest runs. */
 unsigned int virtio_slots_descriptors(const struct virtio_slots *slots);
 
-struct virtio_bay;
+struct iothread;
 struct ram;
+struct virtio_bay;
 
 /* Where the devices of a machine reach it. */
 struct virtio_site {
@@ -74,6 +75,9 @@ void virtio_bay_destroy(struct virtio_bay *bay);
 /* Start the thread, before vCPUs run; stop it when none does. Complains. */
 enum status virtio_bay_start(struct virtio_bay *bay);
 void virtio_bay_stop(struct virtio_bay *bay);
+
+/* The thread, for what else is to be served there. */
+struct iothread *virtio_bay_thread(const struct virtio_bay *bay);
 
 /* The vCPUs do not run: no request is in flight, and no guest memory changes until resume. */
 void virtio_bay_quiesce(struct virtio_bay *bay);
