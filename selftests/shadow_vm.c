@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * VMs that ask for shadow paging (VMM_VM_SHADOW) beside those that take what the CPU has:
- * both run, on one CPU in turns; and PCID and INVPCID do for a guest of either kind what the
- * manual says, "Process-Context Identifiers (PCIDs)".
+ * both run, on one CPU in turns; large pages of guest and host become large leaves; and PCID
+ * and INVPCID do for a guest of either kind what the manual says, "Process-Context Identifiers
+ * (PCIDs)".
  */
+#include <sys/mman.h>
+
 #include "lib/test.h"
 #include "lib/thread.h"
 
@@ -68,6 +71,79 @@ TEST(a_vm_with_shadow_paging_runs_beside_others)
 	EXPECT_EQ(20, stat_of(shadow, VMM_STAT_INVLPG));
 	EXPECT_EQ(info.paging == VMM_PAGING_SHADOW ? 20 : 0, stat_of(other, VMM_STAT_INVLPG));
 	EXPECT_EQ(0, stat_of(shadow, VMM_STAT_MEMORY));
+}
+
+/* ---- large leaves ---- */
+
+#define LARGE		(2UL << 20)
+#define SMALL_PAGES	512UL
+
+static void guest_uses_large_page(void)
+{
+	u64 i;
+
+	/* All of it, through the identity map of large pages. */
+	for (i = 0; i < SMALL_PAGES; i++) {
+		GUEST_EQ(i, read64(GUEST_HOLE + i * PAGE));
+		write64(GUEST_HOLE + i * PAGE, i + 1);
+	}
+	GUEST_SYNC(1);
+	/* Some of its pages become tables, and are changed through the same map. */
+	map_behind(GUEST_PML4, GUEST_HOLE + 8 * PAGE, GUEST_HOLE);
+	for (i = 0; i < 20; i++) {
+		GUEST_EQ(i % 2 ? 2 : 1, read64(BEHIND));
+		write64(GUEST_HOLE + 10 * PAGE, (GUEST_HOLE + (i % 2 ? 0 : 1) * PAGE) | FLAGS);
+		invlpg(BEHIND);
+		/* Neighbours can be written as before. */
+		write64(GUEST_HOLE + (20 + i) * PAGE, i);
+	}
+	GUEST_SYNC(2);
+	/* The process took one page away. */
+	for (i = 100; i < SMALL_PAGES; i++)
+		GUEST_EQ(i == 300 ? 0 : i + 1, read64(GUEST_HOLE + i * PAGE));
+	GUEST_DONE();
+}
+
+/* 2 MiB in one piece, by the kernel's word or with luck; NULL: there is none. */
+static u8 *large_page(void)
+{
+	u8 *memory = map_memory(2 * LARGE);
+	char line[128];
+	long kib = 0;
+	FILE *file;
+
+	memory += LARGE - (u64)memory % LARGE;
+	if (madvise(memory, LARGE, MADV_HUGEPAGE))
+		return NULL;
+	for (u64 i = 0; i < SMALL_PAGES; i++)
+		*(u64 *)(memory + i * PAGE) = i;
+	file = fopen("/proc/self/smaps_rollup", "r");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "AnonHugePages: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib >= 2048 ? memory : NULL;
+}
+
+TEST(a_large_page_of_guest_and_host_takes_one_fault)
+{
+	struct vcpu *vcpu = new_vcpu(VMM_VM_SHADOW, guest_uses_large_page);
+	u8 *memory = large_page();
+	u64 before;
+
+	if (!memory)
+		SKIP(return, "the host gives no huge page");
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, GUEST_HOLE, LARGE, memory, 0));
+	set_audit(true);
+	before = stat_of(vcpu, VMM_STAT_EXCEPTION);
+	vcpu_sync(vcpu, 1);
+	/* Beside those of code, stack and tables. */
+	EXPECT_GT(SMALL_PAGES / 8, stat_of(vcpu, VMM_STAT_EXCEPTION) - before);
+	EXPECT_EQ(512, *(u64 *)(memory + 511 * PAGE));
+	vcpu_sync(vcpu, 2);
+	ASSERT_EQ(0, madvise(memory + 300 * PAGE, PAGE, MADV_DONTNEED));
+	vcpu_done(vcpu);
+	set_audit(false);
 }
 
 /* ---- PCID ---- */

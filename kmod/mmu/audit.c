@@ -148,17 +148,32 @@ static bool rmap_has(const struct rmap *rmap, const u64 *entry)
 	return found;
 }
 
+/* Is one of the frames a table whose shadow is in sync? */
+static bool any_protected(struct vmm_mmu *mmu, gfn_t gfn, u64 frames)
+{
+	for (; frames; frames--)
+		if (shadow_protected(mmu, gfn + frames - 1))
+			return true;
+	return false;
+}
+
 static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, unsigned int index)
 {
+	const u64 last = vmm_level_frames(sp->key.role.level) - 1;
 	const u64 pte = READ_ONCE(sp->table[index]);
-	const gfn_t gfn = shadow_gfn(sp, index);
+	const hpa_t hpa = vmm_pte_address(&shadow_format, pte);
 	const bool writable = pte & shadow_format.write;
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+	const bool open = sp->epoch == shadow->epoch;
+	const gfn_t gfn = shadow_gfn(sp, index);
 
-	audit_frame(vm, gfn, pte, vmm_pte_address(&shadow_format, pte), writable,
-		    sp->epoch == vm->mmu.shadow->epoch);
-	if (!rmap_has(rmap_of(&vm->mmu.shadow->frames, gfn), &sp->table[index]))
+	audit_frame(vm, gfn, pte, hpa, writable, open);
+	if (last)
+		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable, open);
+	if (!rmap_has(last ? rmap_of(&shadow->regions, gfn >> REGION_SHIFT) :
+			     rmap_of(&shadow->frames, gfn), &sp->table[index]))
 		complain("a leaf that its frame does not know", gfn, pte, 0);
-	if (writable && shadow_protected(&vm->mmu, gfn))
+	if (writable && any_protected(&vm->mmu, gfn, last + 1))
 		complain("a table in sync can be written", gfn, pte, 0);
 }
 
@@ -175,8 +190,7 @@ static void audit_link(struct vmm_mmu *mmu, const u64 *entry, gfn_t gfn)
 /* Returns how many leaves @sp has. */
 static unsigned long audit_page(struct vmm_vm *vm, const struct shadow_page *sp)
 {
-	const bool lowest = sp->key.role.level == VMM_LEVEL_4K;
-	unsigned int i, present = 0;
+	unsigned int i, present = 0, leaves = 0;
 
 	for (i = 0; i < VMM_PTES; i++) {
 		if (!sp->table[i])
@@ -184,10 +198,12 @@ static unsigned long audit_page(struct vmm_vm *vm, const struct shadow_page *sp)
 		present++;
 		if (!(sp->table[i] & shadow_format.present))
 			complain("absent but not zero", sp->key.gfn, sp->table[i], i);
-		else if (lowest)
+		if (shadow_is_leaf(sp, sp->table[i])) {
 			audit_shadow_leaf(vm, sp, i);
-		else
+			leaves++;
+		} else {
 			audit_link(&vm->mmu, &sp->table[i], sp->key.gfn);
+		}
 	}
 	if (present != sp->present)
 		complain("miscounted entries", sp->key.gfn, present, sp->present);
@@ -195,18 +211,28 @@ static unsigned long audit_page(struct vmm_vm *vm, const struct shadow_page *sp)
 		complain("not a live page", sp->key.gfn, sp->key.role.word, 0);
 	if (!sp->key.role.direct && sp->unsync == list_empty(&sp->written))
 		complain("out of sync and not listed, or the reverse", sp->key.gfn, sp->unsync, 0);
-	return lowest ? present : 0;
+	return leaves;
+}
+
+static unsigned long count_known(struct xarray *maps)
+{
+	struct rmap_cursor cursor;
+	unsigned long known = 0;
+	struct rmap *rmap;
+	gfn_t gfn = 0;
+	u64 *entry;
+
+	for (; (rmap = rmap_find(maps, &gfn, ~(gfn_t)0)); gfn++)
+		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor))
+			known++;
+	return known;
 }
 
 static void audit_shadow(struct vmm_vm *vm)
 {
 	struct shadow_mmu *shadow = vm->mmu.shadow;
-	unsigned long leaves = 0, known = 0, pages = 0, unsync = 0;
-	struct rmap_cursor cursor;
+	unsigned long leaves = 0, known, pages = 0, unsync = 0;
 	struct shadow_page *sp;
-	struct rmap *rmap;
-	gfn_t gfn = 0;
-	u64 *entry;
 
 	list_for_each_entry(sp, &shadow->active, active) {
 		leaves += audit_page(vm, sp);
@@ -214,9 +240,7 @@ static void audit_shadow(struct vmm_vm *vm)
 		pages++;
 	}
 	/* Each leaf is in its frame's map: if that is all, no map has a dead one. */
-	for (; (rmap = rmap_find(&shadow->frames, &gfn, ~(gfn_t)0)); gfn++)
-		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor))
-			known++;
+	known = count_known(&shadow->frames) + count_known(&shadow->regions);
 	if (leaves != known)
 		complain("a reverse map of an entry that is gone", 0, known, leaves);
 	if (pages != shadow->count)

@@ -116,7 +116,9 @@ static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow
 	struct shadow_page *child;
 	bool made;
 
-	if (*entry) {
+	if (*entry && shadow_of(entry) && shadow_is_leaf(shadow_of(entry), *entry)) {
+		shadow_drop(mmu, entry);
+	} else if (*entry) {
 		child = shadow_child_of(*entry);
 		if (same_key(&child->key, key)) {
 			permit_writes(mmu, entry, child);
@@ -169,9 +171,9 @@ static u8 supervisor_write(const struct shadow_page *sp, const struct fault *fau
 	return (rights | RIGHT_W) & ~RIGHT_U;
 }
 
-static u64 make_leaf(hpa_t hpa, u8 rights, bool writable)
+static u64 make_leaf(hpa_t hpa, unsigned int level, u8 rights, bool writable)
 {
-	return vmm_pte_make_leaf(&shadow_format, hpa, VMM_LEVEL_4K, writable) |
+	return vmm_pte_make_leaf(&shadow_format, hpa, level, writable) |
 	       shadow_format.accessed | (rights & RIGHT_U ? _PAGE_USER : 0) |
 	       (rights & RIGHT_X ? 0 : _PAGE_NX);
 }
@@ -189,35 +191,72 @@ static void mark_dirty(const struct fault *fault)
 		dirty_log_mark(fault->memory.log, fault->gfn - fault->memory.first);
 }
 
+/* Of level 1; above it the caller made sure that there is no table. */
+static bool may_be_written(struct vmm_mmu *mmu, const struct fault *fault, unsigned int level)
+{
+	if (level > VMM_LEVEL_4K || !shadow_protected(mmu, fault->gfn))
+		return true;
+	if (fault->write)
+		shadow_unsync(mmu, fault->gfn);
+	return fault->write;
+}
+
 static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int index,
 		     const struct fault *fault, u8 rights)
 {
+	struct shadow_spare *spare = &vcpu->shadow_mmu->spare;
+	const unsigned int level = sp->key.role.level;
+	const u64 inside = vmm_level_frames(level) - 1;
+	const gfn_t gfn = fault->gfn & ~inside;
 	struct vmm_mmu *mmu = &vcpu->vm->mmu;
 	u64 *entry = &sp->table[index];
 	bool writable;
 	u64 new;
 
+	shadow_want_gfns(mmu, sp, spare);
 	rights = supervisor_write(sp, fault, rights);
-	writable = (rights & RIGHT_W) && fault->writable;
-	if (writable && shadow_protected(mmu, fault->gfn)) {
-		if (fault->write)
-			shadow_unsync(mmu, fault->gfn);
-		else
-			writable = false;
-	}
+	writable = (rights & RIGHT_W) && fault->writable && may_be_written(mmu, fault, level);
 	if (writable)
 		mark_dirty(fault);
-	new = make_leaf(fault->hpa, rights, writable);
-	if (*entry && (shadow_gfn(sp, index) != fault->gfn ||
-		       vmm_pte_address(&shadow_format, *entry) != fault->hpa))
+	new = make_leaf(fault->hpa & ~(inside << PAGE_SHIFT), level, rights, writable);
+	if (*entry && (!shadow_is_leaf(sp, *entry) || shadow_gfn(sp, index) != gfn ||
+		       vmm_pte_address(&shadow_format, *entry ^ new)))
 		shadow_drop(mmu, entry);
 	if (*entry) {
 		if (takes_away(*entry, new))
 			mmu->cleared++;
 		WRITE_ONCE(*entry, new);
 	} else {
-		shadow_map(mmu, entry, new, fault->gfn, &vcpu->shadow_mmu->spare.pool);
+		shadow_map(mmu, entry, new, gfn, &spare->pool);
 	}
+}
+
+/*
+ * Can one leaf map the region around the fault? @key: the direct page that would map it
+ * frame by frame. Tables of the guest are protected frame by frame, and logs kept so.
+ */
+static bool fits_large(struct vmm_vcpu *vcpu, const struct fault *fault,
+		       const struct shadow_key *key)
+{
+	const struct vmm_memory *memory = &fault->memory;
+	const gfn_t first = round_down(fault->gfn, REGION_FRAMES);
+	struct vmm_mmu *mmu = &vcpu->vm->mmu;
+	struct host_leaf leaf;
+
+	if (key->role.level != VMM_LEVEL_4K || !key->role.direct || memory->log ||
+	    ((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (REGION_FRAMES - 1)) ||
+	    first < memory->first || first + REGION_FRAMES > memory->first + memory->npages)
+		return false;
+	/* What CR0.WP allows is for single pages, and for the moment. */
+	if (fault->write && !(key->role.rights & RIGHT_W))
+		return false;
+	if (shadow_has_tables(mmu, first) ||
+	    !rmap_of(&mmu->shadow->regions, first >> REGION_SHIFT) ||
+	    mmu_is_stale(mmu, fault->seq, memory->hva, REGION_FRAMES << PAGE_SHIFT))
+		return false;
+	host_lookup(vcpu->vm->mm, memory->hva, fault->writable, &leaf);
+	return leaf.level >= VMM_LEVEL_2M && leaf.hpa == fault->hpa &&
+	       (leaf.writable || !fault->writable);
 }
 
 static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
@@ -240,6 +279,10 @@ static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
 			break;
 		if (!shadow_child(sp, index, gpte, &key))
 			return VMM_FAULT_RETRY;
+		if (fits_large(vcpu, fault, &key)) {
+			set_leaf(vcpu, sp, index, fault, key.role.rights);
+			return VMM_FAULT_FIXED;
+		}
 		sp = link_child(vcpu, walk, &sp->table[index], &key);
 	}
 	if (!sp)
@@ -283,17 +326,22 @@ static bool root_is_gone(const struct vmm_vcpu *vcpu)
 	return vcpu->shadow_mmu->root && vcpu->shadow_mmu->root->invalid;
 }
 
+static int prepare_maps(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	int frames = rmap_prepare(&mmu->shadow->frames, gfn);
+	int regions = rmap_prepare(&mmu->shadow->regions, gfn >> REGION_SHIFT);
+
+	atomic_long_add((frames > 0) + (regions > 0), &mmu->aux);
+	return frames < 0 || regions < 0 ? -ENOMEM : 0;
+}
+
 static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
 {
 	struct vmm_vm *vm = vcpu->vm;
 	struct vmm_mmu *mmu = &vm->mmu;
 	enum vmm_fault outcome = VMM_FAULT_RETRY;
-	int r;
 
-	r = rmap_prepare(&mmu->shadow->frames, fault->gfn);
-	if (r > 0)
-		atomic_long_inc(&mmu->aux);
-	if (r < 0 || shadow_spare_fill(&vcpu->shadow_mmu->spare) ||
+	if (prepare_maps(mmu, fault->gfn) || shadow_spare_fill(&vcpu->shadow_mmu->spare) ||
 	    (fault->memory.log && dirty_log_prepare(vm, fault->gfn)))
 		return no_memory(vcpu, -ENOMEM);
 	shadow_recycle(vm);
@@ -503,7 +551,7 @@ static void compare_way(struct vmm_vcpu *vcpu, gva_t gva)
 		index = index_at(gva, sp->key.role.level);
 		entry = sp->table[index];
 		if (!entry || !shadow_compare_entry(vcpu->vm, sp, index) ||
-		    sp->key.role.level == VMM_LEVEL_4K)
+		    shadow_is_leaf(sp, entry))
 			return;
 		sp = shadow_child_of(entry);
 	}
@@ -594,29 +642,50 @@ static bool zap_tables(struct vmm_mmu *mmu, struct shadow_range *range, unsigned
 	return true;
 }
 
-bool shadow_zap_range(struct vmm_mmu *mmu, struct shadow_range *range)
+/* Frames @first to @last as regions. */
+static gfn_t last_region(gfn_t last)
 {
-	unsigned int done = 0;
-	struct rmap *rmap;
-	gfn_t gfn = range->first;
+	return last ? ((last - 1) >> REGION_SHIFT) + 1 : 0;
+}
 
-	lockdep_assert_held_write(&mmu->lock);
-	if (!zap_tables(mmu, range, &done))
-		return false;
-	for (; (rmap = rmap_find(&mmu->shadow->frames, &gfn, range->last)); gfn++) {
+/* All leaves of [@first, @last) in @maps. False: enough for now. */
+static bool zap_leaves(struct vmm_mmu *mmu, struct xarray *maps, gfn_t first, gfn_t last,
+		       unsigned int *done)
+{
+	struct rmap *rmap;
+
+	for (; (rmap = rmap_find(maps, &first, last)); first++) {
 		shadow_drop_all(mmu, rmap);
-		if (zap_enough(mmu, &done))
+		if (zap_enough(mmu, done))
 			return false;
 	}
 	return true;
 }
 
+bool shadow_zap_range(struct vmm_mmu *mmu, struct shadow_range *range)
+{
+	struct shadow_mmu *shadow = mmu->shadow;
+	unsigned int done = 0;
+
+	lockdep_assert_held_write(&mmu->lock);
+	return zap_tables(mmu, range, &done) &&
+	       zap_leaves(mmu, &shadow->regions, range->first >> REGION_SHIFT,
+			  last_region(range->last), &done) &&
+	       zap_leaves(mmu, &shadow->frames, range->first, range->last, &done);
+}
+
+static void protect_leaves(struct vmm_mmu *mmu, struct xarray *maps, gfn_t first, gfn_t last)
+{
+	struct rmap *rmap;
+
+	for (; (rmap = rmap_find(maps, &first, last)); first++)
+		shadow_protect_leaves(mmu, rmap);
+}
+
 void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 {
-	gfn_t gfn = first;
-
-	for (; rmap_find(&mmu->shadow->frames, &gfn, last); gfn++)
-		shadow_protect_frame(mmu, gfn);
+	protect_leaves(mmu, &mmu->shadow->frames, first, last);
+	protect_leaves(mmu, &mmu->shadow->regions, first >> REGION_SHIFT, last_region(last));
 }
 
 void shadow_protect_all(struct vmm_mmu *mmu)
@@ -626,17 +695,15 @@ void shadow_protect_all(struct vmm_mmu *mmu)
 	mmu->cleared++;
 }
 
-bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
+static bool age_leaves(struct xarray *maps, gfn_t first, gfn_t last, bool clear)
 {
 	const u64 accessed = shadow_format.accessed;
 	struct rmap_cursor cursor;
 	struct rmap *rmap;
 	bool young = false;
-	gfn_t gfn = first;
 	u64 *entry;
 
-	lockdep_assert_held(&mmu->lock);
-	for (; (rmap = rmap_find(&mmu->shadow->frames, &gfn, last)); gfn++) {
+	for (; (rmap = rmap_find(maps, &first, last)); first++) {
 		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor)) {
 			u64 pte = READ_ONCE(*entry);
 
@@ -647,6 +714,15 @@ bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
 		}
 	}
 	return young;
+}
+
+bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
+{
+	struct shadow_mmu *shadow = mmu->shadow;
+
+	lockdep_assert_held(&mmu->lock);
+	return age_leaves(&shadow->frames, first, last, clear) |
+	       age_leaves(&shadow->regions, first >> REGION_SHIFT, last_region(last), clear);
 }
 
 int shadow_init(struct vmm_vm *vm)
@@ -661,6 +737,7 @@ int shadow_init(struct vmm_vm *vm)
 	INIT_LIST_HEAD(&shadow->unsync[0]);
 	INIT_LIST_HEAD(&shadow->unsync[1]);
 	xa_init_flags(&shadow->frames, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&shadow->regions, XA_FLAGS_ACCOUNT);
 	vm->mmu.shadow = shadow;
 	return 0;
 }
@@ -691,7 +768,9 @@ void shadow_fini(struct vmm_vm *vm)
 	struct shadow_mmu *shadow = vm->mmu.shadow;
 
 	rmap_forget(&shadow->frames, 0, ~(gfn_t)0);
+	rmap_forget(&shadow->regions, 0, ~(gfn_t)0);
 	xa_destroy(&shadow->frames);
+	xa_destroy(&shadow->regions);
 	kvfree(shadow);
 }
 

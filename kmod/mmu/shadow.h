@@ -62,7 +62,7 @@ struct shadow_page {
 	unsigned int present;	/* (m) entries that are */
 	unsigned int users;	/* (m) vCPUs whose root it is */
 	u64 *table;		/* (c) the page that the CPU walks */
-	gfn_t *gfns;		/* (m) indirect, level 1: what each entry maps */
+	gfn_t *gfns;		/* (m) indirect: what each leaf maps; NULL before the first */
 	struct rmap parents;	/* (m) entries that point here */
 	struct hlist_node hash;
 	struct list_head active;	/* (m) or among the doomed */
@@ -70,6 +70,11 @@ struct shadow_page {
 };
 
 #define SHADOW_HASH_BITS	10
+
+/* A region: the frames that a leaf of 2 MiB maps. */
+#define REGION_SHIFT		VMM_PTE_INDEX_BITS
+#define REGION_FRAMES		BIT(REGION_SHIFT)
+#define REGION_HASH_BITS	12
 
 struct shadow_mmu {
 	struct hlist_head hash[BIT(SHADOW_HASH_BITS)];	/* (m) by frame */
@@ -82,11 +87,13 @@ struct shadow_mmu {
 	unsigned long epoch;		/* (m) how often all was write-protected */
 	bool roots_gone;		/* (m) vCPUs have to be told, by shadow_unlock() */
 	struct xarray frames;		/* maps of frames: mmu/rmap.h */
+	struct xarray regions;		/* the same of regions, by number: large leaves */
+	u32 tables[BIT(REGION_HASH_BITS)];	/* (m) indirect pages, by hash of their region */
 };
 
 /* What one fault may need, allocated before mmu.lock is taken. */
 #define SPARE_PAGES	(PAGING_MAX_LEVELS)
-#define SPARE_TABLES	(PAGING_MAX_LEVELS + 1)	/* the lowest level takes two */
+#define SPARE_TABLES	(PAGING_MAX_LEVELS + 2)	/* the two lowest levels take two each */
 
 struct shadow_spare {
 	struct shadow_page *page[SPARE_PAGES];
@@ -126,12 +133,22 @@ struct shadow_page *shadow_get(struct vmm_mmu *mmu, const struct shadow_key *key
 			       struct shadow_spare *spare, bool *made);
 /* The page whose table @entry is in; NULL: a PAE root. */
 struct shadow_page *shadow_of(const u64 *entry);
-/* The page that @pte, present and of a level above the lowest, points to. */
+/* Does @entry of @sp map memory? Else, if it is present, it is a link. */
+static inline bool shadow_is_leaf(const struct shadow_page *sp, u64 pte)
+{
+	return vmm_pte_is_leaf(&shadow_format, pte, sp->key.role.level);
+}
+
+/* The page that the link @pte points to. */
 struct shadow_page *shadow_child_of(u64 pte);
 /* @entry is absent: let it point to @child; to @hpa, which is @gfn. */
 void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 		 struct rmap_pool *pool);
 void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool);
+/* @sp is about to have leaves; @spare is full. */
+void shadow_want_gfns(struct vmm_mmu *mmu, struct shadow_page *sp, struct shadow_spare *spare);
+/* Could there be a table of the guest's with a shadow in the region of @gfn? */
+bool shadow_has_tables(struct vmm_mmu *mmu, gfn_t gfn);
 /*
  * Make a present entry absent. A direct page below that has no parent left is the next to
  * be recycled: to zap it here, and all below it, would take as long as a GiB has frames.
@@ -139,7 +156,7 @@ void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap
 void shadow_drop(struct vmm_mmu *mmu, u64 *entry);
 /* The same for all entries that map a frame, of which @rmap is the map. */
 void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap);
-gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index);
+gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index);	/* of a leaf */
 /* Empty it, unlink it, doom it. */
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* vCPUs come and go as users of a root. */
@@ -225,8 +242,8 @@ static __always_inline unsigned int shadow_gpte_offset(const struct shadow_page 
 
 /* Is there a page in sync for @gfn, so that the guest must not write there? */
 bool shadow_protected(struct vmm_mmu *mmu, gfn_t gfn);
-/* Let the guest's next write to @gfn be a fault. Counts in mmu.cleared. */
-void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn);
+/* Let the next write through the leaves of @rmap, or NULL, be a fault. Counts in mmu.cleared. */
+void shadow_protect_leaves(struct vmm_mmu *mmu, const struct rmap *rmap);
 /* @sp is out of sync from now on; in sync, or going. */
 void shadow_list_unsync(struct vmm_mmu *mmu, struct shadow_page *sp);
 void shadow_unlist_unsync(struct vmm_mmu *mmu, struct shadow_page *sp);

@@ -102,6 +102,24 @@ struct shadow_page *shadow_find(struct vmm_mmu *mmu, const struct shadow_key *ke
 	return NULL;
 }
 
+static u32 *tables_near(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	return &mmu->shadow->tables[hash_64(gfn >> REGION_SHIFT, REGION_HASH_BITS)];
+}
+
+bool shadow_has_tables(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	return *tables_near(mmu, gfn);
+}
+
+void shadow_want_gfns(struct vmm_mmu *mmu, struct shadow_page *sp, struct shadow_spare *spare)
+{
+	if (sp->gfns || sp->key.role.direct)
+		return;
+	sp->gfns = spare->table[--spare->tables];
+	atomic_long_inc(&mmu->aux);
+}
+
 static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *key,
 				struct shadow_spare *spare)
 {
@@ -113,16 +131,16 @@ static struct shadow_page *make(struct vmm_mmu *mmu, const struct shadow_key *ke
 	sp->epoch = shadow->epoch;
 	sp->compared = shadow->comparison;
 	sp->table = spare->table[--spare->tables];
-	if (lowest && !key->role.direct) {
-		sp->gfns = spare->table[--spare->tables];
-		atomic_long_inc(&mmu->aux);
-	}
+	if (lowest)
+		shadow_want_gfns(mmu, sp, spare);
 	set_page_private(virt_to_page(sp->table), (unsigned long)sp);
 	hlist_add_head(&sp->hash, bucket(mmu, key->gfn));
 	list_add(&sp->active, &shadow->active);
 	INIT_LIST_HEAD(&sp->written);
-	if (!key->role.direct)
+	if (!key->role.direct) {
 		shadow_list_unsync(mmu, sp);
+		++*tables_near(mmu, key->gfn);
+	}
 	shadow->count++;
 	atomic_long_inc(&mmu->pages);
 	return sp;
@@ -176,7 +194,8 @@ static unsigned int index_of(const u64 *entry)
 
 gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index)
 {
-	return sp->gfns ? sp->gfns[index] : sp->key.gfn + index;
+	return sp->gfns ? sp->gfns[index] :
+			  sp->key.gfn + index * vmm_level_frames(sp->key.role.level);
 }
 
 static void set_entry(u64 *entry, u64 pte)
@@ -222,10 +241,18 @@ void shadow_link(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *child,
 	set_entry(entry, pte);
 }
 
+/* The map of a leaf of @sp for @gfn. */
+static struct rmap *leaf_rmap(struct vmm_mmu *mmu, const struct shadow_page *sp, gfn_t gfn)
+{
+	if (sp->key.role.level == VMM_LEVEL_4K)
+		return rmap_of(&mmu->shadow->frames, gfn);
+	return rmap_of(&mmu->shadow->regions, gfn >> REGION_SHIFT);
+}
+
 void shadow_map(struct vmm_mmu *mmu, u64 *entry, u64 pte, gfn_t gfn, struct rmap_pool *pool)
 {
-	struct rmap *rmap = rmap_of(&mmu->shadow->frames, gfn);
 	struct shadow_page *sp = shadow_of(entry);
+	struct rmap *rmap = leaf_rmap(mmu, sp, gfn);
 
 	lockdep_assert_held_write(&mmu->lock);
 	if (unlikely(rmap_full(rmap)))
@@ -246,8 +273,8 @@ void shadow_drop(struct vmm_mmu *mmu, u64 *entry)
 	mmu->cleared++;
 	if (sp)
 		sp->present--;
-	if (sp && sp->key.role.level == VMM_LEVEL_4K) {
-		rmap_remove(rmap_of(&mmu->shadow->frames, shadow_gfn(sp, index_of(entry))), entry);
+	if (sp && shadow_is_leaf(sp, pte)) {
+		rmap_remove(leaf_rmap(mmu, sp, shadow_gfn(sp, index_of(entry))), entry);
 		return;
 	}
 	child = shadow_child_of(pte);
@@ -276,6 +303,8 @@ void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
 	hlist_del(&sp->hash);
 	if (sp->unsync)
 		shadow_unlist_unsync(mmu, sp);
+	if (!sp->key.role.direct)
+		--*tables_near(mmu, sp->key.gfn);
 	unlink_parents(mmu, sp);
 	for (i = 0; sp->present && i < VMM_PTES; i++)
 		if (sp->table[i])

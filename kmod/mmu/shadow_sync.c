@@ -79,9 +79,8 @@ bool shadow_any_unsync(struct vmm_mmu *mmu)
 	return has_entries(&mmu->shadow->unsync[0]) || has_entries(&mmu->shadow->unsync[1]);
 }
 
-void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn)
+void shadow_protect_leaves(struct vmm_mmu *mmu, const struct rmap *rmap)
 {
-	struct rmap *rmap = rmap_of(&mmu->shadow->frames, gfn);
 	struct rmap_cursor cursor;
 	u64 *entry;
 
@@ -99,16 +98,19 @@ void shadow_protect_frame(struct vmm_mmu *mmu, gfn_t gfn)
 	}
 }
 
+static void protect_frame(struct vmm_mmu *mmu, gfn_t gfn)
+{
+	shadow_protect_leaves(mmu, rmap_of(&mmu->shadow->frames, gfn));
+	shadow_protect_leaves(mmu, rmap_of(&mmu->shadow->regions, gfn >> REGION_SHIFT));
+}
+
 /* ---- comparing ---- */
 
-static bool leaf_holds(const struct shadow_page *sp, unsigned int index, u64 gpte)
+/* Does a leaf grant no more than @rights? */
+static bool within(u64 pte, u8 rights)
 {
-	const u64 pte = sp->table[index];
-	u8 rights, has = 0;
-	gfn_t gfn;
+	u8 has = 0;
 
-	if (!shadow_leaf(sp, gpte, &gfn, &rights) || gfn != sp->gfns[index])
-		return false;
 	has |= pte & _PAGE_RW ? RIGHT_W : 0;
 	has |= pte & _PAGE_USER ? RIGHT_U : 0;
 	has |= pte & _PAGE_NX ? 0 : RIGHT_X;
@@ -117,14 +119,22 @@ static bool leaf_holds(const struct shadow_page *sp, unsigned int index, u64 gpt
 
 static bool entry_holds(const struct shadow_page *sp, unsigned int index, u64 gpte)
 {
+	const u64 pte = sp->table[index];
 	const struct shadow_page *child;
 	struct shadow_key key;
+	u8 rights;
+	gfn_t gfn;
 
 	if (sp->key.role.level == VMM_LEVEL_4K)
-		return leaf_holds(sp, index, gpte);
-	child = shadow_child_of(sp->table[index]);
-	return shadow_child(sp, index, gpte, &key) && child->key.gfn == key.gfn &&
-	       child->key.role.word == key.role.word;
+		return shadow_leaf(sp, gpte, &gfn, &rights) && gfn == sp->gfns[index] &&
+		       within(pte, rights);
+	if (!shadow_child(sp, index, gpte, &key))
+		return false;
+	if (shadow_is_leaf(sp, pte))
+		return key.role.direct && key.gfn == shadow_gfn(sp, index) &&
+		       within(pte, key.role.rights);
+	child = shadow_child_of(pte);
+	return child->key.gfn == key.gfn && child->key.role.word == key.role.word;
 }
 
 static unsigned int entry_shift(const struct shadow_page *sp)
@@ -235,7 +245,7 @@ static unsigned long sync_batch(struct vmm_vm *vm, bool above_only, unsigned lon
 	if (!n)
 		return 0;
 	list_for_each_entry(sp, &batch, written)
-		shadow_protect_frame(mmu, sp->key.gfn);
+		protect_frame(mmu, sp->key.gfn);
 	vmm_mmu_flush_locked(vm);
 	/* From here on nobody writes the tables without a fault. */
 	while ((sp = list_first_entry_or_null(&batch, struct shadow_page, written))) {
