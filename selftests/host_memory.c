@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the host does to a process's pages behind its back, under running vCPUs: merge
- * equal ones, move them about, or give memory that has no pages at all.
+ * What the host does to a process's pages behind its back, or at its wish, under running
+ * vCPUs: merge equal ones, move them about, copy them for a child, or give memory that has
+ * no pages at all.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "lib/test.h"
 #include "lib/thread.h"
 
 #define WINDOW	GUEST_HOLE
 #define PAGES	512UL
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
 
 static bool write_text(const char *path, const char *text)
 {
@@ -110,6 +116,53 @@ TEST_TIMEOUT(pages_that_are_moved, 60)
 
 	under_pattern(map_memory(PAGES * 4096), compact, 2 + share_of(4));
 	EXPECT_LT(before, read_number("/proc/vmstat", moved));
+}
+
+/* All that has to do with where the pages are; what a kernel does not know it refuses. */
+static void advise(u8 *window)
+{
+	static const int advice[] = { MADV_COLD, MADV_HUGEPAGE, MADV_COLLAPSE, MADV_PAGEOUT,
+				      MADV_NOHUGEPAGE, MADV_WILLNEED, MADV_POPULATE_WRITE };
+
+	for (u32 i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+		madvise(window, PAGES * 4096, advice[i]);
+		usleep(1000);
+	}
+	if (mlock(window, PAGES * 4096) || munlock(window, PAGES * 4096))
+		die("mlock: %s", strerror(errno));
+}
+
+TEST_TIMEOUT(pages_that_advice_is_given_for, 60)
+{
+	u8 *window = map_memory(2 * PAGES * 4096);
+
+	/* So that huge pages fit. */
+	under_pattern(window + PAGES * 4096 - (u64)window % (PAGES * 4096), advise,
+		      1 + share_of(2));
+}
+
+/* A child has a copy of its own to write to, and goes. */
+static void fork_once(u8 *window)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		for (u64 at = 2048; at < PAGES * 4096; at += 4096)
+			window[at] = 1;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		die("fork: %s, status %#x", strerror(errno), status);
+}
+
+TEST_TIMEOUT(pages_that_a_child_has_too, 60)
+{
+	u8 *window = map_memory(PAGES * 4096);
+
+	under_pattern(window, fork_once, 1 + share_of(3));
+	for (u64 page = 0; page < PAGES; page++)
+		ASSERT_EQ(page < PAGES / 2 ? 0 : 0x5a, window[page * 4096 + 2048]);
 }
 
 #define KSM	"/sys/kernel/mm/ksm/"
