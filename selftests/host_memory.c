@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the host does to a process's pages behind its back, or at its wish, under running
- * vCPUs: merge equal ones, move them about, copy them for a child, or give memory that has
- * no pages at all.
+ * vCPUs: merge equal ones, move them about, swap them out, copy them for a child, find errors
+ * in them, or give memory that has no pages at all.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/swap.h>
 #include <sys/wait.h>
 
 #include "lib/test.h"
@@ -16,6 +17,9 @@
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE	101
 #endif
 
 static bool write_text(const char *path, const char *text)
@@ -94,29 +98,158 @@ static void under_pattern(u8 *window, void (*disturb)(u8 *window), u32 times)
 		runner_stop(&runners[i]);
 }
 
-static void compact(u8 *window)
+#define PAGES_MOVED	"pgmigrate_success "
+
+static u64 holes_size;
+
+static void make_holes_and_compact(u8 *window)
 {
-	const u64 size = 4UL << 20;
+	const u64 size = holes_size;
 	u8 *holes = map_memory(size);
 
+	(void)window;
 	/* Every second page goes: what is left has to be moved to make large blocks. */
+	madvise(holes, size, MADV_NOHUGEPAGE);
 	memset(holes, 1, size);
 	for (u64 at = 0; at < size; at += 2 * 4096)
 		if (madvise(holes + at, 4096, MADV_DONTNEED))
 			die("MADV_DONTNEED: %s", strerror(errno));
 	if (!write_text("/proc/sys/vm/compact_memory", "1"))
 		die("compact_memory: %s", strerror(errno));
-	munmap(holes, size);
+}
+
+/* Runs @act in a child, which has the window only if this process lets it. */
+static void in_child(u8 *window, void (*act)(u8 *window))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		act(window);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		die("fork: %s, status %#x", strerror(errno), status);
+}
+
+/*
+ * The pages that make holes are another process's: to move one of this one's interrupts the
+ * CPUs of both vCPUs, which is for the window's sake only.
+ */
+static void compact(u8 *window)
+{
+	if (madvise(window, PAGES * 4096, MADV_DONTFORK))
+		die("MADV_DONTFORK: %s", strerror(errno));
+	holes_size += 4UL << 20;
+	in_child(window, make_holes_and_compact);
+}
+
+/* Where all pages lie together already, nothing moves: then with more holes. */
+static void compact_until_some_move(u8 *window)
+{
+	const u64 before = read_number("/proc/vmstat", PAGES_MOVED);
+
+	for (u32 tries = 0; tries < 8; tries++) {
+		compact(window);
+		if (read_number("/proc/vmstat", PAGES_MOVED) != before)
+			break;
+	}
 }
 
 TEST_TIMEOUT(pages_that_are_moved, 60)
 {
-	const char *moved = "pgmigrate_success ";
-	u64 before = read_number("/proc/vmstat", moved);
+	u64 before = read_number("/proc/vmstat", PAGES_MOVED);
 
-	under_pattern(map_memory(PAGES * 4096), compact, 2 + share_of(4));
-	EXPECT_LT(before, read_number("/proc/vmstat", moved));
+	holes_size = 0;
+	under_pattern(map_memory(PAGES * 4096), compact_until_some_move, 2 + share_of(4));
+	EXPECT_LT(before, read_number("/proc/vmstat", PAGES_MOVED));
 }
+
+static u32 taken;
+
+/* Each page is moved, and the one it was in is used no more. */
+static void take_out_of_use(u8 *window)
+{
+	for (u32 i = 0; i < 8; i++)
+		taken += !madvise(window + (taken * 37 + i) % PAGES * 4096, 4096,
+				  MADV_SOFT_OFFLINE);
+}
+
+TEST_TIMEOUT(pages_that_are_taken_out_of_use, 60)
+{
+	u8 *window = map_memory(PAGES * 4096);
+
+	madvise(window, PAGES * 4096, MADV_NOHUGEPAGE);
+	memset(window, 0, PAGES * 4096);
+	if (madvise(window, 4096, MADV_SOFT_OFFLINE) && errno == EINVAL)
+		SKIP(return, "the kernel takes no pages out of use");
+	taken = 0;
+	under_pattern(window, take_out_of_use, 2 + share_of(8));
+	EXPECT_LT(0, taken);
+}
+
+/* ---- swap ---- */
+
+#define SWAP_DEVICE	"/dev/ram0"
+#define SWAP_PAGES	(8 * PAGES)
+
+/*
+ * A swap area in memory, which has a page the moment it is written: so it is read again, and
+ * not found on the way there. False: the kernel has no RAM disk.
+ */
+static bool make_swap(void)
+{
+	const u32 info[] = { 1, SWAP_PAGES - 1, 0 };	/* version, last page, bad pages */
+	int disk = -1;
+	bool good;
+
+	if (!system("modprobe brd rd_nr=1 rd_size=16384 2>/dev/null"))
+		disk = open(SWAP_DEVICE, O_RDWR | O_CLOEXEC);
+	if (disk < 0)
+		return false;
+	good = pwrite(disk, info, sizeof(info), 1024) == sizeof(info) &&
+	       pwrite(disk, "SWAPSPACE2", 10, 4096 - 10) == 10 && !fsync(disk);
+	close(disk);
+	if (!good || swapon(SWAP_DEVICE, 0))
+		die("swapon: %s", strerror(errno));
+	return true;
+}
+
+static void swap_out(u8 *window)
+{
+	if (madvise(window, PAGES * 4096, MADV_PAGEOUT))
+		die("MADV_PAGEOUT: %s", strerror(errno));
+	usleep(1000);
+}
+
+/* The last disturbance of the vCPUs: all of it comes back at once. */
+static void swap_out_and_end(u8 *window)
+{
+	static u32 rounds;
+
+	swap_out(window);
+	if (++rounds == 1 + share_of(3) && swapoff(SWAP_DEVICE))
+		die("swapoff: %s", strerror(errno));
+}
+
+TEST_TIMEOUT(pages_that_are_swapped_out, 60)
+{
+	u64 out = read_number("/proc/vmstat", "pswpout ");
+	u64 in = read_number("/proc/vmstat", "pswpin ");
+	u8 *window = map_memory(PAGES * 4096);
+
+	if (!make_swap())
+		SKIP(return, "the kernel has no RAM disk to swap to");
+	madvise(window, PAGES * 4096, MADV_NOHUGEPAGE);
+	under_pattern(window, swap_out_and_end, 1 + share_of(3));
+	EXPECT_LT(out, read_number("/proc/vmstat", "pswpout "));
+	EXPECT_LT(in, read_number("/proc/vmstat", "pswpin "));
+	for (u64 page = PAGES / 2; page < PAGES; page++)
+		ASSERT_EQ(0x5a, window[page * 4096 + 2048]);
+	EXPECT_EQ(0, system("rmmod brd"));
+}
+
+/* ---- advice, and children ---- */
 
 /* All that has to do with where the pages are; what a kernel does not know it refuses. */
 static void advise(u8 *window)
@@ -141,19 +274,16 @@ TEST_TIMEOUT(pages_that_advice_is_given_for, 60)
 		      1 + share_of(2));
 }
 
+static void write_all_pages(u8 *window)
+{
+	for (u64 at = 2048; at < PAGES * 4096; at += 4096)
+		window[at] = 1;
+}
+
 /* A child has a copy of its own to write to, and goes. */
 static void fork_once(u8 *window)
 {
-	int status = -1;
-	pid_t pid = fork();
-
-	if (!pid) {
-		for (u64 at = 2048; at < PAGES * 4096; at += 4096)
-			window[at] = 1;
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-		die("fork: %s, status %#x", strerror(errno), status);
+	in_child(window, write_all_pages);
 }
 
 TEST_TIMEOUT(pages_that_a_child_has_too, 60)
@@ -200,12 +330,39 @@ TEST_TIMEOUT(pages_that_are_merged, 60)
 	write_text(KSM "run", "0");
 }
 
-/* ---- memory without pages ---- */
+/* ---- memory without pages, or without good ones ---- */
 
 static void guest_read_once(void)
 {
 	read64(WINDOW);
 	GUEST_DONE();
+}
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+}
+
+TEST(a_page_with_an_error_is_a_memory_exit)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_read_once);
+	u8 *window = map_memory(2 * 4096);
+
+	madvise(window, 2 * 4096, MADV_NOHUGEPAGE);
+	memset(window, 0, 2 * 4096);
+	/* The process is told as well. */
+	signal(SIGBUS, on_bus_error);
+	if (madvise(window, 4096, MADV_HWPOISON))
+		SKIP(return, "the kernel takes no pages out of use");
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 2 * 4096, window, 0));
+	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+	EXPECT_EQ(EHWPOISON, vcpu->run->memory.error);
+	EXPECT_EQ(WINDOW, vcpu->run->memory.gpa & -4096UL);
+	/* Another page there, and the guest goes on. */
+	if (mmap(window, 4096, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != window)
+		die("mmap: %s", strerror(errno));
+	vcpu_done(vcpu);
 }
 
 /* The kernel's own data for the process's clock: mapped by frame number alone. */
