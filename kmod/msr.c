@@ -259,7 +259,8 @@ static int write_pv(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u6
 static const struct msr_rule rules[] = {
 	CALL(MSR_IA32_TSC, S | FAST, read_tsc, write_tsc),
 	CONST(MSR_IA32_PLATFORM_ID, RO, 0),
-	CALL(MSR_IA32_APICBASE, FAST, vmm_apic_msr_read, vmm_apic_msr_write),
+	/* Switching the APIC off takes an offered EOI back, from the guest's memory. */
+	CALL(MSR_IA32_APICBASE, 0, vmm_apic_msr_read, vmm_apic_msr_write),
 	CONST(MSR_IA32_FEAT_CTL, RO, FEAT_CTL_LOCKED),
 	CALL(MSR_IA32_TSC_ADJUST, S | FAST, read_tsc_adjust, write_tsc_adjust),
 	CALL(MSR_IA32_UCODE_REV, FAST, read_microcode, write_nothing),
