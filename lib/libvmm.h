@@ -165,6 +165,8 @@ int vmm_get_stats(struct vmm *vm, struct vmm_vm_stats *stats);
 /* The paravirtual clock in nanoseconds. */
 int vmm_get_clock(struct vmm *vm, uint64_t *ns);
 int vmm_set_clock(struct vmm *vm, uint64_t ns);
+/* The guest did not run for a while: its watchdogs are told so. The clock went on. */
+int vmm_clock_stopped(struct vmm *vm);
 
 /* ---- a vCPU ---- */
 

@@ -9,6 +9,9 @@
 
 #include "internal.h"
 
+/* More than the moments are apart at which the module reads two clocks together. */
+#define CLOCK_MARGIN_NS	1000
+
 /* Take from the system what the handle needs to know later on. */
 static int vm_learn(struct vmm *vm, int fd)
 {
@@ -136,5 +139,18 @@ int vmm_set_clock(struct vmm *vm, uint64_t ns)
 {
 	const struct vmm_clock arg = { .ns = ns };
 
+	return device_ioctl(vm->fd, VMM_SET_CLOCK, &arg);
+}
+
+int vmm_clock_stopped(struct vmm *vm)
+{
+	struct vmm_clock arg = {};
+	int ret = device_ioctl(vm->fd, VMM_GET_CLOCK, &arg);
+
+	if (ret < 0)
+		return ret;
+	/* What passes until it is set again is added; a clock never goes back. */
+	arg.ns += CLOCK_MARGIN_NS;
+	arg.flags = VMM_CLOCK_STOPPED | VMM_CLOCK_REALTIME;
 	return device_ioctl(vm->fd, VMM_SET_CLOCK, &arg);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+#include "../lib/libvmm.h"
 #include "loop.h"
 #include "terminal.h"
 
@@ -26,9 +27,11 @@ static void stop_process(const struct loop *loop)
 	terminal_raw();
 }
 
+/* vCPUs tell the guest themselves, but those that were not in it. */
 static void continue_process(const struct loop *loop)
 {
-	(void)loop;
+	if (loop->machine)
+		vmm_clock_stopped(loop->machine->vm);
 	terminal_raw();
 }
 

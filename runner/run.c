@@ -240,13 +240,26 @@ static const struct exit_row *exit_row(uint32_t reason)
 
 /* ---- the loop ---- */
 
+/*
+ * A signal that was not to end the thread's work: the process was stopped and goes on. Before
+ * the guest is entered again, as its watchdogs look at the clock first.
+ */
+static enum next after_signal(struct vcpu *vcpu)
+{
+	if (!atomic_load(&vcpu->machine->stopping) && !atomic_load(&vcpu->leave))
+		vmm_clock_stopped(vcpu->machine->vm);
+	return GO_ON;
+}
+
 static enum next run_once(struct vcpu *vcpu)
 {
 	struct vmm_run *run = vmm_vcpu_run_page(vcpu->handle);
 	int err = vmm_vcpu_run(vcpu->handle);
 	char what[128];
 
-	if (err == -EINTR || err == -EAGAIN)
+	if (err == -EINTR)
+		return after_signal(vcpu);
+	if (err == -EAGAIN)
 		return GO_ON;
 	if (!err)
 		return exit_row(run->exit_reason)->serve(vcpu, run);

@@ -8,6 +8,7 @@
 /* unit-flags: -D_GNU_SOURCE */
 /* unit-libs: -lpthread */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -68,6 +69,15 @@ unsigned int vmm_vcpu_id(const struct vmm_vcpu *vcpu)
 void vmm_vcpu_request_exit(struct vmm_vcpu *vcpu)
 {
 	(void)vcpu;
+}
+
+static atomic_uint told_of_stops;
+
+int vmm_clock_stopped(struct vmm *vm)
+{
+	(void)vm;
+	atomic_fetch_add(&told_of_stops, 1);
+	return 0;
 }
 
 void vmm_vcpu_clear_exit(struct vmm_vcpu *vcpu)
@@ -304,7 +314,9 @@ static void test_goes_on(void)
 	struct machine_end end;
 	struct vmm_vcpu vcpu;
 
+	atomic_store(&told_of_stops, 0);
 	with_machine(answers, COUNT(answers), &end, &vcpu);
+	is(atomic_load(&told_of_stops), 1, "of a signal that ends nothing the guest is told");
 	is(vcpu.given, COUNT(answers), "signals, accesses and emulated instructions go on");
 	is(end.status, STATUS_TRIPLE_FAULT, "until the end");
 	is(bus_written, 0x80 + 1 + 0x55, "a write reaches the bus with port, size and data");

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Stock kernels with several CPUs, in one emulated host with two: what the guest sees of
-# their arrangement, where their threads run, that 16 of them make progress, and that they
-# come and go while the guest runs. HOST (svm) and KERNEL (6.1) from the environment. TAP.
+# their arrangement, where their threads run, that 16 of them make progress, that they come
+# and go while the guest runs, and that it bears to be stopped. HOST (svm) and KERNEL (6.1) from the environment. TAP.
 
 cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d)
@@ -40,6 +40,27 @@ has_come added
 has_gone removed
 has_come "added again"
 echo "end: $(nproc) CPUs"
+case " $(cat /proc/cmdline) " in
+*" paused "*) ;;
+*) exit ;;
+esac
+# The watchdog complains after two seconds then, but not of a CPU that is idle.
+echo 1 >/proc/sys/kernel/watchdog_thresh
+dmesg -c >/dev/null
+while :; do :; done &
+sleep 3
+echo "ready: $(date +%s)"
+last=$(date +%s) longest=0
+while [ $longest -lt 8 ]; do
+	sleep 0.1
+	now=$(date +%s)
+	[ $((now - last)) -le $longest ] || longest=$((now - last))
+	last=$now
+done
+sleep 4
+kill $!
+echo "lockups: $(dmesg | grep -c 'soft lockup')"
+echo "again: $(date +%s)"
 END
 # Compressed: what follows another archive would have to be aligned otherwise.
 (cd "$work/guest" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n >"$work/script.cpio"
@@ -108,10 +129,26 @@ told()
 tell() { vmm control /tmp/control "$@" 2>&1; }
 line() { tr -d '\r' <out | sed -n "s/^$1: //p"; }
 
-# hotplug SERIES: CPUs come and go in a guest of that kernel.
+# The guest's clock goes on while the process is stopped, and its watchdogs are told.
+pause()
+{
+	told ready
+	# Linux counts lost ticks as no time until it has its clock: it is late from the start.
+	late=$(($(date +%s) - $(line ready)))
+	kill -STOP $vm
+	sleep 10
+	kill -CONT $vm
+	told again
+	late=$(($(date +%s) - $(line again) - late))
+	[ $late -lt -3 ] || [ $late -gt 3 ] || late=none
+	is "$1, stopped: seconds that the guest missed" "$late" none
+	is "$1, stopped: nothing looks stuck to it" "$(line lockups)" 0
+}
+
+# hotplug SERIES [WORD]: CPUs come and go in a guest of that kernel. WORD paused: stop it, too.
 hotplug()
 {
-	vmm run --kernel "/boot/vmlinuz-$1" --initrd initrd --append 'quiet console=ttyS0 script' \
+	vmm run --kernel "/boot/vmlinuz-$1" --initrd initrd --append "quiet console=ttyS0 script $2" \
 		--cpus 1,max=4 --control /tmp/control </dev/null >out 2>err &
 	vm=$!
 	told start
@@ -131,13 +168,14 @@ hotplug()
 	is "$1: a command" "$(tell halt)" \
 		"vmm: control: not a command; write 'cpus N' or 'show'"
 	is "$1: the second one again" "$(tell cpus 2)" ok
+	[ "$2" != paused ] || pause "$1"
 	wait $vm
 	is "$1: the guest powers off" $? 0
 	is "$1: with two CPUs" "$(line end)" "2 CPUs"
 	is "$1: then nobody answers: status" "$(tell show >/dev/null; echo $?)" 3
 }
 cat /boot/initrd script.cpio >initrd
-hotplug 6.1
+hotplug 6.1 paused
 hotplug 6.12
 
 run --append 'quiet console=ttyS0' --cpus 16 </dev/null >out 2>err
