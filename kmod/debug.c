@@ -33,9 +33,10 @@ int vmm_set_guest_debug(struct vmm_vcpu *vcpu, const struct vmm_guest_debug *deb
 		return -EINVAL;
 	/* The guest's, before they are no longer in hardware. */
 	vmm_pull(vcpu, VMM_STATE_DEBUG | VMM_STATE_CTRL);
+	vmm_apic_hold(vcpu);
 	vcpu->guest_debug = *debug;
 	vcpu->step_done = false;
-	vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	vmm_dirty(vcpu, VMM_STATE_DEBUG | VMM_STATE_APIC);
 	vmm_ops->set_intercepts(vcpu);
 	return 0;
 }

@@ -124,8 +124,6 @@ void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error)
 
 bool vmm_events_pending(struct vmm_vcpu *vcpu)
 {
-	int vector;
-
 	if (vmm_apic_init_pending(vcpu))
 		return true;
 	/* A processor that nobody started takes nothing else. */
@@ -139,8 +137,7 @@ bool vmm_events_pending(struct vmm_vcpu *vcpu)
 		return true;
 	if (!(vcpu->regs.rflags & X86_EFLAGS_IF))
 		return false;
-	vector = vmm_apic_pending(vcpu);
-	return vector >= 0 && vector != VMM_APIC_ASK;
+	return vmm_apic_waiting(vcpu);
 }
 
 void vmm_nmi(struct vmm_vcpu *vcpu)

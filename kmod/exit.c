@@ -217,6 +217,12 @@ static enum vmm_next exit_hypercall(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 	return VMM_ENTER;
 }
 
+static enum vmm_next exit_apic(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	vmm_apic_finish(vcpu);
+	return after_apic_write(vcpu);
+}
+
 static enum vmm_next exit_xsetbv(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	int length = length_of(vcpu, INSN_XSETBV, false);
@@ -776,6 +782,7 @@ static enum vmm_next (*const handlers[VMM_X_NR])(struct vmm_vcpu *, struct vmm_e
 	[VMM_X_SHUTDOWN]	= exit_shutdown,
 	[VMM_X_FAIL_ENTRY]	= exit_fail_entry,
 	[VMM_X_UNKNOWN]		= exit_unknown,
+	[VMM_X_APIC]		= exit_apic,
 };
 
 enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu)

@@ -30,6 +30,7 @@ struct vmm_caps {
 	bool shadow;		/* out: VMs may have shadow paging (they must, if not @nested) */
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
+	bool virtual_apic;	/* VMM_STATE_APIC: the CPU may have a part of an APIC */
 	bool no_rdtscp;		/* instructions that guests cannot execute here, */
 	bool no_invpcid;	/* though the CPU has them */
 	bool no_xsaves;

@@ -95,6 +95,7 @@ enum vmm_exit_kind {
 	VMM_X_SHUTDOWN = VMM_STAT_SHUTDOWN,
 	VMM_X_FAIL_ENTRY = VMM_STAT_FAIL_ENTRY,
 	VMM_X_UNKNOWN = VMM_STAT_UNKNOWN,
+	VMM_X_APIC = VMM_STAT_APIC,		/* apic.*: the CPU did an APIC's work, in part */
 	VMM_X_NR = VMM_NR_STAT_EXIT
 };
 
@@ -127,6 +128,11 @@ struct vmm_exit {
 			u32 access;	/* VMM_ACCESS_* */
 			bool walk;	/* the CPU was reading guest page tables */
 		} memory;
+		struct {
+			bool eoi;	/* of @vector; else a write to the register at @offset */
+			u8 vector;
+			u16 offset;
+		} apic;
 		struct {
 			u64 reason;
 			u64 info[4];
@@ -207,6 +213,7 @@ enum vmm_request {
 /* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
 #define VMM_STATE_CS		BIT_ULL(32)	/* of SEGS only CS and SS */
 #define VMM_STATE_TSC		BIT_ULL(33)	/* vcpu->tsc_offset */
+#define VMM_STATE_APIC		BIT_ULL(34)	/* ->dirty only: what vmm_apic_give() says */
 
 /* What the next VMM_RUN has to do with the answer of the process. */
 enum vmm_pending {
@@ -591,8 +598,25 @@ bool vmm_apic_init_pending(struct vmm_vcpu *vcpu);	/* that would end a sleep; an
 int vmm_apic_pending(struct vmm_vcpu *vcpu);
 /* Take that vector: IRR to ISR. The caller injects it. */
 void vmm_apic_accept(struct vmm_vcpu *vcpu, u8 vector);
+bool vmm_apic_waiting(struct vmm_vcpu *vcpu);	/* would an interrupt end HLT? */
 /* Back to IRR: the delivery of @vector was interrupted and event.c gave it up. */
 void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector);
+/*
+ * irq/vapic.c, for backends whose CPUs can do an APIC's work (vmm_caps.virtual_apic). Give
+ * TPR, ISR and IRR to the CPU in the vCPU's page, whatever came since with them; @given is
+ * what it has to be told besides. False: it must not have them, now. [entry]
+ */
+struct vmm_apic_given {
+	u8 requested;		/* highest vector in IRR, 0: none */
+	u8 in_service;		/* in ISR */
+	u64 level[4];		/* TMR: vectors whose EOI has to exit */
+};
+
+bool vmm_apic_give(struct vmm_vcpu *vcpu, struct vmm_apic_given *given);
+void vmm_apic_hold(struct vmm_vcpu *vcpu);	/* not the CPU's until the next entry; [load] */
+void *vmm_apic_page(const struct vmm_vcpu *vcpu);	/* or NULL */
+/* vcpu->exit is VMM_X_APIC: the rest of the EOI or write. [load] */
+void vmm_apic_finish(struct vmm_vcpu *vcpu);
 /* irq/pv_eoi.c; after an interrupt was accepted and nothing else waits. [entry] */
 void vmm_apic_offer_eoi(struct vmm_vcpu *vcpu);
 void vmm_apic_settle_eoi(struct vmm_vcpu *vcpu);	/* VMM_REQ_EOI; [sleep] */

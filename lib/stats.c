@@ -41,6 +41,7 @@ static const char *const exit_names[VMM_NR_STAT_EXIT] = {
 	[VMM_STAT_SHUTDOWN] = "shutdown",
 	[VMM_STAT_FAIL_ENTRY] = "failed entry",
 	[VMM_STAT_UNKNOWN] = "unknown",
+	[VMM_STAT_APIC] = "apic",
 };
 
 const char *vmm_stat_exit_name(unsigned int exit)

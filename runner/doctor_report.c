@@ -32,6 +32,7 @@ static const struct {
 	{ VMM_FEATURE_FLUSH_BY_TAG, "flush-by-tag" },
 	{ VMM_FEATURE_LARGE_2M, "large-2m" },
 	{ VMM_FEATURE_LARGE_1G, "large-1g" },
+	{ VMM_FEATURE_VIRTUAL_APIC, "virtual-apic" },
 };
 
 static const char *backend_name(const struct vmm_info *info)

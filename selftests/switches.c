@@ -10,7 +10,10 @@
 
 #define XSAVES	(1U << 3)	/* leaf 0xd, index 1, EAX */
 
-/* 'Y', 'N', or 0 where the module has no such parameter. */
+/*
+ * 'Y' and 'N', as 1 (or -1, nobody asked) and 0 are told too, or 0 where the module has
+ * no such parameter.
+ */
 static char parameter(const char *name)
 {
 	char path[100];
@@ -23,7 +26,9 @@ static char parameter(const char *name)
 		value = fgetc(file);
 		fclose(file);
 	}
-	return value;
+	if (value == '1' || value == '-')
+		return 'Y';
+	return value == '0' ? 'N' : value;
 }
 
 TEST(what_is_off_is_not_offered_to_the_process)
@@ -36,6 +41,7 @@ TEST(what_is_off_is_not_offered_to_the_process)
 		{ "ept_2m", VMM_FEATURE_LARGE_2M },
 		{ "unrestricted_guest", VMM_FEATURE_REAL_MODE },
 		{ "virtual_nmi", VMM_FEATURE_VIRTUAL_NMI },
+		{ "virtual_apic", VMM_FEATURE_VIRTUAL_APIC },
 	};
 	struct vmm_info info = get_info();
 

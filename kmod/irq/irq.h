@@ -50,6 +50,8 @@ struct vmm_apic {
 	bool irr_hint;			/* (a) false: no bit of IRR is set */
 	u8 in_service;			/* (t) highest vector in ISR, 0: none */
 	u8 eoi;				/* (t) vector whose EOI the process is to be told, or 0 */
+	bool by_cpu;			/* (t) TPR, ISR and the older IRR are in page_regs */
+	u32 *page_regs;			/* (c) vapic.c; NULL: the CPU can have nothing of it */
 	u8 pv_eoi;			/* (t) vector whose EOI the guest may skip, 0: none */
 	u64 pv_eoi_area;		/* (t) MSR_KVM_PV_EOI_EN, 0: off */
 	u64 base;			/* (t) IA32_APIC_BASE */
@@ -118,6 +120,19 @@ bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
 void apic_local(struct vmm_apic *apic, u32 lvt_offset);
 void apic_note_error(struct vmm_apic *apic, unsigned long error);	/* one ESR bit */
 
+/* ---- vapic.c ---- */
+void apic_take_back(struct vmm_apic *apic);
+/* TPR, ISR, IRR and in_service are the thread's, in regs, until the next entry. */
+static inline void apic_hold(struct vmm_apic *apic)
+{
+	if (unlikely(apic->by_cpu))
+		apic_take_back(apic);
+}
+
+/* Is @vector's bit set in the page's IRR? Any context. */
+bool apic_page_pending(const struct vmm_apic *apic, u8 vector);
+u32 apic_page_priority(const struct vmm_apic *apic);	/* PPR; any context */
+
 /* ---- pv_eoi.c: before ISR is looked at ---- */
 /* False: the guest's memory is not there with IRQs off; VMM_REQ_EOI was set. */
 bool apic_pv_settle(struct vmm_apic *apic);
@@ -126,6 +141,9 @@ static inline bool apic_pv_sync(struct vmm_apic *apic)
 	return likely(!apic->pv_eoi) || apic_pv_settle(apic);
 }
 
+/* ---- lapic_regs.c, for vapic.c: what is left of a write when the CPU has done its part ---- */
+void apic_after_eoi(struct vmm_apic *apic, u8 vector);
+void apic_write_self_ipi(struct vmm_apic *apic, u32 value);
 /* ---- lapic_regs.c, for lapic_state.c ---- */
 u32 apic_read_reg(const struct vmm_apic *apic, unsigned int n);
 u32 apic_reg_bits(unsigned int n);		/* that software can write */

@@ -27,6 +27,8 @@ static u32 priority(u32 tpr, u8 in_service)
 
 u32 apic_priority(const struct vmm_apic *apic)
 {
+	if (READ_ONCE(apic->by_cpu))
+		return apic_page_priority(apic);
 	return priority(apic_get(apic, APIC_TASKPRI), READ_ONCE(apic->in_service));
 }
 
@@ -52,12 +54,25 @@ int vmm_apic_pending(struct vmm_vcpu *vcpu)
 
 	if (likely(!READ_ONCE(apic->irr_hint)))
 		return -1;
+	if (apic->by_cpu) {
+		vmm_op(state_push)(vcpu, VMM_STATE_APIC);
+		return -1;
+	}
 	vector = highest_request(apic);
 	if (!vector || !apic_is_enabled(apic))
 		return -1;
 	if (!apic_pv_sync(apic))
 		return VMM_APIC_ASK;
 	return PRIORITY_CLASS(vector) > PRIORITY_CLASS(apic_priority(apic)) ? vector : -1;
+}
+
+bool vmm_apic_waiting(struct vmm_vcpu *vcpu)
+{
+	int vector;
+
+	apic_hold(vcpu->apic);
+	vector = vmm_apic_pending(vcpu);
+	return vector >= 0 && vector != VMM_APIC_ASK;
 }
 
 void vmm_apic_accept(struct vmm_vcpu *vcpu, u8 vector)
@@ -73,6 +88,7 @@ void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
+	apic_hold(apic);
 	apic_pv_sync(apic);
 	if (!__test_and_clear_bit(vector, apic_bitmap(apic, APIC_ISR)))
 		return;
@@ -83,11 +99,13 @@ void vmm_apic_unaccept(struct vmm_vcpu *vcpu, u8 vector)
 
 u64 vmm_apic_get_cr8(struct vmm_vcpu *vcpu)
 {
+	apic_hold(vcpu->apic);
 	return apic_get(vcpu->apic, APIC_TASKPRI) >> 4;
 }
 
 void vmm_apic_set_cr8(struct vmm_vcpu *vcpu, u64 cr8)
 {
+	apic_hold(vcpu->apic);
 	apic_set(vcpu->apic, APIC_TASKPRI, cr8 << 4);
 }
 
@@ -96,6 +114,8 @@ void vmm_apic_set_cr8(struct vmm_vcpu *vcpu, u64 cr8)
 /* True: @vector was not pending before. Any context. */
 static bool raise(struct vmm_apic *apic, u8 vector, bool level)
 {
+	bool was;
+
 	if (level)
 		set_bit(vector, apic_bitmap(apic, APIC_TMR));
 	else if (test_bit(vector, apic_bitmap(apic, APIC_TMR)))
@@ -103,9 +123,11 @@ static bool raise(struct vmm_apic *apic, u8 vector, bool level)
 	/* The bit before the hint: pairs with smp_mb() in highest_request(). */
 	if (test_and_set_bit(vector, apic_bitmap(apic, APIC_IRR)))
 		return false;
+	/* A bit more here than in the page is one interrupt, too. */
+	was = apic->page_regs && apic_page_pending(apic, vector);
 	WRITE_ONCE(apic->irr_hint, true);
 	vmm_vcpu_kick(apic->vcpu);
-	return true;
+	return !was;
 }
 
 void apic_note_error(struct vmm_apic *apic, unsigned long error)

@@ -74,10 +74,17 @@ static bool is_level(struct vmm_apic *apic, u8 vector)
 	return test_bit(vector, apic_bitmap(apic, APIC_TMR));
 }
 
+void apic_after_eoi(struct vmm_apic *apic, u8 vector)
+{
+	if (unlikely(is_level(apic, vector)))
+		broadcast_eoi(apic, vector);
+}
+
 static void write_eoi(struct vmm_apic *apic, u32 value)
 {
 	u8 vector;
 
+	apic_hold(apic);
 	/* Of an earlier interrupt, whose EOI was skipped. IRQs are on then. */
 	if (unlikely(apic->pv_eoi))
 		vmm_apic_settle_eoi(apic->vcpu);
@@ -86,8 +93,7 @@ static void write_eoi(struct vmm_apic *apic, u32 value)
 		return;
 	__clear_bit(vector, apic_bitmap(apic, APIC_ISR));
 	apic->in_service = apic_highest(apic, APIC_ISR);
-	if (unlikely(is_level(apic, vector)))
-		broadcast_eoi(apic, vector);
+	apic_after_eoi(apic, vector);
 }
 
 u8 vmm_apic_take_eoi(struct vmm_vcpu *vcpu)
@@ -96,6 +102,12 @@ u8 vmm_apic_take_eoi(struct vmm_vcpu *vcpu)
 
 	vcpu->apic->eoi = 0;
 	return vector;
+}
+
+static void write_tpr(struct vmm_apic *apic, u32 value)
+{
+	apic_hold(apic);
+	apic_set(apic, APIC_TASKPRI, value);
 }
 
 static void write_dfr(struct vmm_apic *apic, u32 value)
@@ -179,7 +191,7 @@ static void write_tmict(struct vmm_apic *apic, u32 value)
 	apic_timer_count(apic, value);
 }
 
-static void write_self_ipi(struct vmm_apic *apic, u32 value)
+void apic_write_self_ipi(struct vmm_apic *apic, u32 value)
 {
 	send(apic, APIC_DEST_SELF | APIC_DM_FIXED | value, 0);
 }
@@ -218,7 +230,7 @@ static const struct apic_reg {
 } registers[64] = {
 	[APIC_N(APIC_ID)]	= { R },
 	[APIC_N(APIC_LVR)]	= { R },
-	[APIC_N(APIC_TASKPRI)]	= { R | W, APIC_TPRI_MASK },
+	[APIC_N(APIC_TASKPRI)]	= { R | W, APIC_TPRI_MASK, .write = write_tpr },
 	[APIC_N(APIC_ARBPRI)]	= { R1 },
 	[APIC_N(APIC_PROCPRI)]	= { R, .read = read_ppr },
 	[APIC_N(APIC_EOI)]	= { W, .write = write_eoi },
@@ -239,7 +251,7 @@ static const struct apic_reg {
 	[APIC_N(APIC_TMICT)]	= { R | W, ~0U, .write = write_tmict },
 	[APIC_N(APIC_TMCCT)]	= { R, .read = apic_timer_left },
 	[APIC_N(APIC_TDCR)]	= { R | W, APIC_TDR_DIV_1, .write = apic_timer_divide },
-	[APIC_N(APIC_SELF_IPI)]	= { W2, APIC_VECTOR_MASK, .write = write_self_ipi },
+	[APIC_N(APIC_SELF_IPI)]	= { W2, APIC_VECTOR_MASK, .write = apic_write_self_ipi },
 };
 
 u32 apic_reg_bits(unsigned int n)
@@ -306,6 +318,7 @@ static int x2apic_read(struct vmm_apic *apic, unsigned int n, u64 *value)
 {
 	if (n >= ARRAY_SIZE(registers) || !(registers[n].access & R2))
 		return -EINVAL;
+	apic_hold(apic);
 	/* With IRQs off there is none: vmm_apic_msr_read_fast(). */
 	vmm_apic_settle_eoi(apic->vcpu);
 	*value = apic_read_reg(apic, n);
@@ -366,6 +379,7 @@ static bool transition_valid(u64 from, u64 to)
 
 void apic_reset_regs(struct vmm_apic *apic)
 {
+	apic_hold(apic);
 	apic_timer_stop(apic);
 	WRITE_ONCE(apic->tsc_deadline, 0);
 	memset(apic->regs, 0, sizeof(apic->regs));
@@ -384,6 +398,9 @@ void apic_set_base(struct vmm_apic *apic, u64 base)
 {
 	u32 id = apic->vcpu->id;
 
+	apic_hold(apic);
+	/* In x2APIC mode it may be the CPU's. */
+	vmm_dirty(apic->vcpu, VMM_STATE_APIC);
 	WRITE_ONCE(apic->base, base);
 	apic->page = APIC_NO_PAGE;
 	if (apic_is_x2(base)) {
@@ -461,7 +478,7 @@ int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value)
 
 	/* An EOI that may have to be told to the process, or asked about. */
 	if (msr == X2APIC_MSR(APIC_EOI) &&
-	    unlikely(is_level(apic, apic->in_service) || apic->pv_eoi))
+	    unlikely(apic->by_cpu || is_level(apic, apic->in_service) || apic->pv_eoi))
 		return -EAGAIN;
 	return vmm_apic_msr_write(vcpu, msr, VMM_ORIGIN_GUEST, value);
 }

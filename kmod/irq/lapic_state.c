@@ -10,10 +10,16 @@
 
 int vmm_apic_create(struct vmm_vcpu *vcpu)
 {
-	struct vmm_apic *apic = kzalloc(sizeof(*apic), GFP_KERNEL_ACCOUNT);
+	bool page = vmm_caps.virtual_apic && vmm_vcpu_nested(vcpu);
+	struct vmm_apic *apic;
 
+	/* The page goes with the rest by RCU; what is a power of two is aligned to itself. */
+	BUILD_BUG_ON(sizeof(*apic) > PAGE_SIZE);
+	apic = kzalloc(page ? 2 * PAGE_SIZE : sizeof(*apic), GFP_KERNEL_ACCOUNT);
 	if (!apic)
 		return -ENOMEM;
+	if (page)
+		apic->page_regs = (void *)apic + PAGE_SIZE;
 	apic->vcpu = vcpu;
 	apic_timer_create(apic);
 	vcpu->apic = apic;
@@ -44,10 +50,11 @@ void vmm_apic_reset(struct vmm_vcpu *vcpu, bool init)
 
 void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic)
 {
-	const struct vmm_apic *apic = vcpu->apic;
+	struct vmm_apic *apic = vcpu->apic;
 	u32 left;
 	unsigned int n;
 
+	apic_hold(apic);
 	vmm_apic_settle_eoi(vcpu);
 	left = apic_timer_left(apic);
 	/* The timer before IRR: one that expires meanwhile shows twice, not never. */

@@ -5,6 +5,7 @@
  * CPU has them, and those that it insists on. Module parameters switch single
  * abilities off, for comparison and for tests of what is done without them.
  */
+#include <linux/acpi.h>
 #include <linux/moduleparam.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
@@ -48,6 +49,12 @@ static bool use_xsaves = true;
 module_param_named(xsaves, use_xsaves, bool, 0444);
 MODULE_PARM_DESC(xsaves, "VT-x: let the guest use XSAVES and XRSTORS (default: y)");
 
+/* -1, not given: 1, but not in an emulator that does it wrong. */
+static int use_virtual_apic = -1;
+module_param_named(virtual_apic, use_virtual_apic, bint, 0444);
+MODULE_PARM_DESC(virtual_apic,
+		 "VT-x: let the CPU deliver interrupts and take EOIs (default: y, in Bochs n)");
+
 /* With shadow paging nothing is used that needs the nested table. */
 static bool use_nested;
 
@@ -89,7 +96,8 @@ static const struct word primary_word = {
 	.shadow = CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |
 		  CPU_BASED_INVLPG_EXITING,
 	.wanted = CPU_BASED_NMI_WINDOW_EXITING | CPU_BASED_USE_MSR_BITMAPS |
-		  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS | CPU_BASED_PAUSE_EXITING,
+		  CPU_BASED_ACTIVATE_SECONDARY_CONTROLS | CPU_BASED_PAUSE_EXITING |
+		  CPU_BASED_TPR_SHADOW,
 };
 
 static const struct word secondary_word = {
@@ -98,7 +106,7 @@ static const struct word secondary_word = {
 	.wanted = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
 		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING |
-		  SECONDARY_EXEC_PAUSE_LOOP_EXITING | CONTROL_XSAVES,
+		  SECONDARY_EXEC_PAUSE_LOOP_EXITING | CONTROL_XSAVES | VMX_APIC_CONTROLS,
 };
 
 static const struct word exit_word = {
@@ -273,6 +281,28 @@ static u32 longest_turn(u64 misc)
 	return max_t(u64, (tsc_khz * 1000ULL / HZ) >> vmx_misc_preemption_timer_rate(misc), 1);
 }
 
+/* Bochs, whose CPUs say that they are Intel's; QEMU's tables have the name as well. */
+static bool is_bochs(void)
+{
+	return !boot_cpu_has(X86_FEATURE_HYPERVISOR) &&
+	       !memcmp(acpi_gbl_FADT.header.oem_id, "BOCHS ", ACPI_OEM_ID_SIZE);
+}
+
+/*
+ * apic.c switches it on and off. In a mode that the CPU cannot run the process delivers
+ * interrupts, and without the bitmap all MSRs exit: both would need a third way.
+ */
+static void find_virtual_apic(struct vmx_config *c)
+{
+	c->virtual_apic = use_virtual_apic && (c->primary & CPU_BASED_TPR_SHADOW) &&
+			  (c->primary & CPU_BASED_USE_MSR_BITMAPS) &&
+			  (c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST) &&
+			  (c->secondary & VMX_APIC_CONTROLS) == VMX_APIC_CONTROLS;
+	c->wrong_vectoring = c->virtual_apic && is_bochs();
+	c->primary &= ~CPU_BASED_TPR_SHADOW;
+	c->secondary &= ~VMX_APIC_CONTROLS;
+}
+
 static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 {
 	u64 misc;
@@ -290,6 +320,7 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 		c->primary &= ~CPU_BASED_PAUSE_EXITING;
 	c->zero_length = misc & VMX_MISC_ZERO_LEN_INS;
 	find_vpids(c);
+	find_virtual_apic(c);
 	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;
 	caps->features |= VMM_FEATURE_NEXT_RIP;
@@ -297,6 +328,9 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 		caps->features |= VMM_FEATURE_FLUSH_BY_TAG;
 	if (c->unrestricted)
 		caps->features |= VMM_FEATURE_REAL_MODE;
+	caps->virtual_apic = c->virtual_apic;
+	if (c->virtual_apic)
+		caps->features |= VMM_FEATURE_VIRTUAL_APIC;
 	if (c->virtual_nmi)
 		caps->features |= VMM_FEATURE_VIRTUAL_NMI;
 	/* Without its control an instruction is #UD in a guest, whatever the CPU has. */
@@ -340,6 +374,8 @@ int vmx_find_controls(struct vmm_caps *caps)
 	caps->why = "this CPU's VT-x is too old or incomplete: a control that vmm needs is missing";
 	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) || vmx_basic_vmcs_size(basic) > PAGE_SIZE)
 		return -EOPNOTSUPP;
+	if (use_virtual_apic < 0)
+		use_virtual_apic = !is_bochs();
 	c.revision = vmx_basic_vmcs_revision_id(basic);
 	true_controls = basic & VMX_BASIC_TRUE_CTLS;
 	caps->nested = caps->nested && find_ept(&c, caps);

@@ -180,6 +180,8 @@ bool vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 	info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
 		return false;
+	if (unlikely(vmx->wrong_vectoring))
+		info = vmx_apic_vectoring(vmx, info);
 	if (event_of(vcpu, info, &interrupted))
 		*event = interrupted;
 	return true;

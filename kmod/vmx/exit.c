@@ -19,6 +19,10 @@
 #define DEBUG_BD	BIT(13)
 #define DEBUG_BITS	(DR_TRAP_BITS | DEBUG_BD | DR_STEP)
 
+/* "Exit Qualification": of virtualized EOIs, of APIC writes */
+#define APIC_EOI_VECTOR		0xff
+#define APIC_WRITE_OFFSET	0xfff
+
 /* Of EPT violations and of VM_EXIT_INTR_INFO: "NMI unblocking due to IRET" */
 #define UNBLOCKED_NMI	INTR_INFO_UNBLOCK_NMI
 
@@ -62,11 +66,13 @@ static const u8 kinds[] = {
 	INSN(EXIT_REASON_MONITOR_INSTRUCTION, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_PAUSE_INSTRUCTION, VMM_X_PAUSE),
 	KIND(EXIT_REASON_MCE_DURING_VMENTRY, VMM_X_INTR),
+	KIND(EXIT_REASON_EOI_INDUCED, VMM_X_APIC),
 	INSN(EXIT_REASON_INVEPT, VMM_X_UNDEFINED),
 	KIND(EXIT_REASON_PREEMPTION_TIMER, VMM_X_INTR),
 	INSN(EXIT_REASON_INVVPID, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_WBINVD, VMM_X_WBINVD),
 	INSN(EXIT_REASON_XSETBV, VMM_X_XSETBV),
+	KIND(EXIT_REASON_APIC_WRITE, VMM_X_APIC),
 	INSN(EXIT_REASON_INVPCID, VMM_X_INVLPG),
 	INSN(EXIT_REASON_VMFUNC, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_ENCLS, VMM_X_UNDEFINED),
@@ -160,6 +166,16 @@ static void decode_raw(struct vmx_vcpu *vmx, struct vmm_exit *exit, enum vmm_exi
 		exit->raw.info[0] = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 }
 
+/* Trap-like: RIP is behind the instruction. */
+static void decode_apic(const struct vmx_vcpu *vmx, struct vmm_exit *exit)
+{
+	u32 info = vmcs_read(EXIT_QUALIFICATION);
+
+	exit->apic.eoi = vmx->exit_reason == EXIT_REASON_EOI_INDUCED;
+	exit->apic.vector = info & APIC_EOI_VECTOR;
+	exit->apic.offset = info & APIC_WRITE_OFFSET;
+}
+
 /* No guest instruction was executed. */
 static void decode_no_entry(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 {
@@ -204,6 +220,9 @@ void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		break;
 	case VMM_X_PIO:
 		decode_pio(exit);
+		break;
+	case VMM_X_APIC:
+		decode_apic(vmx, exit);
 		break;
 	case VMM_X_INTR_WINDOW:
 		vmx->controls &= ~CPU_BASED_INTR_WINDOW_EXITING;

@@ -191,6 +191,8 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 		vmx_assign_vpid(vmx, cpu);
 	regs_to_vmcs(vmx);
 	update_vmcs(vmx);
+	if (unlikely(vmx->wrong_vectoring))
+		vmx_apic_note_entry(vmx);
 	if (native_read_cr2() != vmx->cr2)
 		native_write_cr2(vmx->cr2);
 	if (unlikely(vmm_cpu_dr7(vcpu) & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK)))

@@ -331,6 +331,8 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 	}
 	if (mask & VMM_STATE_EVENTS)
 		push_events(vcpu);
+	if (mask & VMM_STATE_APIC)
+		vmx_push_apic(vcpu);
 	if (mask & VMM_STATE_TSC)
 		vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
 }

@@ -11,6 +11,7 @@
 #include <linux/gfp.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <asm/apicdef.h>
 #include <asm/io.h>
 #include <asm/trapnr.h>
 
@@ -26,6 +27,7 @@
 #define BITMAP_WRITE_HIGH	3072
 #define BITMAP_MSRS		0x2000	/* in one part */
 #define MSR_HIGH_FIRST		0xc0000000
+#define X2APIC_MSR(offset)	(APIC_BASE_MSR + ((offset) >> 4))
 
 /* VPID 0 is the host's. */
 #define VPID_MAX		(VMX_NR_VPIDS - 1)
@@ -38,7 +40,7 @@
 #define SPIN_GAP		128
 #define SPIN_WINDOW		8192
 
-static struct page *msr_map;
+static struct page *msr_map, *msr_map_apic;
 
 /* The VMCS or the CPU itself keeps these as the guest leaves them. */
 static bool kept_by_cpu(u32 index)
@@ -65,6 +67,22 @@ static void allow(u8 *map, unsigned int low, unsigned int high, u32 index)
 		map[part + bit / 8] &= ~(1 << bit % 8);
 }
 
+/* "Virtualizing MSR-Based APIC Accesses"; TMCCT and what is no register must exit. */
+static void allow_apic(u8 *map)
+{
+	static const u16 constant[] = { APIC_ID, APIC_LVR, APIC_LDR, APIC_TASKPRI, APIC_PROCPRI };
+	static const u16 written[] = { APIC_TASKPRI, APIC_EOI, APIC_SELF_IPI };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(constant); i++)
+		allow(map, BITMAP_READ_LOW, BITMAP_READ_HIGH, X2APIC_MSR(constant[i]));
+	/* ISR, TMR and IRR */
+	for (i = APIC_ISR; i < APIC_ESR; i += 16)
+		allow(map, BITMAP_READ_LOW, BITMAP_READ_HIGH, X2APIC_MSR(i));
+	for (i = 0; i < ARRAY_SIZE(written); i++)
+		allow(map, BITMAP_WRITE_LOW, BITMAP_WRITE_HIGH, X2APIC_MSR(written[i]));
+}
+
 int vmx_bitmaps_create(void)
 {
 	unsigned int n;
@@ -72,8 +90,11 @@ int vmx_bitmaps_create(void)
 	u8 *map;
 
 	msr_map = alloc_page(GFP_KERNEL);
-	if (!msr_map)
+	msr_map_apic = alloc_page(GFP_KERNEL);
+	if (!msr_map || !msr_map_apic) {
+		vmx_bitmaps_destroy();
 		return -ENOMEM;
+	}
 	map = page_address(msr_map);
 	memset(map, 0xff, PAGE_SIZE);
 	for (n = 0; vmm_msr_direct(n, &index); n++) {
@@ -83,6 +104,8 @@ int vmx_bitmaps_create(void)
 		allow(map, BITMAP_READ_LOW, BITMAP_READ_HIGH, index);
 		allow(map, BITMAP_WRITE_LOW, BITMAP_WRITE_HIGH, index);
 	}
+	memcpy(page_address(msr_map_apic), map, PAGE_SIZE);
+	allow_apic(page_address(msr_map_apic));
 	return 0;
 }
 
@@ -90,7 +113,15 @@ void vmx_bitmaps_destroy(void)
 {
 	if (msr_map)
 		__free_page(msr_map);
+	if (msr_map_apic)
+		__free_page(msr_map_apic);
 	msr_map = NULL;
+	msr_map_apic = NULL;
+}
+
+u64 vmx_bitmap(bool apic)
+{
+	return page_to_phys(apic ? msr_map_apic : msr_map);
 }
 
 int vmx_vcpu_create(struct vmm_vcpu *vcpu)
@@ -149,7 +180,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
 	if (config->primary & CPU_BASED_USE_MSR_BITMAPS)
-		vmcs_write(MSR_BITMAP, page_to_phys(msr_map));
+		vmcs_write(MSR_BITMAP, vmx_bitmap(false));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	/* Exits leave it as it is: each entry starts from there. */
 	if (config->turn)
@@ -204,6 +235,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmx_flat_set(vmx, false);
+	vmx_reset_apic(vmx);
 	vmx->controls = vmx->config->primary;
 	vmx->vmcs_controls = vmx->config->primary;
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->vmcs_controls);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VT-x backend: what its files share. Each file has a twin of the same
- * name for the other vendor, with the functions in the same order; caps.c, flat.c
- * and audit.c have none: only this vendor's controls have to be negotiated, and only
- * its CPUs refuse to run without paging, and most states that do not fit together.
+ * name for the other vendor, with the functions in the same order; apic.c, caps.c, flat.c
+ * and audit.c have none: only this vendor's controls have to be negotiated, only its CPUs
+ * are given a part of the APIC, and only they refuse to run without paging, and most
+ * states that do not fit together.
  */
 #ifndef VMM_VMX_H
 #define VMM_VMX_H
@@ -16,6 +17,11 @@
 
 /* Secondary control; asm/vmx.h has it, but not always by the same name. */
 #define CONTROL_XSAVES	VMCS_CONTROL_BIT(XSAVES)
+
+/* Those that let the CPU do an APIC's work. */
+#define VMX_APIC_CONTROLS	(SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE | \
+				 SECONDARY_EXEC_APIC_REGISTER_VIRT | \
+				 SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 
 /*
  * MSRs that instructions of the guest use and the VMCS does not hold: switched
@@ -68,6 +74,10 @@ struct vmx_vcpu {
 	u32 entry_controls;		/* as in the VMCS */
 	u32 controls;			/* primary; may differ from ... */
 	u32 vmcs_controls;		/* ... those in the VMCS */
+	bool apic_by_cpu;		/* the controls for it are on */
+	bool wrong_vectoring;		/* as in the configuration, while they are */
+	u8 entry_svi;			/* with it: in service at the last entry */
+	u64 eoi_exits[4];		/* as in the VMCS */
 	u64 vmcs_rsp;			/* what the VMCS holds, to write changes only */
 	u64 vmcs_rflags;
 	u64 host_rsp;
@@ -117,6 +127,8 @@ struct vmx_config {
 	bool ept_ad;
 	bool unrestricted;
 	bool virtual_nmi;
+	bool virtual_apic;
+	bool wrong_vectoring;		/* apic.c: an emulated CPU with a bug */
 	bool zero_length;		/* of an injected software interrupt */
 	bool invept_context;
 	bool invvpid_address;
@@ -174,6 +186,8 @@ int vmx_find_controls(struct vmm_caps *caps);
 /* vmcs.c */
 int vmx_bitmaps_create(void);
 void vmx_bitmaps_destroy(void);
+/* For MSR_BITMAP; with @apic what of the x2APIC is the CPU's does not exit. */
+u64 vmx_bitmap(bool apic);
 int vmx_vcpu_create(struct vmm_vcpu *vcpu);
 void vmx_vcpu_destroy(struct vmm_vcpu *vcpu);
 void vmx_vcpu_reset(struct vmm_vcpu *vcpu);
@@ -228,6 +242,13 @@ void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 bool vmx_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event);
 void vmx_iret_faulted(struct vmx_vcpu *vmx);
 void vmx_nmi_progress(struct vmx_vcpu *vmx);
+
+/* apic.c */
+void vmx_reset_apic(struct vmx_vcpu *vmx);
+void vmx_push_apic(struct vmm_vcpu *vcpu);
+/* With vmx_vcpu.wrong_vectoring: at each entry; and what @info, valid, has to be. */
+void vmx_apic_note_entry(struct vmx_vcpu *vmx);
+u32 vmx_apic_vectoring(const struct vmx_vcpu *vmx, u32 info);
 
 /* audit.c */
 unsigned int vmx_audit(const struct vmx_config *config);

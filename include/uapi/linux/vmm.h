@@ -53,6 +53,7 @@
 #define VMM_FEATURE_FLUSH_BY_TAG  (1ULL << 4)	/* one address space's TLB can be flushed alone */
 #define VMM_FEATURE_LARGE_2M	  (1ULL << 5)
 #define VMM_FEATURE_LARGE_1G	  (1ULL << 6)
+#define VMM_FEATURE_VIRTUAL_APIC  (1ULL << 7)	/* x2APIC: interrupts and EOIs without exits */
 
 /*
  * struct vmm_info - what the module and the machine offer (VMM_GET_INFO)
@@ -635,6 +636,7 @@ enum vmm_stat_exit {
 	VMM_STAT_SHUTDOWN,
 	VMM_STAT_FAIL_ENTRY,
 	VMM_STAT_UNKNOWN,
+	VMM_STAT_APIC,		/* an EOI or write that an APIC of the CPU's could not finish */
 	VMM_NR_STAT_EXIT
 };
 
