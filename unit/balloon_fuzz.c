@@ -7,33 +7,17 @@
 /* unit-sources: ../runner/virtio/save.c ../runner/iothread.c ../runner/state.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <linux/virtio_balloon.h>
 #include "device_fuzz.h"
 
 extern const struct virtio_type virtio_balloon;
 
-static struct sockaddr_un at = { .sun_family = AF_UNIX };
 static int peer_fd = -1;
-
-static void unlink_socket(void)
-{
-	unlink(at.sun_path);
-}
 
 static struct world *make(void)
 {
-	void *backend = NULL;
-	char text[160];
-
-	signal(SIGPIPE, SIG_IGN);
-	snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/balloon_fuzz.%d", getpid());
-	snprintf(text, sizeof(text), "12M,socket=%s", at.sun_path);
-	if (virtio_balloon.open(text, &backend))
-		abort();
-	atexit(unlink_socket);
-	return world_open(&virtio_balloon, backend);
+	return fuzz_listener(&virtio_balloon, "12M,socket=%s");
 }
 
 static uint64_t features(uint8_t byte)
@@ -53,9 +37,7 @@ static void peer(struct world *world, uint8_t what)
 	ssize_t n;
 
 	if (peer_fd < 0) {
-		peer_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		if (connect(peer_fd, (struct sockaddr *)&at, sizeof(at)))
-			abort();
+		peer_fd = fuzz_connect();
 		world_settle(world);
 	}
 	n = write(peer_fd, lines[what % 8], strlen(lines[what % 8]));
@@ -69,12 +51,4 @@ static void peer(struct world *world, uint8_t what)
 	world_settle(world);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	static struct world *world;
-
-	if (!world)
-		world = make();
-	fuzz_run(world, data, size, features, peer);
-	return 0;
-}
+FUZZ_DEVICE(make, features, peer)

@@ -9,11 +9,17 @@
  *   224-239  pause and go on; save and load
  *   240-247  reset and start again
  *   248-255  peer() with the next byte: whoever is on the other side of the device
+ *
+ * FUZZ_DEVICE() makes the fuzzer of it. A device that listens at a Unix socket is made by
+ * fuzz_listener(), and its peers by fuzz_connect().
  */
 #ifndef UNIT_DEVICE_FUZZ_H
 #define UNIT_DEVICE_FUZZ_H
 
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include "virtio_world.h"
 
 struct input {
@@ -106,6 +112,53 @@ static inline void fuzz_run(struct world *world, const uint8_t *data, size_t siz
 		}
 		world_settle(world);
 	}
+}
+
+/* ---- devices that listen ---- */
+
+static struct sockaddr_un fuzz_address = { .sun_family = AF_UNIX };
+
+static inline void fuzz_unlink(void)
+{
+	unlink(fuzz_address.sun_path);
+}
+
+/* @option: the device's, with %s for the path of its socket, which is gone at the end. */
+static inline struct world *fuzz_listener(const struct virtio_type *type, const char *option)
+{
+	void *backend = NULL;
+	char text[160];
+
+	signal(SIGPIPE, SIG_IGN);
+	snprintf(fuzz_address.sun_path, sizeof(fuzz_address.sun_path), "/tmp/%s_fuzz.%d",
+		 type->name, getpid());
+	snprintf(text, sizeof(text), option, fuzz_address.sun_path);
+	if (type->open(text, &backend))
+		abort();
+	atexit(fuzz_unlink);
+	return world_open(type, backend);
+}
+
+static inline int fuzz_connect(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	if (connect(fd, (struct sockaddr *)&fuzz_address, sizeof(fuzz_address)))
+		abort();
+	return fd;
+}
+
+/* @make: the world, once. @features, @peer: fuzz_run()'s. */
+#define FUZZ_DEVICE(make, features, peer)					\
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);			\
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)			\
+{										\
+	static struct world *world;						\
+										\
+	if (!world)								\
+		world = make();							\
+	fuzz_run(world, data, size, features, peer);				\
+	return 0;								\
 }
 
 #endif /* UNIT_DEVICE_FUZZ_H */

@@ -92,12 +92,4 @@ static void peer(struct world *world, uint8_t what)
 	world_settle(world);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	static struct world *world;
-
-	if (!world)
-		world = make();
-	fuzz_run(world, data, size, features, peer);
-	return 0;
-}
+FUZZ_DEVICE(make, features, peer)

@@ -11,6 +11,8 @@
 /* unit-flags: -D_GNU_SOURCE -Wl,--wrap=aligned_alloc */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -192,6 +194,13 @@ static void test_wrote(void)
 	   "%s: so are those of a read that fails", mode);
 }
 
+static uint32_t block_size(void)
+{
+	const struct virtio_blk_config *config = world->core->pub.config;
+
+	return le32toh(config->blk_size);
+}
+
 static void test_ranges(void)
 {
 	static uint8_t ones[SIZE];
@@ -221,6 +230,9 @@ static void test_ranges(void)
 	is(ranges(VIRTIO_BLK_T_DISCARD, 1, UINT64_MAX, 2, 0), VIRTIO_BLK_S_IOERR,
 	   "%s: a range that wraps", mode);
 	is(request(VIRTIO_BLK_T_WRITE_ZEROES, 0, 17), VIRTIO_BLK_S_IOERR, "%s: half a range", mode);
+	is(ranges(VIRTIO_BLK_T_WRITE_ZEROES, 1, 33, 1, 0),
+	   block_size() > 512 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK,
+	   "%s: zeroes that are no whole blocks", mode);
 	ok(file_has(0, 4096, 0xff), "%s: and none of these changed anything", mode);
 }
 
@@ -448,6 +460,55 @@ static void test_limits_hold(void)
 	reset_file();
 }
 
+/* In place of the C library's: flushes that take until somebody lets them. */
+static sem_t flushes;
+static bool flushes_wait;
+
+int fdatasync(int fd)
+{
+	(void)fd;
+	if (flushes_wait)
+		sem_wait(&flushes);
+	return 0;
+}
+
+static void *let_flushes(void *count)
+{
+	usleep(100000);
+	for (unsigned int i = 0; i < *(unsigned int *)count; i++)
+		sem_post(&flushes);
+	return NULL;
+}
+
+/* A reset waits for what the threads have begun, and drops what they have not. */
+static void test_reset_drops(void)
+{
+	unsigned int count = 8;
+	struct buffer flush[2];
+	pthread_t thread;
+
+	sem_init(&flushes, 0, 0);
+	flushes_wait = true;
+	open_disk("");
+	driver_start(world, FLUSH);
+	put_header(VIRTIO_BLK_T_FLUSH, 0);
+	flush[0] = (struct buffer) { header, 16, false };
+	for (unsigned int i = 0; i < count; i++) {
+		flush[1] = (struct buffer) { world_alloc(world, 1), 1, true };
+		driver_add(world, 0, flush, 2);
+	}
+	add_writes(0, 8, 0x77);
+	pthread_create(&thread, NULL, let_flushes, &count);
+	driver_reset(world);
+	is(virtio_get_queue(world->core, 0)->in_flight, 0, "a reset leaves no request");
+	pthread_join(thread, NULL);
+	ok(file_has(0, 8 * 512, 0), "and what was not begun never is");
+	flushes_wait = false;
+	close_disk();
+	sem_destroy(&flushes);
+	reset_file();
+}
+
 static void test_limits(void)
 {
 	struct buffer sector[] = { { 0, 16, false }, { 0, 513, true } };
@@ -593,6 +654,7 @@ int main(void)
 	test_shapes();
 	test_resize();
 	test_two_errors();
+	test_reset_drops();
 	test_limits();
 	test_limits_hold();
 	test_round_trip();

@@ -8,7 +8,6 @@
 /* unit-flags: -D_GNU_SOURCE */
 /* unit-libs: -lseccomp */
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include "device_fuzz.h"
 
@@ -16,26 +15,11 @@
 
 extern const struct virtio_type virtio_vsock;
 
-static struct sockaddr_un at = { .sun_family = AF_UNIX };
 static int peers[PEERS] = { -1, -1, -1, -1 };
-
-static void unlink_socket(void)
-{
-	unlink(at.sun_path);
-}
 
 static struct world *make(void)
 {
-	void *backend = NULL;
-	char text[160];
-
-	signal(SIGPIPE, SIG_IGN);
-	snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/vsock_fuzz.%d", getpid());
-	snprintf(text, sizeof(text), "socket=%s", at.sun_path);
-	if (virtio_vsock.open(text, &backend))
-		abort();
-	atexit(unlink_socket);
-	return world_open(&virtio_vsock, backend);
+	return fuzz_listener(&virtio_vsock, "socket=%s");
 }
 
 static uint64_t features(uint8_t byte)
@@ -51,9 +35,7 @@ static void peer(struct world *world, uint8_t what)
 	ssize_t n = 0;
 
 	if (*fd < 0) {
-		*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		if (connect(*fd, (struct sockaddr *)&at, sizeof(at)))
-			abort();
+		*fd = fuzz_connect();
 		world_settle(world);
 	}
 	switch (what / PEERS % 8) {
@@ -78,12 +60,4 @@ static void peer(struct world *world, uint8_t what)
 	world_settle(world);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	static struct world *world;
-
-	if (!world)
-		world = make();
-	fuzz_run(world, data, size, features, peer);
-	return 0;
-}
+FUZZ_DEVICE(make, features, peer)

@@ -97,7 +97,8 @@ static void on_done(void *opaque, struct disk_request *io)
 		status = VIRTIO_BLK_S_UNSUPP;
 	} else if (io->error) {
 		status = VIRTIO_BLK_S_IOERR;
-		report(block, io->error);
+		if (io->error != ECANCELED)
+			report(block, io->error);
 	}
 	if (status != VIRTIO_BLK_S_OK)
 		request->written = 0;
@@ -191,6 +192,12 @@ static void enqueue(struct block *block, struct request *request)
 
 /* ---- parsing ---- */
 
+/* Whole blocks of the host's disk? Otherwise direct I/O and block devices have no way. */
+static bool whole_blocks(const struct block *block, uint64_t sector, uint64_t len)
+{
+	return (sector * DISK_SECTOR | len) % block->disk->align == 0;
+}
+
 /* Are @len bytes from @sector on all on the disk? */
 static bool on_disk(const struct block *block, uint64_t sector, uint64_t len)
 {
@@ -230,7 +237,7 @@ static uint8_t parse_range(const struct block *block, bool zero,
 	if (flags & ~(zero ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0))
 		return VIRTIO_BLK_S_UNSUPP;
 	if (!sectors || sectors > (zero ? ZERO_SECTORS_MAX : DISCARD_SECTORS_MAX) ||
-	    !on_disk(block, sector, len))
+	    !on_disk(block, sector, len) || !whole_blocks(block, sector, len))
 		return VIRTIO_BLK_S_IOERR;
 	*range = (struct disk_range) { sector * DISK_SECTOR, len, flags };
 	return VIRTIO_BLK_S_OK;
@@ -416,7 +423,7 @@ static void block_reset(void *device)
 	struct block *block = device;
 
 	drop_waiting(block, NULL);
-	disk_engine_drain(block->engine);
+	disk_engine_cancel(block->engine);
 }
 
 static void block_queue_reset(void *device, unsigned int queue)

@@ -93,4 +93,7 @@ void disk_engine_submit(struct disk_engine *engine, struct disk_request *request
 /* Wait until all that was submitted is done. */
 void disk_engine_drain(struct disk_engine *engine);
 
+/* The same, but what the host has not begun is done at once, with the error ECANCELED. */
+void disk_engine_cancel(struct disk_engine *engine);
+
 #endif /* RUNNER_VIRTIO_DISK_H */

@@ -366,6 +366,23 @@ void disk_engine_drain(struct disk_engine *engine)
 	}
 }
 
+void disk_engine_cancel(struct disk_engine *engine)
+{
+	struct list dropped;
+	struct disk_request *request;
+
+	list_init(&dropped);
+	pthread_mutex_lock(&engine->lock);
+	while ((request = list_get(&engine->todo)))
+		list_put(&dropped, request);
+	pthread_mutex_unlock(&engine->lock);
+	while ((request = list_get(&dropped))) {
+		request->error = ECANCELED;
+		finish(engine, request);
+	}
+	disk_engine_drain(engine);
+}
+
 /* ---- making ---- */
 
 struct disk_engine *disk_engine_create(const struct disk *disk, struct iothread *io,

@@ -5,14 +5,17 @@
  *
  * It is derived from the host's machine-id, the user, what tells this machine from others,
  * and the number of the network in it. What tells machines apart is their first disk,
- * which two cannot have at once; a machine without one is its command line. The address
- * is locally administered and no group's: 52:54:00 and 24 bits would be QEMU's; these
- * have 46 bits of their own.
+ * which two cannot have at once. A machine without one has nothing that lasts and that is
+ * its own, so its addresses have eight random bytes in them, drawn once a process: another
+ * address at each start rather than the same in two machines. The address is locally
+ * administered and no group's: 52:54:00 and 24 bits would be QEMU's; these have 46 bits
+ * of their own.
  */
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include "netdev.h"
 
@@ -57,11 +60,12 @@ static size_t read_file(const char *path, char *buf, size_t size)
 	return n;
 }
 
-/* The file of the first --disk in arguments with a NUL behind each, else all of them. */
+/* The file of the first --disk in arguments with a NUL behind each, else what is drawn. */
 static uint64_t hash_machine(uint64_t state, const char *args, size_t len)
 {
 	static const char option[] = "--disk";
 	const size_t name = sizeof(option) - 1;
+	static uint64_t drawn;
 	const char *end = args + len;
 
 	for (const char *at = args; at < end; at += strlen(at) + 1) {
@@ -72,7 +76,9 @@ static uint64_t hash_machine(uint64_t state, const char *args, size_t len)
 		if (file < end)
 			return hash(state, file, strcspn(file, ","));
 	}
-	return hash(state, args, len);
+	if (!drawn && getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+		drawn = getpid();
+	return hash(state, &drawn, sizeof(drawn));
 }
 
 static void derive(uint8_t mac[ETH_ALEN], unsigned int index)

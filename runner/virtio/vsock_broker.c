@@ -130,25 +130,27 @@ static __attribute__((noreturn)) void broker(const char *path, int sock)
 
 int broker_start(const char *path)
 {
-	int pair[2];
+	int pair[2], err;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	/* It may wait for us, we never for it. */
 	if (fcntl(pair[0], F_SETFL, O_NONBLOCK)) {
+		err = -errno;
 		close(pair[0]);
 		close(pair[1]);
-		return -errno;
+		return err;
 	}
 	pid = fork();
 	if (!pid)
 		broker(path, pair[1]);
+	err = -errno;
 	close(pair[1]);
 	if (pid > 0)
 		return pair[0];
 	close(pair[0]);
-	return -EAGAIN;
+	return err;
 }
 
 /* ---- its side in the sandbox ---- */
