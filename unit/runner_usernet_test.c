@@ -8,8 +8,10 @@
 /* unit-libs: -lslirp */
 #include <arpa/inet.h>
 #include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/if_ether.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -65,6 +67,29 @@ static bool forbidden(uint32_t to, size_t len)
 	return usernet_forbidden(frame, len);
 }
 
+static bool forbidden6(const char *to, size_t len)
+{
+	uint8_t frame[64] = { 0 };
+	struct ether_header *ether = (void *)frame;
+	struct ip6_hdr ip = { .ip6_vfc = 0x60 };
+
+	if (inet_pton(AF_INET6, to, &ip.ip6_dst) != 1)
+		abort();
+	ether->ether_type = htons(ETHERTYPE_IPV6);
+	memcpy(frame + sizeof(*ether), &ip, sizeof(ip));
+	return usernet_forbidden(frame, len);
+}
+
+static void test_forbidden6(void)
+{
+	ok(forbidden6("::1", 64) && forbidden6("::", 54), "the loopback of IPv6 is forbidden");
+	ok(forbidden6("::ffff:127.0.0.1", 64) && forbidden6("::127.0.0.1", 64),
+	   "and that of IPv4 by an address of IPv6");
+	ok(!forbidden6("fd00:a02::2", 64) && !forbidden6("2001:db8::1", 64) &&
+	   !forbidden6("::1:0:0:1", 64) && !forbidden6("ff02::2", 64), "nothing else is");
+	ok(!forbidden6("::1", 53), "what is too short is nobody's");
+}
+
 static void test_forbidden(void)
 {
 	ok(forbidden(0x7f000001, 64) && forbidden(0x7fffffff, 64) && forbidden(0x7f000035, 34),
@@ -95,6 +120,78 @@ static int start(void)
 	return ends[0];
 }
 
+/* The next frame of a type; 0: none comes. */
+static ssize_t next(int fd, uint8_t *frame, size_t size, uint16_t type)
+{
+	const struct ether_header *ether = (void *)frame;
+	ssize_t n;
+
+	do {
+		n = recv(fd, frame, size, 0);
+	} while (n >= (ssize_t)sizeof(*ether) && ntohs(ether->ether_type) != type);
+	return n < 0 ? 0 : n;
+}
+
+/* Internet checksum of ICMPv6: RFC 4443, "Message Checksum Calculation". */
+static uint16_t checksum(const struct ip6_hdr *ip, const void *message, size_t len)
+{
+	uint8_t text[40 + 64] = { 0 };
+	uint32_t sum = 0;
+
+	memcpy(text, &ip->ip6_src, 32);
+	text[35] = len;
+	text[39] = IPPROTO_ICMPV6;
+	memcpy(text + 40, message, len);
+	for (size_t i = 0; i < 40 + len; i += 2)
+		sum += text[i] << 8 | text[i + 1];
+	sum = (sum >> 16) + (sum & 0xffff);
+	return htons(~(sum + (sum >> 16)));
+}
+
+/* A router is asked for, and says the prefix. */
+static void test_router(void)
+{
+	static const uint8_t prefix[] = { 3, 4, USERNET_PREFIX6 };
+	const struct in6_addr net = USERNET_NET6;
+	int fd = start(), status;
+	struct timeval patience = { .tv_sec = 10 };
+	/* So that what is behind the Ethernet header is aligned. */
+	uint8_t buf[2048] __attribute__((aligned(8))) = { 0 }, *frame = buf + 2;
+	struct ether_header *ether = (void *)frame;
+	struct ip6_hdr *ip = (void *)(ether + 1);
+	struct nd_router_solicit *ask = (void *)(ip + 1);
+	const struct nd_router_advert *answer = (void *)(ip + 1);
+	const uint8_t *option = NULL;
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	memcpy(ether->ether_dhost, "\x33\x33\x00\x00\x00\x02", ETH_ALEN);
+	memcpy(ether->ether_shost, "\x52\x54\x00\x00\x00\x01", ETH_ALEN);
+	ether->ether_type = htons(ETHERTYPE_IPV6);
+	*ip = (struct ip6_hdr) { .ip6_hlim = 255, .ip6_nxt = IPPROTO_ICMPV6,
+				 .ip6_plen = htons(sizeof(*ask)) };
+	ip->ip6_vfc = 0x60;
+	inet_pton(AF_INET6, "fe80::1", &ip->ip6_src);
+	inet_pton(AF_INET6, "ff02::2", &ip->ip6_dst);
+	ask->nd_rs_type = ND_ROUTER_SOLICIT;
+	ask->nd_rs_cksum = checksum(ip, ask, sizeof(*ask));
+	send(fd, frame, sizeof(*ether) + sizeof(*ip) + sizeof(*ask), 0);
+	n = next(fd, frame, sizeof(buf) - 2, ETHERTYPE_IPV6);
+	ok(n > (ssize_t)(sizeof(*ether) + sizeof(*ip) + sizeof(*answer)) &&
+	   answer->nd_ra_type == ND_ROUTER_ADVERT, "a router answers");
+	for (ssize_t at = sizeof(*ether) + sizeof(*ip) + sizeof(*answer); at + 32 <= n;
+	     at += frame[at + 1] * 8) {
+		if (!memcmp(frame + at, prefix, sizeof(prefix)))
+			option = frame + at;
+		if (!frame[at + 1])
+			break;
+	}
+	ok(option && !memcmp(option + 16, &net, sizeof(net)), "with the prefix");
+	close(fd);
+	ok(wait(&status) > 0 && WIFEXITED(status) && !WEXITSTATUS(status),
+	   "and it ends with the runner");
+}
+
 static void test_arp(void)
 {
 	int fd = start(), status;
@@ -116,9 +213,9 @@ static void test_arp(void)
 	memcpy(arp->arp_spa, &guest, 4);
 	memcpy(arp->arp_tpa, &host, 4);
 	send(fd, frame, sizeof(*ether) + sizeof(*arp), 0);
-	n = recv(fd, frame, sizeof(frame), 0);
+	n = next(fd, frame, sizeof(frame), ETHERTYPE_ARP);
 	ok(n >= (ssize_t)(sizeof(*ether) + sizeof(*arp)) &&
-	   ntohs(ether->ether_type) == ETHERTYPE_ARP && arp->ea_hdr.ar_op == htons(ARPOP_REPLY) &&
+	   arp->ea_hdr.ar_op == htons(ARPOP_REPLY) &&
 	   !memcmp(arp->arp_spa, &host, 4), "the gateway answers");
 	close(fd);
 	ok(wait(&status) > 0 && WIFEXITED(status) && !WEXITSTATUS(status),
@@ -130,6 +227,8 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	test_forward();
 	test_forbidden();
+	test_forbidden6();
 	test_arp();
+	test_router();
 	return tap_end();
 }

@@ -16,8 +16,11 @@
 #define RESOLVERS	"/etc/resolv.conf"
 
 static struct sandbox_rule rules[] = {
-	/* the runner, and connections of the guest: of IPv4 only */
+	/* the runner, and connections of the guest */
 	{ SCMP_SYS(socket), SANDBOX_IS(0, AF_INET) },
+	{ SCMP_SYS(socket), SANDBOX_IS(0, AF_INET6) },
+	/* a name server's scope, as in fe80::1%eth0, is not looked up */
+	{ SCMP_SYS(socket), { 0, UINT32_MAX, AF_UNIX, EACCES } },
 	{ SCMP_SYS(connect), SANDBOX_ANY },
 	{ SCMP_SYS(bind), SANDBOX_ANY },
 	{ SCMP_SYS(listen), SANDBOX_ANY },

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,17 @@
 /* How long the runner may take for a frame, in microseconds. */
 #define PATIENCE	200000
 
+#define NEVER		INT64_MAX
+
+struct timer {
+	SlirpTimerCb call;
+	void *opaque;
+	int64_t when;		/* milliseconds of on_clock(), or NEVER */
+};
+
 struct usernet {
 	Slirp *slirp;
+	struct timer timer;
 	bool stalled;		/* the runner did not take the last frame in time */
 	struct pollfd *fds;
 	unsigned int count, room;
@@ -59,25 +69,28 @@ static int64_t on_clock(void *opaque)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-/* Timers are IPv6's, which is off. */
+/* libslirp has one: for the router's advertisements of IPv6. */
 static void *on_timer_new(SlirpTimerCb cb, void *cb_opaque, void *opaque)
 {
-	(void)cb;
-	(void)cb_opaque;
-	return opaque;
+	struct usernet *net = opaque;
+
+	if (net->timer.call)
+		abort();
+	net->timer = (struct timer) { cb, cb_opaque, NEVER };
+	return &net->timer;
 }
 
 static void on_timer_free(void *timer, void *opaque)
 {
-	(void)timer;
 	(void)opaque;
+	*(struct timer *)timer = (struct timer) { NULL, NULL, NEVER };
 }
 
+/* @when: milliseconds of on_clock(). */
 static void on_timer_mod(void *timer, int64_t when, void *opaque)
 {
-	(void)timer;
-	(void)when;
 	(void)opaque;
+	((struct timer *)timer)->when = when;
 }
 
 /* Descriptors are asked for before each wait. */
@@ -155,20 +168,49 @@ static int get_events(int index, void *opaque)
 /* ---- from the guest ---- */
 
 /*
- * The host's loopback by its own addresses, which include 0.0.0.0/8: libslirp would connect
- * there as it is told.
+ * The host's loopback by its own addresses: 0.0.0.0/8 and 127.0.0.0/8. Those of IPv6 are ::
+ * and ::1, and with the rest of ::/96, and ::ffff:0:0/96, they are IPv4's in another dress.
  */
-bool usernet_forbidden(const void *frame, size_t len)
+static bool forbidden_ip(const uint8_t *packet, size_t len)
 {
-	const struct ether_header *ether = frame;
 	struct iphdr ip;
 	uint8_t net;
 
-	if (len < sizeof(*ether) + sizeof(ip) || ntohs(ether->ether_type) != ETHERTYPE_IP)
+	if (len < sizeof(ip))
 		return false;
-	memcpy(&ip, (const uint8_t *)frame + sizeof(*ether), sizeof(ip));
+	memcpy(&ip, packet, sizeof(ip));
 	net = ntohl(ip.daddr) >> 24;
 	return net == 0 || net == IN_LOOPBACKNET;
+}
+
+static bool forbidden_ip6(const uint8_t *packet, size_t len)
+{
+	static const uint8_t zeros[10];
+	struct ip6_hdr ip;
+	const uint8_t *to = ip.ip6_dst.s6_addr;
+
+	if (len < sizeof(ip))
+		return false;
+	memcpy(&ip, packet, sizeof(ip));
+	return !memcmp(to, zeros, sizeof(zeros)) &&
+	       ((!to[10] && !to[11]) || (to[10] == 0xff && to[11] == 0xff));
+}
+
+/* libslirp would connect there as it is told. */
+bool usernet_forbidden(const void *frame, size_t len)
+{
+	const struct ether_header *ether = frame;
+	const uint8_t *packet = (const uint8_t *)frame + sizeof(*ether);
+
+	if (len < sizeof(*ether))
+		return false;
+	switch (ntohs(ether->ether_type)) {
+	case ETHERTYPE_IP:
+		return forbidden_ip(packet, len - sizeof(*ether));
+	case ETHERTYPE_IPV6:
+		return forbidden_ip6(packet, len - sizeof(*ether));
+	}
+	return false;
 }
 
 /* false: the runner has gone. */
@@ -187,6 +229,31 @@ static bool take_frames(struct usernet *net)
 	return true;
 }
 
+static int64_t now_ms(void)
+{
+	return on_clock(NULL) / 1000000;
+}
+
+/* The least of @timeout, in milliseconds, and what is left for the timer. */
+static uint32_t until_timer(const struct usernet *net, uint32_t timeout)
+{
+	int64_t left = net->timer.when == NEVER ? timeout : net->timer.when - now_ms();
+
+	if (left <= 0)
+		return 0;
+	return left < timeout ? left : timeout;
+}
+
+static void run_timer(struct usernet *net)
+{
+	struct timer *timer = &net->timer;
+
+	if (!timer->call || timer->when == NEVER || timer->when > now_ms())
+		return;
+	timer->when = NEVER;
+	timer->call(timer->opaque);
+}
+
 void usernet_run(struct usernet *net)
 {
 	for (;;) {
@@ -197,9 +264,11 @@ void usernet_run(struct usernet *net)
 		net->count = 0;
 		add_fd(USERNET_FD, SLIRP_POLL_IN, net);
 		slirp_pollfds_fill(net->slirp, &timeout, add_fd, net);
+		timeout = until_timer(net, timeout);
 		n = poll(net->fds, net->count, timeout > INT32_MAX ? -1 : (int)timeout);
 		frames = n > 0 && net->fds[0].revents;
 		slirp_pollfds_poll(net->slirp, n < 0, get_events, net);
+		run_timer(net);
 		if (frames && !take_frames(net))
 			return;
 	}
@@ -222,6 +291,11 @@ enum status usernet_create(bool loopback, struct usernet **out)
 		.vhost = address(USERNET_HOST),
 		.vdhcp_start = address(USERNET_GUEST),
 		.vnameserver = address(USERNET_DNS),
+		.in6_enabled = true,
+		.vprefix_addr6 = USERNET_NET6,
+		.vprefix_len = USERNET_PREFIX6,
+		.vhost6 = USERNET_HOST6,
+		.vnameserver6 = USERNET_DNS6,
 		.vhostname = "guest",
 		.disable_host_loopback = !loopback,
 	};

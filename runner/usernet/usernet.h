@@ -28,6 +28,13 @@
 #define USERNET_DNS	0x0a000203
 #define USERNET_GUEST	0x0a00020f	/* the first that DHCP gives */
 
+/* fd00:a02::/64, which the router advertises; a unique local prefix, so IPv4 goes first. */
+#define USERNET_IP6(last)	{ { { 0xfd, 0, 0x0a, 0x02, [15] = (last) } } }
+#define USERNET_NET6		USERNET_IP6(0)
+#define USERNET_PREFIX6		64
+#define USERNET_HOST6		USERNET_IP6(2)
+#define USERNET_DNS6		USERNET_IP6(3)
+
 /* Connections at once, each a descriptor. */
 #define USERNET_FILES	512
 
