@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
-# HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP.
+# HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
+# VSOCK_MIB there are what goes both ways over each network and socket (8).
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
 # a shell of its own, with the functions of guest_functions() below.
@@ -119,7 +120,7 @@ for disk in a b c; do
 done
 # Direct I/O needs a disk that has it.
 modprobe loop
-./sockio echo unix:/tmp/vsock_2000 21 >/dev/null &
+./sockio echo unix:/tmp/vsock_2000 22 >/dev/null &
 direct=/disks/c
 losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct ||
 	echo "not ok disk: the host has a direct one"
@@ -298,8 +299,9 @@ for tool in blockio sockio; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"
-drive pci over-pci
-drive "mmio, packed rings" over-mmio --transport mmio --rings packed
+sizes="net-mib=${NET_MIB:-8} vsock-mib=${VSOCK_MIB:-8}"
+drive pci "over-pci $sizes"
+drive "mmio, packed rings" "over-mmio $sizes" --transport mmio --rings packed
 # The process is the same whatever the kernels are: one of them will do.
 [ "$kernel" != 6.1 ] || flush_and_kill
 echo "1..$n"

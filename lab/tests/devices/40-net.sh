@@ -56,6 +56,9 @@ host_fetches()
 	is "$1" "$(get "http://$3:8080/$4")" "$(cat /www/sum)"
 }
 
+# MiB that go to an echo at the host and back.
+mib=$(sed -n 's/.*net-mib=\([0-9]*\).*/\1/p' /proc/cmdline)
+
 pings()
 {
 	ping -c 2 -W 20 "$1" >/dev/null
@@ -91,6 +94,17 @@ ask_dhcp()
 	udhcpc -i "$1" -n -q -t 30 -T 2 -s /dhcp >/dev/null 2>&1
 }
 
+# An address that may be used: the kernel looks for others who have it first.
+has_prefix()
+{
+	ip -6 addr show dev "$1" | grep fd00:a02: | grep -qv tentative
+}
+
+get_sum()
+{
+	[ -n "$(get "$1/sum")" ]
+}
+
 case " $(cat /proc/cmdline) " in
 *" net-peer "*)
 	up "$(nic 05)" 10.1.0.2
@@ -105,6 +119,10 @@ is "net: an address by DHCP" "$(cat /lease)" "10.0.2.15 10.0.2.2 10.0.2.3"
 check "net: the gateway answers a ping" pings 10.0.2.2
 same "net: 2 MiB from the host" http://10.0.2.2:8080
 host_fetches "net: 2 MiB to the host by a forwarded port" http://127.0.0.1:8000 10.0.2.2 by-user
+check "net: an address of IPv6 by its router" until_true has_prefix "$user"
+check "net: the gateway answers a ping by IPv6" ping -6 -c 2 -W 20 fd00:a02::2
+check "net: and is the host" until_true get_sum 'http://[fd00:a02::2]:8080'
+check "net: $mib MiB of TCP both ways at once" /sockio exchange tcp:10.0.2.2:8081 "$mib"
 ip link set "$user" down
 ip addr flush dev "$user"
 user=$(nic 02)
@@ -112,6 +130,9 @@ ask_dhcp "$user"
 check "net: the gateway of another network answers" pings 10.0.2.2
 check "net: which is no way to the host's loopback" \
 	sh -c '! timeout 10 wget -q -O /dev/null http://10.0.2.2:8080/sum 2>/dev/null'
+until_true has_prefix "$user"
+check "net: nor by IPv6" \
+	sh -c '! timeout 10 wget -q -O /dev/null "http://[fd00:a02::2]:8080/sum" 2>/dev/null'
 ip link set "$user" down
 ip addr flush dev "$user"
 
@@ -122,6 +143,7 @@ same "net: a tap: 2 MiB from the host" http://10.2.0.1:8080
 mean "$tap"
 host_fetches "net: a tap: 2 MiB to the host" http://10.2.0.2 10.2.0.1 by-tap
 mean "$tap"
+check "net: a tap: $mib MiB of TCP both ways at once" /sockio exchange tcp:10.2.0.1:8081 "$mib"
 check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt 1700
 
 up "$(nic 04)" 10.1.0.1

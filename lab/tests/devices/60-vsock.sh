@@ -11,6 +11,8 @@ until [ -s /tmp/listens ] || [ ! -d /proc/$server ]; do sleep 0.1; done
 echo "please dial"
 words | /sockio connect vsock:2:2000 | md5sum >/tmp/sum
 is "vsock: what the host sends back" "$(cat /tmp/sum)" "$(words | md5sum)"
+mib=$(sed -n 's/.*vsock-mib=\([0-9]*\).*/\1/p' /proc/cmdline)
+check "vsock: $mib MiB both ways at once" /sockio exchange vsock:2:2000 "$mib"
 i=0
 while [ $i -lt 20 ] && [ "$(echo "$i" | /sockio connect vsock:2:2000)" = "$i" ]; do
 	i=$((i + 1))
