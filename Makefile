@@ -87,7 +87,7 @@ demo: modules lib runner
 	@scripts/demo
 
 test: all
-	@scripts/setup --quiet bochs guests
+	@scripts/setup --quiet bochs guests debian
 	@scripts/test all
 
 test-quick: all

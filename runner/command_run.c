@@ -21,8 +21,9 @@
 #include "terminal.h"
 
 static const char usage[] =
-	"Usage: vmm run --kernel FILE | --flat FILE | --firmware FILE [OPTION]...\n"
-	"Boot a kernel as a guest; its console is this terminal.\n"
+	"Usage: vmm run [--kernel FILE | --flat FILE | --firmware FILE] [OPTION]...\n"
+	"Boot a kernel as a guest; its console is this terminal. With a disk and no kernel it is\n"
+	"the one that this host runs, with its initial RAM disk and root=/dev/vda.\n"
 	"\n"
 	"Options:\n";
 
@@ -355,6 +356,7 @@ int command_run(int argc, char **argv)
 		command_run_help();
 		return STATUS_OK;
 	}
+	config_host_kernel(&session.config);
 	status = config_check(&session.config);
 	if (!status)
 		status = virtio_options_fds(&session.config.devices, keep, &kept);

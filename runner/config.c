@@ -4,7 +4,9 @@
  * may hold is checked by its row in options.c.
  */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include "config.h"
 #include "keys.h"
 
@@ -120,6 +122,31 @@ enum status config_pin(const char *text, struct config_pin *pin)
 			return STATUS_OK;
 		at += len + 1;
 	}
+}
+
+static bool has_disk(const struct config *config)
+{
+	for (unsigned int i = 0; i < config->devices.count; i++)
+		if (!strcmp(config->devices.option[i].name, "disk"))
+			return true;
+	return false;
+}
+
+void config_host_kernel(struct config *config)
+{
+	static char kernel[CONFIG_BOOT_FILE], initrd[CONFIG_BOOT_FILE];
+	struct utsname host;
+
+	if (config->kernel || config->flat || config->firmware || !has_disk(config) ||
+	    uname(&host))
+		return;
+	snprintf(kernel, sizeof(kernel), "/boot/vmlinuz-%s", host.release);
+	snprintf(initrd, sizeof(initrd), "/boot/initrd.img-%s", host.release);
+	config->kernel = kernel;
+	if (!config->initrd)
+		config->initrd = initrd;
+	if (!config->append)
+		config->append = "root=/dev/vda console=ttyS0";
 }
 
 enum status config_check(const struct config *config)

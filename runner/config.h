@@ -80,6 +80,15 @@ enum status config_cpus(const char *text, struct topology *topology);
  */
 enum status config_pin(const char *text, struct config_pin *pin);
 
+/* "/boot/initrd.img-" and the release of a kernel. */
+#define CONFIG_BOOT_FILE	128
+
+/*
+ * A machine with a disk, and nothing that says what to boot, boots the kernel that this host
+ * runs, with the initial RAM disk made for it, from its first disk. Done once.
+ */
+void config_host_kernel(struct config *config);
+
 /* What no single option can tell: is the whole usable? Complains if not. */
 enum status config_check(const struct config *config);
 

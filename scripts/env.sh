@@ -60,6 +60,17 @@ guests_dir()
 	echo "$VMM_CACHE/guests-2"
 }
 
+# The disk of a Debian system, with the modules of the kernels and initial RAM disks.
+debian_dir()
+{
+	local series dir=$VMM_CACHE/debian-1
+
+	for series in $VMM_SERIES; do
+		dir=$dir-$(kernel_release "$series")
+	done
+	echo "$dir"
+}
+
 source_version()
 {
 	dpkg-query -W -f '${Version}' linux-source-6.1 2>/dev/null

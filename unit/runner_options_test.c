@@ -7,6 +7,7 @@
 /* unit-sources: ../runner/topology.c ../runner/status.c ../runner/words.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <stdlib.h>
+#include <sys/utsname.h>
 #include "tap.h"
 #include "../runner/options.h"
 
@@ -176,6 +177,33 @@ static void test_many(unsigned int count, enum status want)
 		args[2 * i + 1] = "file";
 	}
 	is(parse_args(args), want, "%u modules", count);
+}
+
+/* A machine with a disk boots what its host runs, as far as nothing else is said. */
+static void test_host_kernel(void)
+{
+	char kernel[CONFIG_BOOT_FILE], initrd[CONFIG_BOOT_FILE];
+	struct utsname host;
+
+	uname(&host);
+	snprintf(kernel, sizeof(kernel), "/boot/vmlinuz-%s", host.release);
+	snprintf(initrd, sizeof(initrd), "/boot/initrd.img-%s", host.release);
+	is(parse("--net", "user"), STATUS_OK, "neither a disk nor a kernel");
+	config_host_kernel(&config);
+	is(config_check(&config), STATUS_USAGE, "is no machine");
+	is(parse("--net", "user", "--disk", "a"), STATUS_OK, "a disk without a kernel");
+	config_host_kernel(&config);
+	is(config_check(&config), STATUS_OK, "is one");
+	is_str(config.kernel, kernel, "with the host's kernel");
+	is_str(config.initrd, initrd, "the initial RAM disk made for it");
+	is_str(config.append, "root=/dev/vda console=ttyS0", "and the disk for its root");
+	is(parse("--disk", "a", "--append", "b", "--initrd", "c"), STATUS_OK, "all the same");
+	config_host_kernel(&config);
+	is_str(config.append, "b", "its command line can be another");
+	is_str(config.initrd, "c", "and its initial RAM disk");
+	is(parse("--disk", "a", "--kernel", "b"), STATUS_OK, "or its kernel");
+	config_host_kernel(&config);
+	ok(!config.initrd && !config.append && !strcmp(config.kernel, "b"), "which is alone then");
 }
 
 static void test_kinds(void)
@@ -369,6 +397,7 @@ int main(void)
 	test_pin();
 	test_flat();
 	test_kinds();
+	test_host_kernel();
 	test_ports();
 	test_refused();
 	test_man_page();
