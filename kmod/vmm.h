@@ -520,6 +520,8 @@ void vmm_reclaim_remove(struct vmm_vm *vm);	/* before anything of the VM goes; [
 int vmm_dirty_get(struct vmm_vm *vm, struct vmm_dirty *args);	/* vm->lock, copies to user */
 /* Frame @gfn was written for the guest, not by it. [sleep] */
 void vmm_dirty_mark(struct vmm_vm *vm, gfn_t gfn);
+/* Frame @gfn was written by the guest, as the CPU reports. Before IRQs are on behind the exit. */
+void vmm_dirty_report(struct vmm_vm *vm, gfn_t gfn);
 
 /* ---- mmu/shadow.c ---- */
 int vmm_shadow_vcpu_create(struct vmm_vcpu *vcpu);	/* also with nested paging */

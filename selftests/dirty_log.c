@@ -422,6 +422,46 @@ static bool bochs_does_not_ask(void)
 		 file_says("/sys/module/vmm/parameters/ept_ad", "Y"));
 }
 
+static u64 memory_exits(struct vcpu *vcpu)
+{
+	struct vmm_vcpu_stats stats = { 0 };
+
+	VMM_MUST(vcpu->fd, VMM_GET_VCPU_STATS, &stats);
+	return stats.exits[VMM_STAT_MEMORY];
+}
+
+static void guest_writes_all(void)
+{
+	for (;;) {
+		for (u64 page = 0; page < PAGES; page++)
+			write64(WINDOW + page * 4096, page);
+		GUEST_SYNC(1);
+	}
+}
+
+/* More than the CPU's own log has room for, where it has one. */
+TEST(written_again_pages_are_logged_again)
+{
+	const struct vmm_info info = get_info();
+	const bool nested = info.paging == VMM_PAGING_NESTED;
+	const bool reports = nested && info.backend == VMM_BACKEND_VT_X &&
+			     file_says("/sys/module/vmm/parameters/pml", "Y");
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_writes_all);
+	u64 bitmap[WORDS], before;
+
+	ASSERT_EQ(0, set_log(vcpu->vm, small_pages(), true));
+	vcpu_sync(vcpu, 1);
+	EXPECT_EQ(PAGES, harvest(vcpu->vm, bitmap));
+	for (u32 i = 0; i < 3; i++) {
+		EXPECT_EQ(0, harvest(vcpu->vm, bitmap));
+		before = memory_exits(vcpu);
+		vcpu_sync(vcpu, 1);
+		EXPECT_EQ(PAGES, harvest(vcpu->vm, bitmap));
+		if (nested)
+			EXPECT_EQ(reports ? 0 : PAGES, memory_exits(vcpu) - before);
+	}
+}
+
 TEST(writes_of_the_walker_are_logged)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_tables);

@@ -65,7 +65,8 @@ static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool w
 	}
 	if (writable && (memory.flags & VMM_SLOT_READONLY))
 		complain("a read-only slot is writable", gfn, pte, memory.flags);
-	if (writable && open && memory.log && !dirty_log_has(memory.log, gfn - memory.first))
+	if (writable && open && memory.log && !mmu_reports_late(&vm->mmu) &&
+	    !dirty_log_has(memory.log, gfn - memory.first))
 		complain("writable and not in the log", gfn, pte, 0);
 	look_up(vm->mm, memory.hva, &host);
 	if (!host.level)

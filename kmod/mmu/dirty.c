@@ -6,7 +6,8 @@
  * log are mapped so for writes only; it is taken together with the permission to
  * write, both under mmu.lock, and TLBs are flushed before the ioctl returns. So a
  * write is in the harvest that took its bit, or happens behind a later fault that
- * sets the bit again.
+ * sets the bit again. Where the CPU reports first writes (PML), the dirty flag stands for the
+ * permission, and the report for the fault.
  *
  * Bits come in chunks that are made when the first of their frames is written. The
  * array of chunks knows by a mark, which its tree keeps at each level, which of them
@@ -119,16 +120,20 @@ static void chunk_mark(struct vmm_dirty_log *log, unsigned long at)
 		xa_set_mark(&log->chunks, at, HAS_BITS);
 }
 
-void dirty_log_mark(struct vmm_dirty_log *log, u64 index)
+static void mark(struct vmm_dirty_log *log, struct dirty_chunk *chunk, u64 index)
 {
-	struct dirty_chunk *chunk = xa_load(&log->chunks, index >> CHUNK_SHIFT);
-
-	if (WARN_ON_ONCE(!chunk))
-		return;
 	set_bit(index & (BIT(CHUNK_SHIFT) - 1), chunk->word);
 	/* The bit before the mark is looked at; pairs with the exchange in harvest(). */
 	smp_mb__after_atomic();
 	chunk_mark(log, index >> CHUNK_SHIFT);
+}
+
+void dirty_log_mark(struct vmm_dirty_log *log, u64 index)
+{
+	struct dirty_chunk *chunk = xa_load(&log->chunks, index >> CHUNK_SHIFT);
+
+	if (!WARN_ON_ONCE(!chunk))
+		mark(log, chunk, index);
 }
 
 bool dirty_log_has(struct vmm_dirty_log *log, u64 index)
@@ -156,7 +161,35 @@ void vmm_dirty_mark(struct vmm_vm *vm, gfn_t gfn)
 	dirty_log_put(log);
 }
 
+/* A frame without a chunk was written before its log began: no fault has mapped it since. */
+void vmm_dirty_report(struct vmm_vm *vm, gfn_t gfn)
+{
+	struct dirty_chunk *chunk;
+	struct vmm_dirty_log *log;
+	u64 index;
+
+	log = log_get(vm, gfn, &index);
+	if (!log)
+		return;
+	chunk = xa_load(&log->chunks, index >> CHUNK_SHIFT);
+	if (chunk)
+		mark(log, chunk, index);
+	dirty_log_put(log);
+}
+
 /* ---- harvesting ---- */
+
+/* All that was written until now is in the logs. */
+static void collect_reports(struct vmm_vm *vm)
+{
+	if (!mmu_reports_late(&vm->mmu))
+		return;
+	write_lock(&vm->mmu.lock);
+	vm->mmu.cleared++;
+	write_unlock(&vm->mmu.lock);
+	/* Takes vCPUs out of the guest, which is when they report. */
+	vmm_mmu_flush(vm);
+}
 
 /* Words [@from, @to) of a chunk, and what was in them. */
 struct harvest {
@@ -181,7 +214,7 @@ static void take_word(struct harvest *h, unsigned int word)
 
 	h->word[word] = bits;
 	if (bits)
-		mmu_protect(&h->vm->mmu, base + __ffs(bits), base + __fls(bits) + 1);
+		mmu_watch(&h->vm->mmu, base + __ffs(bits), base + __fls(bits) + 1);
 }
 
 static void take(struct harvest *h)
@@ -275,6 +308,7 @@ int vmm_dirty_get(struct vmm_vm *vm, struct vmm_dirty *args)
 	r = dirty_check(h.slot, args);
 	if (r || !args->npages)
 		return r;
+	collect_reports(vm);
 	last = (args->first + args->npages - 1) >> CHUNK_SHIFT;
 	h.at = args->first >> CHUNK_SHIFT;
 	h.chunk = xa_find(&h.slot->log->chunks, &h.at, last, HAS_BITS);

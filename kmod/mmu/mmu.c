@@ -183,12 +183,12 @@ void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
 	mmu_zap_unlock(vm, first, last, true);
 }
 
-void mmu_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+void mmu_watch(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 {
 	if (mmu->shadow)
 		shadow_protect(mmu, first, last);
 	else
-		tdp_protect(mmu, first, last);
+		tdp_watch(mmu, first, last);
 }
 
 void vmm_mmu_protect(struct vmm_vm *vm, gfn_t first, gfn_t last, struct vmm_slots *slots)

@@ -23,8 +23,17 @@ bool mmu_is_stale(const struct vmm_mmu *mmu, unsigned long seq, hva_t hva, hva_t
 /* Drop what maps frames [@first, @last), then the lock, which is held for writing; flush. */
 void mmu_zap_unlock(struct vmm_vm *vm, gfn_t first, gfn_t last, bool may_sleep)
 	__releases(&vm->mmu.lock);
-/* Let the next write to frames [@first, @last) fault. mmu.lock held for writing. */
-void mmu_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+/*
+ * Let the next write to frames [@first, @last) of a slot with a log get there: by a fault, or
+ * by a report of the CPU's. mmu.lock held for writing.
+ */
+void mmu_watch(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+/* Is what a running vCPU wrote in its log only after an exit? */
+static inline bool mmu_reports_late(const struct vmm_mmu *mmu)
+{
+	return !mmu->shadow && vmm_caps.nested_format->reports;
+}
+
 /* Was one of these frames used since the last @clear? mmu.lock held. */
 bool mmu_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear);
 

@@ -16,7 +16,7 @@ u64 vmm_pte_make_leaf(const struct vmm_pte_format *format, hpa_t address,
 	if (level > VMM_LEVEL_4K)
 		pte |= format->large;
 	if (writable)
-		pte |= format->write;
+		pte |= format->write | (format->reports ? format->dirty : 0);
 	return pte;
 }
 
@@ -57,6 +57,7 @@ bool vmm_pte_format_valid(const struct vmm_pte_format *format)
 	       is_power_of_2(format->write) && is_power_of_2(format->large) &&
 	       (!format->accessed || is_power_of_2(format->accessed)) &&
 	       (!format->dirty || is_power_of_2(format->dirty)) &&
+	       (!format->reports || format->dirty) &&
 	       !(format->address & (PAGE_SIZE - 1)) &&
 	       !(made & (format->address | format->large | format->dirty)) &&
 	       !(format->leaf & (format->write | format->accessed)) &&

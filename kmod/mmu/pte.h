@@ -40,6 +40,9 @@
  * @large: a leaf above the lowest level
  * @accessed: set by the CPU on use; 0: this CPU does not tell
  * @dirty: set by the CPU on a write; 0: this CPU does not tell
+ * @reports: when the CPU sets @dirty it reports the frame to the backend, which hands it
+ *	to vmm_dirty_report() before the exit is over. Leaves are made with @dirty set, so
+ *	that only those are reported from which a harvest has taken it.
  * @address: bits of the physical address
  */
 struct vmm_pte_format {
@@ -51,6 +54,7 @@ struct vmm_pte_format {
 	u64 accessed;
 	u64 dirty;
 	u64 address;
+	bool reports;
 };
 
 static inline unsigned int vmm_level_shift(unsigned int level)

@@ -67,6 +67,19 @@ static bool forbid_write(u64 *entry)
 	return test_and_clear_bit(write_bit(), (unsigned long *)entry);
 }
 
+/*
+ * A frame's bit is taken from its log: how is the next write to get there? Where the CPU
+ * reports writes, as one that sets the dirty flag again; else as a fault.
+ */
+static bool watch_write(u64 *entry, unsigned int level)
+{
+	const struct vmm_pte_format *format = vmm_caps.nested_format;
+
+	if (!format->reports || level != VMM_LEVEL_4K)
+		return forbid_write(entry);
+	return test_and_clear_bit(__ffs(format->dirty), (unsigned long *)entry);
+}
+
 static bool is_writable(u64 pte)
 {
 	return pte & vmm_caps.nested_format->write;
@@ -254,7 +267,7 @@ void tdp_map_around(struct vmm_mmu *mmu, const struct tdp_map *beside, gfn_t gfn
 /* ---- protect ---- */
 
 static void protect_table(struct vmm_mmu *mmu, u64 *table, unsigned int level, gfn_t base,
-			  gfn_t first, gfn_t last)
+			  gfn_t first, gfn_t last, bool watch)
 {
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	const u64 frames = vmm_level_frames(level);
@@ -270,8 +283,8 @@ static void protect_table(struct vmm_mmu *mmu, u64 *table, unsigned int level, g
 			continue;
 		if (!vmm_pte_is_leaf(format, pte, level) && (gfn < first || gfn + frames > last))
 			protect_table(mmu, vmm_pte_table(format, pte), level - 1, gfn, first,
-				      last);
-		else if (forbid_write(entry))
+				      last, watch);
+		else if (watch ? watch_write(entry, level) : forbid_write(entry))
 			mmu->cleared++;
 	}
 }
@@ -280,7 +293,14 @@ void tdp_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
 {
 	lockdep_assert_held_write(&mmu->lock);
 	if (mmu->root != VMM_INVALID_HPA)
-		protect_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, first, last);
+		protect_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, first, last, false);
+}
+
+void tdp_watch(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
+{
+	lockdep_assert_held_write(&mmu->lock);
+	if (mmu->root != VMM_INVALID_HPA)
+		protect_table(mmu, tdp_root(mmu), vmm_caps.levels, 0, first, last, true);
 }
 
 /* ---- zap ---- */

@@ -53,6 +53,9 @@ void tdp_map_around(struct vmm_mmu *mmu, const struct tdp_map *beside, gfn_t gfn
  */
 void tdp_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
 
+/* The same, but where the CPU reports writes (struct vmm_pte_format) it will report it. */
+void tdp_watch(struct vmm_mmu *mmu, gfn_t first, gfn_t last);
+
 /*
  * Unmap frames [@first, @last). Tables without use go to @free, and to
  * tdp_free() after the TLBs were flushed. mmu.lock held for writing.

@@ -21,6 +21,10 @@ static bool use_ept_ad = true;
 module_param_named(ept_ad, use_ept_ad, bool, 0444);
 MODULE_PARM_DESC(ept_ad, "VT-x: accessed and dirty flags in nested page tables (default: y)");
 
+static bool use_pml = true;
+module_param_named(pml, use_pml, bool, 0444);
+MODULE_PARM_DESC(pml, "VT-x: let the CPU log pages that guests write again (default: y)");
+
 static bool use_ept_2m = true;
 module_param_named(ept_2m, use_ept_2m, bool, 0444);
 MODULE_PARM_DESC(ept_2m, "VT-x: nested mappings of 2 MiB and 1 GiB (default: y)");
@@ -106,7 +110,8 @@ static const struct word secondary_word = {
 	.wanted = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_UNRESTRICTED_GUEST |
 		  SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
 		  SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING |
-		  SECONDARY_EXEC_PAUSE_LOOP_EXITING | CONTROL_XSAVES | VMX_APIC_CONTROLS,
+		  SECONDARY_EXEC_PAUSE_LOOP_EXITING | CONTROL_XSAVES | VMX_APIC_CONTROLS |
+		  SECONDARY_EXEC_ENABLE_PML,
 };
 
 static const struct word exit_word = {
@@ -139,7 +144,9 @@ static const struct {
 	{ &use_unrestricted_guest, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
 	{ &use_pause_loop_exiting, &secondary_word, SECONDARY_EXEC_PAUSE_LOOP_EXITING },
 	{ &use_xsaves, &secondary_word, CONTROL_XSAVES },
+	{ &use_pml, &secondary_word, SECONDARY_EXEC_ENABLE_PML },
 	{ &use_nested, &secondary_word, SECONDARY_EXEC_UNRESTRICTED_GUEST },
+	{ &use_nested, &secondary_word, SECONDARY_EXEC_ENABLE_PML },
 };
 
 static u32 needed(const struct word *word)
@@ -222,6 +229,10 @@ static bool find_ept(struct vmx_config *c, struct vmm_caps *caps)
 	/* A fifth level costs each walk: only where there is memory that needs it. */
 	caps->levels = (cap & VMX_EPT_PAGE_WALK_5_BIT) && boot_cpu_data.x86_phys_bits > 48 ? 5 : 4;
 	caps->nested_format = c->ept_ad ? &vmx_nested_format : &vmx_nested_format_no_ad;
+	/* It is a dirty flag that is set which the CPU logs. */
+	use_pml = use_pml && c->ept_ad && has_secondary(SECONDARY_EXEC_ENABLE_PML);
+	if (use_pml)
+		caps->nested_format = &vmx_nested_format_pml;
 	if (use_ept_2m && (cap & VMX_EPT_2MB_PAGE_BIT))
 		caps->features |= VMM_FEATURE_LARGE_2M;
 	if (use_ept_2m && (cap & VMX_EPT_1GB_PAGE_BIT))
@@ -321,6 +332,7 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 	c->zero_length = misc & VMX_MISC_ZERO_LEN_INS;
 	find_vpids(c);
 	find_virtual_apic(c);
+	c->pml = c->secondary & SECONDARY_EXEC_ENABLE_PML;
 	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->virtual_nmi = c->pin & PIN_BASED_VIRTUAL_NMIS;
 	caps->features |= VMM_FEATURE_NEXT_RIP;

@@ -23,7 +23,7 @@
 #define APIC_EOI_VECTOR		0xff
 #define APIC_WRITE_OFFSET	0xfff
 
-/* Of EPT violations and of VM_EXIT_INTR_INFO: "NMI unblocking due to IRET" */
+/* Of EPT violations, full logs (pml.c) and VM_EXIT_INTR_INFO: "NMI unblocking due to IRET" */
 #define UNBLOCKED_NMI	INTR_INFO_UNBLOCK_NMI
 
 #define EXIT_REASON_GETSEC	11	/* the header leaves it out */
@@ -69,6 +69,7 @@ static const u8 kinds[] = {
 	KIND(EXIT_REASON_EOI_INDUCED, VMM_X_APIC),
 	INSN(EXIT_REASON_INVEPT, VMM_X_UNDEFINED),
 	KIND(EXIT_REASON_PREEMPTION_TIMER, VMM_X_INTR),
+	KIND(EXIT_REASON_PML_FULL, VMM_X_INTR),
 	INSN(EXIT_REASON_INVVPID, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_WBINVD, VMM_X_WBINVD),
 	INSN(EXIT_REASON_XSETBV, VMM_X_XSETBV),
@@ -210,6 +211,9 @@ void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		decode_raw(vmx, exit, VMM_X_UNKNOWN);
 		return;
 	}
+	if (unlikely(reason == EXIT_REASON_PML_FULL) &&
+	    (vmcs_read(EXIT_QUALIFICATION) & UNBLOCKED_NMI))
+		vmx_iret_faulted(vmx);
 	exit->kind = (kind & ~HAS_LENGTH) - 1;
 	if (kind & HAS_LENGTH)
 		exit->length = vmcs_read(VM_EXIT_INSTRUCTION_LEN);

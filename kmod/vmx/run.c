@@ -233,6 +233,8 @@ static u32 exit_vector(const struct vmx_vcpu *vmx)
 
 void vmx_exit_irqoff(struct vmm_vcpu *vcpu)
 {
+	if (to_vmx(vcpu)->pml)
+		vmx_pml_empty(to_vmx(vcpu));
 	switch (exit_vector(to_vmx(vcpu))) {
 	case X86_TRAP_NMI:
 		/* "NMI exiting": they are blocked until an IRET, which the handler has. */

@@ -140,11 +140,17 @@ int vmx_vcpu_create(struct vmm_vcpu *vcpu)
 	INIT_LIST_HEAD(&vmx->active);
 	/* vcpu_load comes before the first CTRL that is pushed. */
 	rdmsrl(MSR_EFER, vmx->msr[VMX_EFER]);
-	if (vmx_flat_create(vmx)) {
-		__free_page(vmx->vmcs);
-		return -ENOMEM;
-	}
+	if (vmx_flat_create(vmx))
+		goto free_vmcs;
+	if (vmx_pml_create(vmx))
+		goto destroy_flat;
 	return 0;
+
+destroy_flat:
+	vmx_flat_destroy(vmx);
+free_vmcs:
+	__free_page(vmx->vmcs);
+	return -ENOMEM;
 }
 
 void vmx_vcpu_destroy(struct vmm_vcpu *vcpu)
@@ -152,6 +158,7 @@ void vmx_vcpu_destroy(struct vmm_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	vmx_vmcs_unload(vmx);
+	vmx_pml_destroy(vmx);
 	vmx_flat_destroy(vmx);
 	__free_page(vmx->vmcs);
 }
@@ -226,6 +233,7 @@ void vmx_vcpu_reset(struct vmm_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	write_constants(vmx);
+	vmx_pml_reset(vmx);
 	write_host_msrs();
 	/* What else run.c writes only when it changes. */
 	vmcs_write(HOST_FS_BASE, vmx->host.fs_base);

@@ -29,16 +29,18 @@ struct vmx_config vmx_config, vmx_shadow_config;
 #define EPT_WRITE_BACK	(VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT)
 #define EPT_LARGE	BIT_ULL(7)
 
-const struct vmm_pte_format vmx_nested_format = {
-	.present = VMX_EPT_RWX_MASK,
-	.table = VMX_EPT_RWX_MASK | VMX_EPT_ACCESS_BIT,
-	.leaf = VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK | EPT_WRITE_BACK,
-	.write = VMX_EPT_WRITABLE_MASK,
-	.accessed = VMX_EPT_ACCESS_BIT,
-	.dirty = VMX_EPT_DIRTY_BIT,
-	.large = EPT_LARGE,
-	.address = GENMASK_ULL(51, PAGE_SHIFT),
-};
+#define EPT_FORMAT							\
+	.present = VMX_EPT_RWX_MASK,					\
+	.table = VMX_EPT_RWX_MASK | VMX_EPT_ACCESS_BIT,			\
+	.leaf = VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK | EPT_WRITE_BACK, \
+	.write = VMX_EPT_WRITABLE_MASK,					\
+	.accessed = VMX_EPT_ACCESS_BIT,					\
+	.dirty = VMX_EPT_DIRTY_BIT,					\
+	.large = EPT_LARGE,						\
+	.address = GENMASK_ULL(51, PAGE_SHIFT)
+
+const struct vmm_pte_format vmx_nested_format = { EPT_FORMAT };
+const struct vmm_pte_format vmx_nested_format_pml = { EPT_FORMAT, .reports = true };
 
 /* Without accessed and dirty flags, whose bits are ignored then. */
 const struct vmm_pte_format vmx_nested_format_no_ad = {

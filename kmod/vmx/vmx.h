@@ -54,6 +54,7 @@ struct vmx_vcpu {
 	struct vmm_vcpu vcpu;		/* first */
 	const struct vmx_config *config;	/* with nested or with shadow paging */
 	struct page *vmcs;
+	struct page *pml;		/* NULL: without */
 	u64 vmcs_pa;
 	u64 msr[VMX_NR_SWITCHED];
 	u64 kernel_gs_base;		/* in the MSR while loaded */
@@ -125,6 +126,7 @@ struct vmx_config {
 	bool efer;			/* the VMCS has it */
 	bool vpid;
 	bool ept_ad;
+	bool pml;			/* page-modification logging */
 	bool unrestricted;
 	bool virtual_nmi;
 	bool virtual_apic;
@@ -142,6 +144,7 @@ enum vmx_no_exit {
 
 extern const struct vmm_ops vmx_ops;
 extern const struct vmm_pte_format vmx_nested_format;
+extern const struct vmm_pte_format vmx_nested_format_pml;
 extern const struct vmm_pte_format vmx_nested_format_no_ad;
 extern struct vmx_config vmx_config, vmx_shadow_config;
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -225,6 +228,12 @@ bool vmx_flat_needed(const struct vmm_vcpu *vcpu);
 void vmx_flat_set(struct vmx_vcpu *vmx, bool flat);
 void vmx_flat_push_pdptes(void);
 void vmx_flat_refresh(struct vmx_vcpu *vmx);
+
+/* pml.c */
+int vmx_pml_create(struct vmx_vcpu *vmx);
+void vmx_pml_destroy(struct vmx_vcpu *vmx);
+void vmx_pml_reset(struct vmx_vcpu *vmx);	/* VMCS current */
+void vmx_pml_empty(struct vmx_vcpu *vmx);	/* with vmx->pml, behind an exit, IRQs off */
 
 /* state.c */
 /* The guest's control registers as the CPU has to run with them. */
