@@ -64,6 +64,8 @@ static void run_anyhow(struct __test_metadata *_metadata, struct vcpu *vcpu, con
 			EXPECT_EQ_FOR(-EINVAL, set_, "VMM_SET_STATE with " #edit); \
 		else							\
 			run_anyhow(_metadata, vcpu, #edit);		\
+		/* What it ran may have been anything. */		\
+		vm_refill(vcpu->vm);					\
 		vcpu_restart(vcpu, guest_done);				\
 		vcpu_done(vcpu);					\
 		vm_free(vcpu->vm);					\

@@ -110,16 +110,23 @@ void vmx_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
 }
 
+/* "Injected-Event Delivery": an event that the entry brings ends the shadow. */
+static bool in_sti_shadow(struct vmm_vcpu *vcpu)
+{
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
+	return vcpu->shadow & VMM_SHADOW_STI &&
+	       !(vmcs_read(VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID_MASK);
+}
+
 void vmx_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	vmm_pull(vcpu, VMM_STATE_EVENTS);
 	/*
 	 * Not every CPU waits for the end of STI's shadow with an NMI window; then,
 	 * and without virtual NMIs, IF has to serve.
 	 */
-	if (kind == VMM_KIND_NMI && vmx_config.virtual_nmi && !(vcpu->shadow & VMM_SHADOW_STI))
+	if (kind == VMM_KIND_NMI && vmx_config.virtual_nmi && !in_sti_shadow(vcpu))
 		vmx->controls |= CPU_BASED_NMI_WINDOW_EXITING;
 	else
 		vmx->controls |= CPU_BASED_INTR_WINDOW_EXITING;

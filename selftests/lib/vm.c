@@ -199,15 +199,20 @@ static void make_tables(struct vm *vm)
 	}
 }
 
+void vm_refill(struct vm *vm)
+{
+	load_image(vm);
+	make_page_table(vm);
+	make_tables(vm);
+}
+
 struct vm *vm_new(void)
 {
 	struct vm *vm = vm_new_bare();
 	int error;
 
 	vm->mem = map_memory(GUEST_MEM_SIZE);
-	load_image(vm);
-	make_page_table(vm);
-	make_tables(vm);
+	vm_refill(vm);
 	error = vm_slot(vm, 0, 0, GUEST_MEM_SIZE, vm->mem, 0);
 	if (error)
 		die("VMM_SET_SLOT of the guest's memory: expected success, got %s",

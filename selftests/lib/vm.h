@@ -84,6 +84,8 @@ extern u64 vm_flags;
 
 struct vm *vm_new_bare(void);		/* no memory */
 struct vm *vm_new(void);		/* memory, image, page table, GDT, IDT */
+/* The last three anew, and the image as it is now, whatever the guest made of them. */
+void vm_refill(struct vm *vm);
 void vm_free(struct vm *vm);
 /* VMM_SET_SLOT: 0 or -errno. */
 int vm_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags);
