@@ -220,7 +220,8 @@ static void test_lines(void)
 	say(world, other, "show\ntarget 8M\n");
 	driver_reset(world);
 	world_settle(world);
-	is_str(hear(other), "target=16777216 memory=14680064 free-memory=700 total-memory=1000\nok\n",
+	is_str(hear(other), "target=16777216 memory=14680064 free-memory=700 "
+	       "total-memory=1000\nok\n",
 	       "what comes in vain is answered with what is known");
 	say(world, other, "target 5\n");
 	ok(strstr(hear(other), "error: "), "a size without a unit is an error");
