@@ -50,6 +50,8 @@ static void guest_row(void)
 	guest_handlers[VEC_NMI] = on_nmi;
 	guest_handlers[VEC_UD] = on_ud;
 	guest_apic_enable();
+	order_count = 0;
+	irq_order = 0;
 	irq_at = NOT;
 	nmi_at = NOT;
 	ud_at = NOT;
@@ -73,10 +75,8 @@ struct holding {
 	u8 shadow;
 };
 
-static struct vcpu *at_row(const struct holding *holding, struct vmm_state *state)
+static void to_row(struct vcpu *vcpu, const struct holding *holding, struct vmm_state *state)
 {
-	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_row);
-
 	vcpu_sync(vcpu, 1);
 	vcpu_get(vcpu, state, VMM_STATE_REGS | VMM_STATE_EVENTS | VMM_STATE_CTRL);
 	if (holding->irqs_on)
@@ -84,6 +84,13 @@ static struct vcpu *at_row(const struct holding *holding, struct vmm_state *stat
 	state->events.nmi_masked = holding->nmi_masked;
 	state->events.shadow = holding->shadow;
 	state->ctrl.cr8 = holding->high_tpr ? VECTOR >> 4 : 0;
+}
+
+static struct vcpu *at_row(const struct holding *holding, struct vmm_state *state)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_row);
+
+	to_row(vcpu, holding, state);
 	return vcpu;
 }
 
@@ -177,18 +184,17 @@ TEST(an_exception_against_every_state)
 	each_state(check_exception, _metadata);
 }
 
-static void check_all(struct __test_metadata *_metadata, const struct holding *holding)
+static void all_at_once(struct __test_metadata *_metadata, const struct holding *holding,
+			struct vcpu *vcpu, struct vmm_state *state)
 {
 	struct vmm_msi msi = { .address = 0xfee00000, .data = VECTOR };
 	bool irq = holding->irqs_on && !holding->high_tpr;
-	struct vmm_state state;
-	struct vcpu *vcpu = at_row(holding, &state);
 	struct vm *vm = vcpu->vm;
 
 	VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi);
-	state.events.nmi_pending = 1;
-	state.events.event = (struct vmm_event){ .type = VMM_EVENT_EXCEPTION, .vector = VEC_UD };
-	vcpu_set(vcpu, &state, STATES);
+	state->events.nmi_pending = 1;
+	state->events.event = (struct vmm_event){ .type = VMM_EVENT_EXCEPTION, .vector = VEC_UD };
+	vcpu_set(vcpu, state, STATES);
 	vcpu_sync(vcpu, 1);
 	EXPECT_EQ_FOR(2 + irq, guest_var(vm, order_count), WHERE);
 	/*
@@ -198,6 +204,18 @@ static void check_all(struct __test_metadata *_metadata, const struct holding *h
 	EXPECT_EQ_FOR(0, guest_var(vm, ud_at), WHERE);
 	EXPECT_EQ_FOR(1 + holding->nmi_masked, guest_var(vm, nmi_order), WHERE);
 	EXPECT_EQ_FOR(irq ? 3 : 0, guest_var(vm, irq_order), WHERE);
+}
+
+/* Twice: pages that the host has still to map make exits in between, which the second has not. */
+static void check_all(struct __test_metadata *_metadata, const struct holding *holding)
+{
+	struct vmm_state state;
+	struct vcpu *vcpu = at_row(holding, &state);
+
+	all_at_once(_metadata, holding, vcpu, &state);
+	vcpu_restart(vcpu, guest_row);
+	to_row(vcpu, holding, &state);
+	all_at_once(_metadata, holding, vcpu, &state);
 	drop(vcpu);
 }
 
