@@ -292,14 +292,16 @@ static size_t seek_hello(const unsigned char *p, size_t len)
 }
 
 /*
- * Bochs' debugger tells of a triple fault, also of one that only ends a guest's
- * guest: a line "(0).[tick] ..." between two frames. Returns the bytes of it.
+ * Bochs' debugger tells of a triple fault, also of one that only ends a guest's guest: a
+ * line "(0).[tick] ..." between two frames, and one before it, "bx_dbg_read_linear: ...",
+ * where the instruction's bytes might go on in a page that is not there. No frame begins
+ * so. Returns the bytes of it.
  */
 static size_t skip_chatter(const unsigned char *p, size_t len)
 {
 	size_t i;
 
-	if (!host.have && *p == '(')
+	if (!host.have && (*p == '(' || *p == 'b'))
 		host.chatter = 1;
 	for (i = 0; i < len && host.chatter; i++)
 		host.chatter = p[i] != '\n';
