@@ -299,6 +299,8 @@ int vmm_guest_xchg(struct vmm_vm *vm, gpa_t gpa, u32 value, u32 *old, bool atomi
 	u32 __user *word;
 	int was = 0, r;
 
+	/* It may sleep else, which only a debugging kernel would say. */
+	WARN_ON_ONCE(!atomic && irqs_disabled());
 	if (!vmm_slot_find(vm, gpa >> PAGE_SHIFT, &memory) ||
 	    (memory.flags & VMM_SLOT_READONLY) || !IS_ALIGNED(gpa, sizeof(value)))
 		return -EFAULT;
