@@ -648,7 +648,7 @@ static gfn_t last_region(gfn_t last)
 	return last ? ((last - 1) >> REGION_SHIFT) + 1 : 0;
 }
 
-/* All leaves of [@first, @last) in @maps. False: enough for now. */
+/* All leaves of [@first, @last) in @maps. False: mmu.lock was held long enough, go on later. */
 static bool zap_leaves(struct vmm_mmu *mmu, struct xarray *maps, gfn_t first, gfn_t last,
 		       unsigned int *done)
 {
