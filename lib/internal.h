@@ -10,6 +10,7 @@
 #define LIBVMM_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "libvmm.h"
 
@@ -36,6 +37,7 @@ struct vmm {
 	pthread_rwlock_t lock;
 	struct region *regions;		/* [lock] max_slots of them, sorted by gpa, disjoint */
 	unsigned int nr_regions;	/* [lock] */
+	atomic_uint logs;		/* regions with @written; changed under lock */
 };
 
 struct vmm_vcpu {

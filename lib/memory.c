@@ -70,6 +70,8 @@ static void region_forget(struct vmm *vm, unsigned int slot)
 
 	if (!region)
 		return;
+	if (region->written)
+		atomic_fetch_sub(&vm->logs, 1);
 	written_destroy(region->written);
 	vm->nr_regions--;
 	memmove(region, region + 1,
@@ -84,6 +86,8 @@ static void region_record(struct vmm *vm, const struct region *region)
 		(vm->nr_regions - i) * sizeof(vm->regions[0]));
 	vm->regions[i] = *region;
 	vm->nr_regions++;
+	if (region->written)
+		atomic_fetch_add(&vm->logs, 1);
 }
 
 /* vm->lock, for writing */
@@ -157,6 +161,9 @@ void vmm_dirty_mark(struct vmm *vm, uint64_t gpa, uint64_t len)
 	const struct region *region;
 	uint64_t left;
 
+	/* A log that begins now need not have what was written before: no lock for nothing. */
+	if (!atomic_load(&vm->logs))
+		return;
 	pthread_rwlock_rdlock(&vm->lock);
 	for (; len; gpa += left, len -= left) {
 		region = region_at(vm, gpa, &left);
