@@ -13,22 +13,7 @@ kernel=${KERNEL:-6.1}
 from=$(debian_dir)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
-
-ok()
-{
-	local name=$1
-
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $name"
-	else
-		bad=1
-		echo "not ok $n $name"
-	fi
-}
+. lab/tests/tap.sh
 
 # What runs in the host: types at the guest's console. The host is one whose kernel has an
 # initial RAM disk, and where a name server is.

@@ -13,26 +13,11 @@ host=${HOST:-svm}
 kernel=${KERNEL:-6.1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
+. lab/tests/tap.sh
 
 lab()
 {
 	lab/lab --host "$host" --kernel "$kernel" --timeout "${LIMIT:-420}" "$@"
-}
-
-ok()
-{
-	local name=$1
-
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $name"
-	else
-		bad=1
-		echo "not ok $n $name"
-	fi
 }
 
 guest_functions()

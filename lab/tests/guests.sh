@@ -11,8 +11,7 @@ host=${HOST:-svm}
 kernel=${KERNEL:-6.1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
+. lab/tests/tap.sh
 
 # ---- in the host --------------------------------------------------------
 
@@ -82,21 +81,10 @@ part()
 		/^=== begin / { inside = $3 == name }'
 }
 
-# ok NAME COMMAND...: the command's status decides; on failure the guest speaks.
-ok()
+failed()
 {
-	local name=$1
-
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $name"
-	else
-		bad=1
-		echo "not ok $n $name"
-		tail -n 25 "$work/part" | sed 's/^/# guest: /'
-		tail -n 40 "$work/err" | sed 's/^/# lab: /'
-	fi
+	tail -n 25 "$work/part" | sed 's/^/# guest: /'
+	tail -n 40 "$work/err" | sed 's/^/# lab: /'
 }
 
 has()

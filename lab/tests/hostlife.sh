@@ -13,24 +13,12 @@ host=${HOST:-svm}
 kernel=${KERNEL:-6.1}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-n=0
-bad=0
+. lab/tests/tap.sh
 gcc -O2 -Wall -static -I include/uapi -o "$work/hostprobe" lab/tests/hostprobe.c || exit 1
 
-# ok NAME COMMAND...
-ok()
+failed()
 {
-	local name=$1
-
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n $name"
-	else
-		bad=1
-		echo "not ok $n $name"
-		tail -n 60 "$work/err" | sed 's/^/# lab: /'
-	fi
+	tail -n 60 "$work/err" | sed 's/^/# lab: /'
 }
 
 # in_host CASE [lab option]...: runs it; its lines, numbered; its status is $status.

@@ -130,8 +130,8 @@ ask_dhcp "$user"
 check "net: the gateway of another network answers" pings 10.0.2.2
 check "net: which is no way to the host's loopback" \
 	sh -c '! timeout 10 wget -q -O /dev/null http://10.0.2.2:8080/sum 2>/dev/null'
-until_true has_prefix "$user"
-check "net: nor by IPv6" \
+check "net: it has an address of IPv6 too" until_true has_prefix "$user"
+check "net: nor is there a way by IPv6" \
 	sh -c '! timeout 10 wget -q -O /dev/null "http://[fd00:a02::2]:8080/sum" 2>/dev/null'
 ip link set "$user" down
 ip addr flush dev "$user"
