@@ -16,6 +16,7 @@
 #include "../lib/libvmm.h"
 #include "../runner/devices/cpu_hotplug.h"
 #include "../runner/machine.h"
+#include "machine_world.h"
 
 #define RIP	0xffffffff81000123ULL
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
@@ -100,11 +101,6 @@ int vmm_vcpu_create(struct vmm *vm, unsigned int id, struct vmm_vcpu **vcpu)
 	return -ENOMEM;
 }
 
-void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
-{
-	(void)vcpu;
-}
-
 int vmm_vcpu_get_cpuid(struct vmm_vcpu *vcpu, struct vmm_cpuid_entry *entries,
 		       unsigned int *count)
 {
@@ -186,22 +182,6 @@ void i82093aa_eoi(struct i82093aa *chip, uint8_t vector)
 {
 	(void)chip;
 	eoi_vector = vector;
-}
-
-void console_release(struct console *console)
-{
-	(void)console;
-}
-
-enum status virtio_bay_start(struct virtio_bay *bay)
-{
-	(void)bay;
-	return STATUS_OK;
-}
-
-void virtio_bay_stop(struct virtio_bay *bay)
-{
-	(void)bay;
 }
 
 void complain(const char *fmt, ...)

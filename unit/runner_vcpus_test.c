@@ -15,6 +15,7 @@
 #include "../lib/libvmm.h"
 #include "../runner/devices/cpu_hotplug.h"
 #include "../runner/machine.h"
+#include "machine_world.h"
 
 #define CPUS		4
 #define PATIENCE	5000	/* of a ms */
@@ -42,11 +43,6 @@ int vmm_vcpu_create(struct vmm *vm, unsigned int id, struct vmm_vcpu **vcpu)
 	vcpus[id].id = id;
 	*vcpu = &vcpus[id];
 	return 0;
-}
-
-void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
-{
-	(void)vcpu;
 }
 
 int vmm_vcpu_get_cpuid(struct vmm_vcpu *vcpu, struct vmm_cpuid_entry *entries,
@@ -113,22 +109,6 @@ enum status host_status(int err)
 void complain(const char *fmt, ...)
 {
 	(void)fmt;
-}
-
-void console_release(struct console *console)
-{
-	(void)console;
-}
-
-enum status virtio_bay_start(struct virtio_bay *bay)
-{
-	(void)bay;
-	return STATUS_OK;
-}
-
-void virtio_bay_stop(struct virtio_bay *bay)
-{
-	(void)bay;
 }
 
 void machine_end(struct machine *machine, enum machine_end_kind kind, int status,
