@@ -57,6 +57,17 @@ closes "a host that fails" "1 passed, 1 failed, 0 skipped" \
 	"$run" "1..1" "ok 1 a" "# end prog 0" "# job 125"
 closes "a job that does not end" "1 passed, 1 failed, 0 skipped" \
 	"$run" "1..1" "ok 1 a" "# end prog 0"
+closes "what a job took of a processor is no result" "1 passed, 0 failed, 0 skipped" \
+	"$run" "1..1" "ok 1 a" "# end prog 0" "# cpu 12 3" "$end"
+took=$(printf 'job\t%s\n' "$run" "1..1" "ok 1 a" "# end prog 0" "# cpu 12 3" '# job 0 20' |
+	awk -v expected="$work/skips" -v start=0 -f scripts/tap.awk | grep '^# job took')
+n=$((n + 1))
+if [ "$took" = "# job took 20 s, 15 s of a processor" ]; then
+	echo "ok $n it is told"
+else
+	bad=1
+	echo "not ok $n it is told: '$took'"
+fi
 closes "an expected skip" "0 passed, 0 failed, 1 skipped" \
 	"$run" "1..1" "#  RUN           slow ..." \
 	"ok 1 # SKIP no nested paging on this host" "# end prog 0" "$end"
