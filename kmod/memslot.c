@@ -149,7 +149,7 @@ static void slots_publish(struct vmm_vm *vm, struct vmm_slots *slots, const stru
 		rcu_assign_pointer(vm->slots, slots);
 	}
 	if (going && going->log)
-		dirty_log_put(going->log);
+		dirty_log_end(vm, going->log);
 }
 
 int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *args)

@@ -191,6 +191,13 @@ static void collect_reports(struct vmm_vm *vm)
 	vmm_mmu_flush(vm);
 }
 
+void dirty_log_end(struct vmm_vm *vm, struct vmm_dirty_log *log)
+{
+	/* Freeing takes its time: not for who reported to it a moment ago, with IRQs off. */
+	collect_reports(vm);
+	dirty_log_put(log);
+}
+
 /* Words [@from, @to) of a chunk, and what was in them. */
 struct harvest {
 	struct vmm_vm *vm;

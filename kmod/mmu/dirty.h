@@ -12,6 +12,8 @@
 struct vmm_dirty_log *dirty_log_create(void);
 /* Any context but hard interrupts. */
 void dirty_log_put(struct vmm_dirty_log *log);
+/* The same, for the slot that had it: no vCPU can find it any more. vm->lock. */
+void dirty_log_end(struct vmm_vm *vm, struct vmm_dirty_log *log);
 
 /*
  * [sleep] Make room for dirty_log_mark() of frame @gfn, if its slot has a log. -ENOMEM.
