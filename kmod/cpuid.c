@@ -40,6 +40,8 @@ enum { EAX, EBX, ECX, EDX };
 #define LAST_EXTENDED	0x80000021U
 #define LEAF_TOPOLOGY	0xbU
 #define LEAF_XSAVE	0xdU
+#define LEAF_TSC		0x15U
+#define LEAF_FREQUENCY		0x16U
 #define LEAF_HV_TIMING	0x40000010U
 #define LEAF_SIZES	0x80000008U
 #define NO_LEAF		(~0U)
@@ -258,21 +260,29 @@ static void fill_xsave_features(struct vmm_cpuid_entry *e)
  * one it is the TSC's own frequency, exact, and no guest's multiplication
  * overflows.
  */
+static void tell_tsc(struct vmm_cpuid_entry *e, u32 khz)
+{
+	u64 hz = khz * 1000ULL;
+
+	e->eax = hz <= U32_MAX;
+	e->ebx = e->eax;
+	e->ecx = e->eax ? hz : 0;
+}
+
 static void fill_tsc(struct vmm_cpuid_entry *e)
 {
-	u64 hz = tsc_khz * 1000ULL;
+	tell_tsc(e, tsc_khz);
+}
 
-	if (hz > U32_MAX)
-		return;
-	e->eax = 1;
-	e->ebx = 1;
-	e->ecx = hz;
+static void tell_mhz(struct vmm_cpuid_entry *e, u32 khz)
+{
+	e->eax = khz / 1000;
+	e->ebx = e->eax;
 }
 
 static void fill_mhz(struct vmm_cpuid_entry *e)
 {
-	e->eax = tsc_khz / 1000;
-	e->ebx = e->eax;
+	tell_mhz(e, tsc_khz);
 }
 
 static void fill_hypervisor(struct vmm_cpuid_entry *e)
@@ -286,10 +296,15 @@ static void fill_hypervisor(struct vmm_cpuid_entry *e)
 	e->edx = signature[2];
 }
 
+static void tell_timing(struct vmm_cpuid_entry *e, u32 khz)
+{
+	e->eax = khz;
+	e->ebx = khz;
+}
+
 static void fill_timing(struct vmm_cpuid_entry *e)
 {
-	e->eax = tsc_khz;
-	e->ebx = tsc_khz;
+	tell_timing(e, tsc_khz);
 }
 
 static void fill_invariant_tsc(struct vmm_cpuid_entry *e)
@@ -333,8 +348,8 @@ static const struct rule rules[] = {
 	{ .function = LEAF_XSAVE, .index = 1, .host = { FEATURES_D_1_EAX }, .flags = RULE_INDEXED,
 	  .features = R_EAX | R_ECX | R_EDX, .word = { W(CPUID_D_1_EAX) },
 	  .fill = fill_xsave_features },
-	{ .function = 0x15, .flags = RULE_FREE, .fill = fill_tsc },
-	{ .function = 0x16, .flags = RULE_FREE, .fill = fill_mhz },
+	{ .function = LEAF_TSC, .flags = RULE_FREE, .fill = fill_tsc },
+	{ .function = LEAF_FREQUENCY, .flags = RULE_FREE, .fill = fill_mhz },
 
 	{ .function = KVM_CPUID_SIGNATURE, .flags = RULE_FREE, .fill = fill_hypervisor },
 	{ .function = KVM_CPUID_FEATURES, .soft = { FEATURES_KVM }, .features = R_ALL },
@@ -793,9 +808,32 @@ int vmm_cpuid_get(struct vmm_vcpu *vcpu, struct vmm_cpuid *args)
 
 /* ---- a vCPU's ---- */
 
+/* Of a table that is nobody else's */
+static void tell_frequency(struct vmm_cpuid_table *table, u32 khz)
+{
+	struct vmm_cpuid_entry *e;
+
+	for (e = table->entries; e < table->entries + table->count; e++) {
+		if (e->function == LEAF_TSC)
+			tell_tsc(e, khz);
+		else if (e->function == LEAF_FREQUENCY)
+			tell_mhz(e, khz);
+		else if (e->function == LEAF_HV_TIMING)
+			tell_timing(e, khz);
+	}
+}
+
 int vmm_cpuid_create(struct vmm_vcpu *vcpu)
 {
 	vcpu->cpuid = supported;
+	if (!vcpu->vm->tsc_ratio)
+		return 0;
+	vcpu->cpuid = kmemdup(supported,
+			      struct_size(supported, entries, supported->count + 1),
+			      GFP_KERNEL_ACCOUNT);
+	if (!vcpu->cpuid)
+		return -ENOMEM;
+	tell_frequency(vcpu->cpuid, vcpu->vm->tsc_khz);
 	return 0;
 }
 

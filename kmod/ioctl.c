@@ -161,11 +161,15 @@ static long system_create_vm(void *object, void *arg)
 	const struct vmm_create_vm *args = arg;
 	struct vmm_vm *vm;
 
-	if ((args->flags & ~VMM_VM_SHADOW) || memchr_inv(args->pad, 0, sizeof(args->pad)))
+	if ((args->flags & ~VMM_VM_SHADOW) || args->pad0 ||
+	    memchr_inv(args->pad, 0, sizeof(args->pad)))
+		return -EINVAL;
+	if (args->tsc_khz &&
+	    (args->tsc_khz < VMM_TSC_KHZ_MIN || args->tsc_khz > VMM_TSC_KHZ_MAX))
 		return -EINVAL;
 	if ((args->flags & VMM_VM_SHADOW) && vmm_ops && !vmm_caps.shadow)
 		return -EOPNOTSUPP;
-	vm = vmm_vm_create(args->flags & VMM_VM_SHADOW);
+	vm = vmm_vm_create(args);
 	/* Taking all locks of the address space stops at any signal: then again. */
 	if (PTR_ERR_OR_ZERO(vm) == -EINTR)
 		return -ERESTARTNOINTR;

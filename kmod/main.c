@@ -55,6 +55,7 @@ static int choose_backend(void)
 			continue;
 		}
 		vmm_caps = caps;
+		vmm_tsc_init();
 		vmm_ops = backends[i];
 		r = vmm_ops->setup();
 		if (r)

@@ -555,6 +555,6 @@ void vmm_msr_reset(struct vmm_vcpu *vcpu)
 			vmm_ops->set_msr(vcpu, rule->first,
 					 rule->first == MSR_IA32_CR_PAT ? PAT_RESET : 0);
 	/* All vCPUs of a VM count alike. */
-	vcpu->tsc_offset = -vcpu->vm->tsc_start;
+	vcpu->tsc_offset = -vmm_tsc_scale(vcpu->vm, vcpu->vm->tsc_start);
 	vmm_dirty(vcpu, VMM_STATE_TSC);
 }

@@ -31,6 +31,8 @@ struct vmm_caps {
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
 	bool virtual_apic;	/* VMM_STATE_APIC: the CPU may have a part of an APIC */
+	u8 tsc_fraction;	/* bits of a TSC ratio behind the point; 0: no scaling */
+	u64 tsc_ratio_max;
 	bool no_rdtscp;		/* instructions that guests cannot execute here, */
 	bool no_invpcid;	/* though the CPU has them */
 	bool no_xsaves;

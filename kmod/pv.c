@@ -42,10 +42,10 @@ static void sample(u64 *tsc, u64 *ns)
 	local_irq_restore(flags);
 }
 
-/* ns = (cycles << shift) * mul >> 32, as pvclock_scale_delta() has it */
-static void tsc_factor(u32 *mul, s8 *shift)
+/* ns = (guest's cycles << shift) * mul >> 32, as pvclock_scale_delta() has it */
+static void tsc_factor(const struct vmm_vm *vm, u32 *mul, s8 *shift)
 {
-	u64 factor = div_u64(NSEC_PER_SEC << 32, tsc_khz) / 1000;
+	u64 factor = div_u64(NSEC_PER_SEC << 32, vm->tsc_khz) / 1000;
 	s8 n = 0;
 
 	while (factor >> 32) {
@@ -77,14 +77,17 @@ static void clock_now(struct vmm_vm *vm, struct clock_base *base)
 u64 vmm_pv_clock_ns(struct vmm_vm *vm)
 {
 	struct clock_base base;
+	u64 cycles;
 	u32 mul;
 	s8 shift;
 
 	clock_now(vm, &base);
 	if (!base.stable)
 		return base.ns;
-	tsc_factor(&mul, &shift);
-	return base.ns + pvclock_scale_delta(rdtsc_ordered() - base.tsc, mul, shift);
+	/* As guests calculate it: rounded alike, however long they run. */
+	tsc_factor(vm, &mul, &shift);
+	cycles = vmm_tsc_scale(vm, rdtsc_ordered()) - vmm_tsc_scale(vm, base.tsc);
+	return base.ns + pvclock_scale_delta(cycles, mul, shift);
 }
 
 void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
@@ -110,11 +113,6 @@ void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
 	WRITE_ONCE(vm->clock_stops,
 		   vm->clock_stops + !!(clock->flags & VMM_CLOCK_STOPPED));
 	vmm_vm_request(vm, VMM_REQ_CLOCK);
-}
-
-u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
-{
-	return rdtsc() + vcpu->tsc_offset;
 }
 
 /* ---- the pages ---- */
@@ -167,9 +165,9 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	if (!(pv->system_time & KVM_MSR_ENABLED))
 		return;
 	clock_now(vcpu->vm, &base);
-	info.tsc_timestamp = base.tsc + vcpu->tsc_offset;
+	info.tsc_timestamp = vmm_tsc_scale(vcpu->vm, base.tsc) + vcpu->tsc_offset;
 	info.system_time = base.ns;
-	tsc_factor(&info.tsc_to_system_mul, &info.tsc_shift);
+	tsc_factor(vcpu->vm, &info.tsc_to_system_mul, &info.tsc_shift);
 	info.flags = base.stable ? PVCLOCK_TSC_STABLE_BIT : 0;
 	if (pv->stops_told != READ_ONCE(vcpu->vm->clock_stops)) {
 		pv->stops_told = READ_ONCE(vcpu->vm->clock_stops);

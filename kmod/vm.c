@@ -24,7 +24,7 @@ static void vm_free(struct work_struct *work)
 	kfree(vm);
 }
 
-struct vmm_vm *vmm_vm_create(bool shadow)
+struct vmm_vm *vmm_vm_create(const struct vmm_create_vm *args)
 {
 	struct vmm_vm *vm;
 	int r;
@@ -36,6 +36,9 @@ struct vmm_vm *vmm_vm_create(bool shadow)
 	vm = kzalloc(vmm_ops->vm_size, GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		goto out_hw;
+	r = vmm_tsc_set(vm, args->tsc_khz);
+	if (r)
+		goto out_vm;
 	kref_init(&vm->users);
 	mutex_init(&vm->lock);
 	seqcount_mutex_init(&vm->clock_seq, &vm->lock);
@@ -53,7 +56,7 @@ struct vmm_vm *vmm_vm_create(bool shadow)
 	r = vmm_ops->vm_init(vm);
 	if (r)
 		goto out_slots;
-	r = vmm_mmu_init(vm, shadow);
+	r = vmm_mmu_init(vm, args->flags & VMM_VM_SHADOW);
 	if (r)
 		goto out_ops;
 	mutex_lock(&vm->lock);
@@ -67,6 +70,7 @@ out_slots:
 	vmm_slots_destroy(vm);
 out_mm:
 	mmdrop(vm->mm);
+out_vm:
 	kfree(vm);
 out_hw:
 	vmm_hw_put();

@@ -178,6 +178,8 @@ struct vmm_vm {
 	s64 clock_offset;		/* kvmclock ns - host boot-time ns */
 	u32 clock_stops;		/* (v) for writing: how often to tell of a stop */
 	u64 tsc_start;			/* (c) host TSC at which guests' TSCs are 0 */
+	u64 tsc_ratio;			/* (c) guest TSC : host TSC, see tsc.c; 0: 1 : 1 */
+	u32 tsc_khz;			/* (c) of the guests' TSCs */
 	struct list_head irqfds;	/* irqfd_lock in irq/irqfd.c */
 	u32 nr_irqfds;			/* as irqfds */
 	struct list_head resamplers;	/* as irqfds, and (r): those with a resample eventfd */
@@ -244,7 +246,7 @@ struct vmm_vcpu {
 	bool preempted;			/* (a) by the host, while it could have gone on */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
-	u64 tsc_offset;			/* (t) guest TSC - host TSC */
+	u64 tsc_offset;			/* (t) guest TSC - host TSC in guest's ticks */
 	struct vmm_segs segs;		/* (t) cached sections */
 	struct vmm_ctrl ctrl;
 	struct vmm_debug debug;		/* dr[] is always current: not kept in hardware */
@@ -314,8 +316,8 @@ int vmm_vm_fd(struct vmm_vm *vm);	/* takes over one reference, also on failure *
 int vmm_vcpu_fd(struct vmm_vcpu *vcpu);	/* as vmm_vm_fd(), for vcpu->vm's */
 
 /* ---- vm.c ---- */
-/* @shadow: shadow paging though the CPU has nested. One reference; ERR_PTR */
-struct vmm_vm *vmm_vm_create(bool shadow);
+/* @args were checked, but for the frequency. One reference; ERR_PTR */
+struct vmm_vm *vmm_vm_create(const struct vmm_create_vm *args);
 void vmm_vm_get(struct vmm_vm *vm);
 void vmm_vm_put(struct vmm_vm *vm);	/* [sleep] */
 void vmm_vm_kill(struct vmm_vm *vm);	/* after a host bug; any context with IRQs on */
@@ -323,6 +325,13 @@ int vmm_vm_init(void);
 void vmm_vm_exit(void);		/* module exit: waits for the last VM's memory */
 /* Set @req on all vCPUs and wait until none runs without having seen it. */
 void vmm_vm_request(struct vmm_vm *vm, enum vmm_request req);
+
+/* ---- tsc.c: the guests' TSC ---- */
+void vmm_tsc_init(void);		/* after probe(): is there scaling, and is it wanted? */
+/* The new VM's frequency; 0: the host's. -EOPNOTSUPP, and why in the log. */
+int vmm_tsc_set(struct vmm_vm *vm, u32 khz);
+u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host);	/* in guests' ticks, without offset */
+u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
 
 /* ---- vcpu.c: life, run loop, kicks ---- */
 struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id);	/* vm->lock */
@@ -725,6 +734,5 @@ bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu);	/* not with IRQs off 
 u64 vmm_pv_clock_ns(struct vmm_vm *vm);
 /* vm->lock. A checked VMM_SET_CLOCK. */
 void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock);
-u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
 
 #endif

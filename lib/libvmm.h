@@ -76,10 +76,10 @@ int vmm_get_msr_list(int fd, uint32_t *indices, unsigned int *count);
 int vmm_create(int fd, struct vmm **vm);
 
 /*
- * The same with @flags: VMM_VM_*. -EOPNOTSUPP is also what the CPU lacks for
- * VMM_VM_SHADOW; -EINVAL: a flag that the module does not know.
+ * The same as @how says, see struct vmm_create_vm. -EOPNOTSUPP is also what the CPU lacks
+ * for VMM_VM_SHADOW or a TSC frequency; -EINVAL: what the module does not know.
  */
-int vmm_create_with(int fd, uint64_t flags, struct vmm **vm);
+int vmm_create_with(int fd, const struct vmm_create_vm *how, struct vmm **vm);
 
 /*
  * Undo vmm_create(): close the VM, forget its regions. Its vCPUs must have been

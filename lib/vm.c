@@ -30,12 +30,11 @@ static int vm_learn(struct vmm *vm, int fd)
 
 int vmm_create(int fd, struct vmm **out)
 {
-	return vmm_create_with(fd, 0, out);
+	return vmm_create_with(fd, &(struct vmm_create_vm){ 0 }, out);
 }
 
-int vmm_create_with(int fd, uint64_t flags, struct vmm **out)
+int vmm_create_with(int fd, const struct vmm_create_vm *how, struct vmm **out)
 {
-	const struct vmm_create_vm arg = { .flags = flags };
 	struct vmm *vm = calloc(1, sizeof(*vm));
 	int ret;
 
@@ -52,7 +51,7 @@ int vmm_create_with(int fd, uint64_t flags, struct vmm **out)
 	ret = -pthread_rwlock_init(&vm->lock, NULL);
 	if (ret < 0)
 		goto free_regions;
-	ret = device_ioctl(fd, VMM_CREATE_VM, &arg);
+	ret = device_ioctl(fd, VMM_CREATE_VM, how);
 	if (ret < 0)
 		goto destroy_lock;
 	vm->fd = ret;

@@ -223,6 +223,7 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.cpus = session->source.cpus,
 		.topology = &session->topology,
 		.pin = session->config.pin ? &session->pin : NULL,
+		.tsc_khz = session->config.tsc_khz,
 		.shadow_paging = session->config.shadow_paging,
 		.debug_exit = session->config.debug_exit,
 		.debug_console = session->config.debug_console,

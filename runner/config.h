@@ -36,6 +36,7 @@ struct config {
 	const char *transport;	/* "pci" or "mmio" */
 	const char *rings;	/* "split" or "packed" */
 	bool device_tree;
+	uint64_t tsc_khz;	/* of the guest, 0: the host's */
 	bool shadow_paging;
 	bool stats;
 	bool no_reboot;

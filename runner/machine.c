@@ -93,10 +93,21 @@ static enum status refused(const char *what, int err)
 static enum status create_vm(struct machine *machine)
 {
 	const struct machine_spec *spec = &machine->spec;
-	int err = vmm_create_with(spec->host->fd, spec->shadow_paging ? VMM_VM_SHADOW : 0,
-				  &machine->vm);
+	const struct vmm_info *info = &spec->host->info;
+	const struct vmm_create_vm how = {
+		.flags = spec->shadow_paging ? VMM_VM_SHADOW : 0,
+		.tsc_khz = spec->tsc_khz,
+	};
+	int err = vmm_create_with(spec->host->fd, &how, &machine->vm);
 
-	if (err == -EOPNOTSUPP && spec->shadow_paging && spec->host->info.backend) {
+	if (err == -EOPNOTSUPP && spec->tsc_khz && info->backend &&
+	    !(info->features & VMM_FEATURE_TSC_SCALING)) {
+		complain("--tsc-khz %llu: the CPU cannot scale its TSC of %u kHz, or the module's "
+			 "tsc_scaling is 0; leave the option out",
+			 (unsigned long long)spec->tsc_khz, info->tsc_khz);
+		return STATUS_NO_HARDWARE;
+	}
+	if (err == -EOPNOTSUPP && spec->shadow_paging && info->backend) {
 		complain("there is no shadow paging on this CPU; leave --shadow-paging out");
 		return STATUS_NO_HARDWARE;
 	}

@@ -39,6 +39,7 @@ struct machine_spec {
 	unsigned int cpus;			/* at the start; topology has how many can be */
 	const struct topology *topology;
 	const struct config_pin *pin;		/* NULL: none */
+	uint64_t tsc_khz;			/* of the guest, 0: the host's */
 	bool shadow_paging;			/* even where the CPU has nested paging */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
 };

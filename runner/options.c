@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/vmm.h>
 #include "keys.h"
 #include "options.h"
 #include "words.h"
@@ -47,6 +48,8 @@ static const struct option_row run_rows[] = {
 	  "CPUs, as N[,max=M][,sockets=S][,cores=C][,threads=T]" },
 	{ "pin", "LIST", OPTION_STRING, AT(pin), 0, 0,
 	  "host CPUs for the guest's CPUs in turn, like 0,2-3" },
+	{ "tsc-khz", "N", OPTION_NUMBER, AT(tsc_khz), VMM_TSC_KHZ_MIN, VMM_TSC_KHZ_MAX,
+	  "frequency of the guest's TSC (default: the host's)" },
 	{ "control", "PATH", OPTION_STRING, AT(control), 0, 0,
 	  "a socket for 'vmm control', while the guest runs" },
 	{ "debug-exit", "PORT", OPTION_PORT, AT(debug_exit), 0, CONFIG_PORT_MAX,
@@ -124,6 +127,14 @@ static enum status store(const char *command, const struct option_row *row, cons
 		if (!words_size(text, &value)) {
 			complain("%s: --%s '%s': not a size; write it with a unit, such as 256M",
 				 command, row->name, text);
+			return STATUS_USAGE;
+		}
+		break;
+	case OPTION_NUMBER:
+		if (!keys_number(text, strlen(text), &value)) {
+			complain("%s: --%s '%s': not a number; use %llu to %llu", command,
+				 row->name, text, (unsigned long long)row->min,
+				 (unsigned long long)row->max);
 			return STATUS_USAGE;
 		}
 		break;

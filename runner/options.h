@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_STRING,
 	OPTION_SIZE,		/* bytes, written with a unit: 256M */
 	OPTION_LIST,		/* may be given again, up to CONFIG_LIST_MAX times */
+	OPTION_NUMBER,		/* as a port */
 	OPTION_PORT,		/* a number, with 0x before it a hexadecimal one */
 	OPTION_DEVICE,		/* one more of them: it may be given again */
 };
@@ -25,7 +26,7 @@ struct option_row {
 	const char *value;	/* what --help calls the value, NULL for a flag */
 	enum option_kind kind;
 	size_t offset;		/* of the member of the command's config */
-	uint64_t min, max;	/* of a size or port */
+	uint64_t min, max;	/* of a size, number or port */
 	const char *text;
 };
 

@@ -96,7 +96,10 @@ TEST_F(invalid, system)
 	REFUSED(-ENOSPC, VMM_GET_MSR_LIST, a->msr_list.count = 0);
 	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.flags = 2);
 	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.flags = 1ULL << 63);
-	for (int i = 0; i < 3; i++)
+	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.tsc_khz = VMM_TSC_KHZ_MIN - 1);
+	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.tsc_khz = VMM_TSC_KHZ_MAX + 1);
+	REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.pad0 = 1);
+	for (int i = 0; i < 2; i++)
 		REFUSED(-EINVAL, VMM_CREATE_VM, a->create_vm.pad[i] = 1);
 }
 

@@ -42,6 +42,7 @@ TEST(what_is_off_is_not_offered_to_the_process)
 		{ "unrestricted_guest", VMM_FEATURE_REAL_MODE },
 		{ "virtual_nmi", VMM_FEATURE_VIRTUAL_NMI },
 		{ "virtual_apic", VMM_FEATURE_VIRTUAL_APIC },
+		{ "tsc_scaling", VMM_FEATURE_TSC_SCALING },
 	};
 	struct vmm_info info = get_info();
 

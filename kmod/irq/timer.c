@@ -2,7 +2,7 @@
 /*
  * The timer of a local APIC: an hrtimer that sets the bit of LVTT's vector.
  * Counting modes run in host time; the deadline mode is a time of the guest's
- * TSC, turned into host time when it is armed. A count is one cycle of the TSC
+ * TSC, turned into host time when it is armed. A count is one cycle of the guest's TSC
  * before the divider: cpuid.c tells guests so.
  *
  * The callback runs in interrupt context and touches only @expires, @tsc_deadline
@@ -12,7 +12,6 @@
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
-#include <asm/tsc.h>
 
 #include "irq.h"
 
@@ -28,14 +27,14 @@
 /* A deadline further away is not armed: no multiplication below overflows. */
 #define MAX_DELTA_NS		(365ULL * 24 * 3600 * NSEC_PER_SEC)
 
-static u64 tsc_to_ns(u64 cycles)
+static u64 tsc_to_ns(const struct vmm_apic *apic, u64 cycles)
 {
-	return mul_u64_u64_div_u64(cycles, NS_KHZ, tsc_khz);
+	return mul_u64_u64_div_u64(cycles, NS_KHZ, apic->vcpu->vm->tsc_khz);
 }
 
-static u64 ns_to_tsc(u64 ns)
+static u64 ns_to_tsc(const struct vmm_apic *apic, u64 ns)
 {
-	return mul_u64_u64_div_u64(ns, tsc_khz, NS_KHZ);
+	return mul_u64_u64_div_u64(ns, apic->vcpu->vm->tsc_khz, NS_KHZ);
 }
 
 /* "Divide Configuration Register": bits 3, 1 and 0; 7 divides by 1. */
@@ -48,7 +47,7 @@ static unsigned int shift_of(u32 tdcr)
 
 static u64 count_to_ns(const struct vmm_apic *apic, u32 count)
 {
-	return tsc_to_ns((u64)count << shift_of(apic_get(apic, APIC_TDCR)));
+	return tsc_to_ns(apic, (u64)count << shift_of(apic_get(apic, APIC_TDCR)));
 }
 
 static bool is_periodic(const struct vmm_apic *apic)
@@ -127,7 +126,7 @@ u32 apic_timer_left(const struct vmm_apic *apic)
 	/* The callback is late: a periodic timer counts already again. */
 	if (left <= 0)
 		left = is_periodic(apic) ? apic->period - (u64)-left % apic->period : 0;
-	count = ns_to_tsc(left) >> shift_of(apic_get(apic, APIC_TDCR));
+	count = ns_to_tsc(apic, left) >> shift_of(apic_get(apic, APIC_TDCR));
 	/* Not 0 while it is armed: whoever restores 0 has a stopped timer. */
 	return clamp_t(u64, count, 1, apic_get(apic, APIC_TMICT));
 }
@@ -176,7 +175,7 @@ void apic_timer_deadline(struct vmm_apic *apic, u64 deadline)
 		return;
 	}
 	delta = deadline - now;
-	if (delta < ns_to_tsc(MAX_DELTA_NS))
+	if (delta < ns_to_tsc(apic, MAX_DELTA_NS))
 		/* One more, so that the guest never sees its deadline ahead. */
-		start_at(apic, ktime_get_ns() + tsc_to_ns(delta) + 1);
+		start_at(apic, ktime_get_ns() + tsc_to_ns(apic, delta) + 1);
 }

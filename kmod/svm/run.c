@@ -14,6 +14,17 @@
 
 #include "svm.h"
 
+/* It stays when the vCPU goes: the host's own RDTSC is not scaled. */
+static void load_tsc_ratio(const struct vmm_vm *vm)
+{
+	u64 ratio = vm->tsc_ratio ?: SVM_TSC_RATIO_DEFAULT;
+
+	if (likely(ratio == this_cpu_read(svm_cpu.tsc_ratio)))
+		return;
+	this_cpu_write(svm_cpu.tsc_ratio, ratio);
+	wrmsrl(MSR_AMD64_TSC_RATIO, ratio);
+}
+
 void svm_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -30,6 +41,7 @@ void svm_vcpu_load(struct vmm_vcpu *vcpu, int cpu)
 	if (svm->tsc_aux != this_cpu_read(svm_cpu.host_tsc_aux) &&
 	    boot_cpu_has(X86_FEATURE_RDTSCP))
 		wrmsrl(MSR_TSC_AUX, svm->tsc_aux);
+	load_tsc_ratio(vcpu->vm);
 }
 
 void svm_vcpu_put(struct vmm_vcpu *vcpu)

@@ -61,6 +61,11 @@ static int svm_probe(struct vmm_caps *caps)
 		caps->features |= VMM_FEATURE_NEXT_RIP;
 	if (boot_cpu_has(X86_FEATURE_FLUSHBYASID))
 		caps->features |= VMM_FEATURE_FLUSH_BY_TAG;
+	/* "TSC Ratio MSR (C000_0104h)": 8.32 bits */
+	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR)) {
+		caps->tsc_fraction = 32;
+		caps->tsc_ratio_max = SVM_TSC_RATIO_MAX;
+	}
 	return 0;
 }
 
@@ -122,6 +127,9 @@ static int svm_cpu_enable(void)
 	wrmsrl(MSR_VM_HSAVE_PA, __sme_set(page_to_phys(c->host_save)));
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		rdmsrl(MSR_TSC_AUX, c->host_tsc_aux);
+	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR))
+		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+	c->tsc_ratio = SVM_TSC_RATIO_DEFAULT;
 	c->max_asid = cpuid_ebx(SVM_CPUID_FUNC) - 1;
 	/* The first vCPU starts a generation, and with it an empty TLB. */
 	c->next_asid = c->max_asid + 1;
@@ -140,6 +148,8 @@ static void svm_cpu_disable(void)
 	/* With GIF clear the CPU would take no interrupt any more. */
 	asm volatile("stgi" ::: "memory");
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	if (__this_cpu_read(svm_cpu.tsc_ratio) != SVM_TSC_RATIO_DEFAULT)
+		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);
 }

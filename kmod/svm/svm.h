@@ -34,6 +34,7 @@ struct svm_cpu {
 	struct page *host_vmcb;		/* for VMSAVE and VMLOAD of the host's state */
 	u64 host_vmcb_pa;
 	u64 host_tsc_aux;
+	u64 tsc_ratio;			/* in its MSR; of no effect on the host */
 	u64 asid_generation;
 	u32 next_asid;
 	u32 max_asid;

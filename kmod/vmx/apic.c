@@ -66,7 +66,7 @@ static void switch_controls(struct vmx_vcpu *vmx, bool on)
 	vmx->controls &= ~(CR8_EXITING | CPU_BASED_TPR_SHADOW);
 	vmx->controls |= on ? CPU_BASED_TPR_SHADOW : vmx->config->primary & CR8_EXITING;
 	vmcs_write(SECONDARY_VM_EXEC_CONTROL,
-		   vmx->config->secondary | (on ? VMX_APIC_CONTROLS : 0));
+		   vmx_secondary(vmx) | (on ? VMX_APIC_CONTROLS : 0));
 	vmcs_write(MSR_BITMAP, vmx_bitmap(on));
 }
 

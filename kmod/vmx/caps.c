@@ -407,6 +407,11 @@ int vmx_find_controls(struct vmm_caps *caps)
 		caps->no_xsaves = beside.no_xsaves;
 	}
 	caps->pdpte_registers = true;
+	/* 16.48 bits; vmx_secondary() adds the control for a VM that needs it. */
+	if (has_secondary(SECONDARY_EXEC_TSC_SCALING)) {
+		caps->tsc_fraction = 48;
+		caps->tsc_ratio_max = U64_MAX;
+	}
 	caps->why = NULL;
 	vmx_config = c;
 	vmx_shadow_config = shadow;

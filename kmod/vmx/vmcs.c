@@ -176,7 +176,9 @@ static void write_constants(struct vmx_vcpu *vmx)
 
 	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, config->pin);
 	if (config->primary & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-		vmcs_write(SECONDARY_VM_EXEC_CONTROL, config->secondary);
+		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx_secondary(vmx));
+	if (vmx->vcpu.vm->tsc_ratio)
+		vmcs_write(TSC_MULTIPLIER, vmx->vcpu.vm->tsc_ratio);
 	vmcs_write(VM_EXIT_CONTROLS, config->exit);
 	vmcs_write(EXCEPTION_BITMAP, exceptions(&vmx->vcpu));
 	/* Of page faults all error codes match. */

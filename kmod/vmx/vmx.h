@@ -154,6 +154,13 @@ static inline struct vmx_vcpu *to_vmx(struct vmm_vcpu *vcpu)
 	return container_of(vcpu, struct vmx_vcpu, vcpu);
 }
 
+/* Its secondary controls, but for those that switch_controls() has. */
+static inline u32 vmx_secondary(const struct vmx_vcpu *vmx)
+{
+	return vmx->config->secondary |
+	       (vmx->vcpu.vm->tsc_ratio ? SECONDARY_EXEC_TSC_SCALING : 0);
+}
+
 void vmx_write_failed(unsigned long field, unsigned long value);
 
 /*

@@ -67,6 +67,7 @@ int open_vmm(void)
 }
 
 u64 vm_flags;
+u32 vm_tsc_khz;
 
 static void __attribute__((constructor)) find_flags(void)
 {
@@ -119,7 +120,7 @@ int vm_slot(struct vm *vm, u32 slot, u64 gpa, u64 size, void *hva, u32 flags)
 struct vm *vm_new_bare(void)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
-	struct vmm_create_vm args = { .flags = vm_flags };
+	struct vmm_create_vm args = { .flags = vm_flags, .tsc_khz = vm_tsc_khz };
 
 	if (!vm)
 		die("no memory");

@@ -81,6 +81,7 @@ struct vmm_info get_info(void);
  * from the start: the tests then see what they would on a CPU without nested paging.
  */
 extern u64 vm_flags;
+extern u32 vm_tsc_khz;		/* of VMs to come, 0: the host's */
 
 struct vm *vm_new_bare(void);		/* no memory */
 struct vm *vm_new(void);		/* memory, image, page table, GDT, IDT */

@@ -34,6 +34,8 @@
 #define VMM_MAX_IOEVENTFDS	1024	/* a VM */
 #define VMM_MAX_IRQFDS		1024	/* a VM */
 #define VMM_RUN_SIZE		4096	/* bytes of the run page */
+#define VMM_TSC_KHZ_MIN		10000	/* of vmm_create_vm.tsc_khz */
+#define VMM_TSC_KHZ_MAX		10000000
 
 /* ---- /dev/vmm ---- */
 
@@ -48,7 +50,7 @@
 /* vmm_info.features */
 #define VMM_FEATURE_NEXT_RIP	  (1ULL << 0)	/* the CPU tells instruction lengths */
 #define VMM_FEATURE_REAL_MODE	  (1ULL << 1)	/* real mode runs on the CPU */
-#define VMM_FEATURE_TSC_SCALING	  (1ULL << 2)
+#define VMM_FEATURE_TSC_SCALING	  (1ULL << 2)	/* a VM's TSC may have another frequency */
 #define VMM_FEATURE_VIRTUAL_NMI	  (1ULL << 3)
 #define VMM_FEATURE_FLUSH_BY_TAG  (1ULL << 4)	/* one address space's TLB can be flushed alone */
 #define VMM_FEATURE_LARGE_2M	  (1ULL << 5)
@@ -65,7 +67,7 @@
  * @max_vcpus, @max_slots: limits in force
  * @run_size: bytes to map from a vCPU fd
  * @xsave_size: bytes of the XSAVE image that VMM_GET_XSAVE fills
- * @tsc_khz: frequency of the TSC that guests see
+ * @tsc_khz: frequency of the host's TSC, and of guests' unless their VM asks for another
  * @phys_bits: width of guest-physical addresses
  * @xcr0: XCR0 bits a guest may set
  */
@@ -138,14 +140,20 @@ struct vmm_msr_list {
 /*
  * struct vmm_create_vm - VMM_CREATE_VM
  * @flags: VMM_VM_*
+ * @tsc_khz: frequency of the guests' TSC, VMM_TSC_KHZ_MIN to VMM_TSC_KHZ_MAX; 0: the host's.
+ *	The tables that new vCPUs answer CPUID from tell it, kvmclock and the APIC timer go
+ *	by it. A frequency within 250 ppm of the host's needs no VMM_FEATURE_TSC_SCALING:
+ *	without, it is the host's, and new vCPUs' tables tell that.
  *
  * Returns the fd of a new VM without memory and vCPUs, close-on-exec.
  * -EBUSY: another hypervisor holds the hardware. -EOPNOTSUPP: there is none, or the CPU
- * lacks what VMM_VM_SHADOW needs.
+ * lacks what VMM_VM_SHADOW or @tsc_khz needs; the host's log says which.
  */
 struct vmm_create_vm {
 	__u64 flags;
-	__u64 pad[3];
+	__u32 tsc_khz;
+	__u32 pad0;
+	__u64 pad[2];
 };
 
 /* ---- VM ---- */

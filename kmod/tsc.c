@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The TSC of a VM: its frequency, which stays what it was created with, and how a
+ * value of the host's becomes one of a guest's. The CPU does the same at each RDTSC:
+ * guest TSC = (host TSC * ratio >> fraction) + offset; "Time-Stamp Counter Offsetting
+ * and Scaling" of the one manual, "TSC Ratio MSR (C000_0104h)" of the other.
+ *
+ * All that counts in the guest's ticks - its APIC's timer, kvmclock, the leaves of CPUID
+ * that tell frequencies - goes by vm->tsc_khz.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/math64.h>
+#include <linux/moduleparam.h>
+#include <linux/printk.h>
+#include <asm/tsc.h>
+
+#include "vmm.h"
+
+static bool tsc_scaling = true;
+module_param(tsc_scaling, bool, 0444);
+MODULE_PARM_DESC(tsc_scaling, "Give guests a TSC of another frequency where the CPU can (default: y)");
+
+/*
+ * Without scaling a frequency that is nearer to the host's than this is taken for the
+ * host's: two machines of one model differ by as much as they were calibrated, and clocks
+ * of guests are corrected by up to 500 ppm anyway (NTP).
+ */
+#define TOLERANCE_PPM	250
+
+void vmm_tsc_init(void)
+{
+	if (!tsc_scaling)
+		vmm_caps.tsc_fraction = 0;
+	if (vmm_caps.tsc_fraction)
+		vmm_caps.features |= VMM_FEATURE_TSC_SCALING;
+}
+
+static bool near_host(u32 khz)
+{
+	u32 distance = khz > tsc_khz ? khz - tsc_khz : tsc_khz - khz;
+
+	return distance <= mul_u64_u32_div(tsc_khz, TOLERANCE_PPM, 1000000);
+}
+
+int vmm_tsc_set(struct vmm_vm *vm, u32 khz)
+{
+	u64 ratio;
+
+	vm->tsc_khz = tsc_khz;
+	vm->tsc_ratio = 0;
+	if (!khz || khz == tsc_khz)
+		return 0;
+	if (!vmm_caps.tsc_fraction) {
+		if (near_host(khz))
+			return 0;
+		pr_info_ratelimited("no VM with a TSC of %u kHz: the host's has %u kHz and %s\n",
+				    khz, tsc_khz,
+				    tsc_scaling ? "this CPU cannot scale it" :
+						  "the module's parameter tsc_scaling is off");
+		return -EOPNOTSUPP;
+	}
+	ratio = mul_u64_u64_div_u64(khz, BIT_ULL(vmm_caps.tsc_fraction), tsc_khz);
+	if (ratio > vmm_caps.tsc_ratio_max) {
+		pr_info_ratelimited("no VM with a TSC of %u kHz: too far from the host's %u kHz\n",
+				    khz, tsc_khz);
+		return -EOPNOTSUPP;
+	}
+	vm->tsc_khz = khz;
+	vm->tsc_ratio = ratio;
+	return 0;
+}
+
+u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host)
+{
+	return vm->tsc_ratio ? mul_u64_u64_shr(host, vm->tsc_ratio, vmm_caps.tsc_fraction) : host;
+}
+
+u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
+{
+	return vmm_tsc_scale(vcpu->vm, rdtsc()) + vcpu->tsc_offset;
+}
