@@ -305,9 +305,14 @@ void emul_set_code(struct emul_ctx *ctx, const struct vmm_segment *cs, uint64_t 
 /* Push @count values of @size bytes, the first one first: all or none. */
 enum emul_status emul_push_frame(struct emul_ctx *ctx, unsigned int size, const uint64_t *vals,
 				 unsigned int count);
+/* Resolve the place of the @size bytes that the instruction pushes next. */
+enum emul_status emul_reserve(struct emul_ctx *ctx, unsigned int size, struct emul_span *span);
 /* Read @count values from the stack's top down; it is emul_drop() that pops them. */
 enum emul_status emul_peek_frame(struct emul_ctx *ctx, unsigned int size, uint64_t *vals,
 				 unsigned int count);
+/* The same for an offset, a selector and, if @count is 3, flags. */
+enum emul_status emul_peek_far(struct emul_ctx *ctx, unsigned int size, uint64_t *vals,
+			       unsigned int count);
 void emul_drop(struct emul_ctx *ctx, uint64_t bytes);
 
 /* POPF and IRET: @val of @size bytes into the flags that the CPL may change. */
@@ -367,6 +372,13 @@ enum emul_status emul_get(struct emul_ctx *ctx, const struct emul_ref *ref, uint
 enum emul_status emul_put(struct emul_ctx *ctx, const struct emul_ref *ref, uint64_t val);
 enum emul_status emul_update(struct emul_ctx *ctx, const struct emul_ref *ref, uint64_t old,
 			     uint64_t val);
+
+/*
+ * Read the far pointer of memory operand @i: an offset of @size bytes and a selector
+ * behind it, two accesses.
+ */
+enum emul_status emul_load_pointer(struct emul_ctx *ctx, unsigned int i, unsigned int size,
+				   uint64_t *offset, uint16_t *selector);
 
 /* emul_open() for reading and emul_get() in one. */
 enum emul_status emul_load(struct emul_ctx *ctx, unsigned int i, uint64_t *val);

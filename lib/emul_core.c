@@ -175,7 +175,8 @@ static enum emul_status finish(struct emul_ctx *ctx, enum emul_status status, bo
 {
 	if (status == EMUL_OK)
 		retire(ctx);
-	if (status == EMUL_FAULT)
+	/* "Instruction-Breakpoint Exception Condition": between two elements it is set as well. */
+	if (status == EMUL_FAULT || ctx->element_done)
 		ctx->done.rflags |= EMUL_RF;
 	if (status == EMUL_FAULT || ctx->element_done)
 		ctx->shadow = 0;

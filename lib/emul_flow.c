@@ -31,10 +31,11 @@ static enum emul_status go_near(struct emul_ctx *ctx, uint64_t target)
 }
 
 /* Operand 0 as a near target: relative to the next instruction, or absolute. */
-static enum emul_status near_target(struct emul_ctx *ctx, uint64_t *target)
+static enum emul_status near_target(struct emul_ctx *ctx, const struct emul_ref *ref,
+				    uint64_t *target)
 {
 	const ZydisDecodedOperand *op = &ctx->operands[0];
-	enum emul_status status = emul_load(ctx, 0, target);
+	enum emul_status status = emul_get(ctx, ref, target);
 
 	if (status)
 		return status;
@@ -47,11 +48,14 @@ static enum emul_status near_target(struct emul_ctx *ctx, uint64_t *target)
 static enum emul_status go_relative(struct emul_ctx *ctx, bool taken)
 {
 	enum emul_status status;
+	struct emul_ref ref;
 	uint64_t target;
 
 	if (!taken)
 		return EMUL_OK;
-	status = near_target(ctx, &target);
+	status = emul_open(ctx, 0, VMM_ACCESS_READ, &ref);
+	if (!status)
+		status = near_target(ctx, &ref, &target);
 	return status ? status : go_near(ctx, target);
 }
 
@@ -87,25 +91,12 @@ static bool is_far(const struct emul_ctx *ctx)
 static enum emul_status far_target(struct emul_ctx *ctx, uint16_t *selector, uint64_t *offset)
 {
 	const ZydisDecodedOperand *op = &ctx->operands[0];
-	unsigned int size = ctx->insn.operand_width / 8;
-	uint64_t pointer[2] = {};
-	enum emul_status status;
-	struct emul_span span;
 
-	if (op->type == ZYDIS_OPERAND_TYPE_POINTER) {
-		*selector = op->ptr.segment;
-		*offset = op->ptr.offset;
-		return EMUL_OK;
-	}
-	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
-		return EMUL_UNSUPPORTED;
-	status = emul_resolve(ctx, emul_segment(op), emul_offset(ctx, op), size + 2,
-			      VMM_ACCESS_READ, &span);
-	if (!status)
-		status = emul_read(ctx, &span, pointer);
-	*offset = pointer[0] & emul_mask(size);
-	*selector = size == 8 ? pointer[1] : pointer[0] >> size * 8;
-	return status;
+	if (op->type != ZYDIS_OPERAND_TYPE_POINTER)
+		return emul_load_pointer(ctx, 0, ctx->insn.operand_width / 8, offset, selector);
+	*selector = op->ptr.segment;
+	*offset = op->ptr.offset;
+	return EMUL_OK;
 }
 
 static enum emul_status go_far(struct emul_ctx *ctx, enum emul_transfer how)
@@ -135,17 +126,25 @@ enum emul_status emul_do_jmp(struct emul_ctx *ctx, unsigned int arg)
 
 enum emul_status emul_do_call(struct emul_ctx *ctx, unsigned int arg)
 {
+	unsigned int size = ctx->insn.operand_width / 8;
 	uint64_t target, back = ctx->next;
 	enum emul_status status;
+	struct emul_span span;
+	struct emul_ref ref;
 
 	(void)arg;
 	if (is_far(ctx))
 		return go_far(ctx, EMUL_CALL);
-	status = near_target(ctx, &target);
+	/* The target may be a device's: it is read when only its value can fault. */
+	status = emul_open(ctx, 0, VMM_ACCESS_READ, &ref);
+	if (!status)
+		status = emul_reserve(ctx, size, &span);
+	if (!status)
+		status = near_target(ctx, &ref, &target);
 	if (!status)
 		status = check_target(ctx, target);
 	if (!status)
-		status = emul_push_frame(ctx, ctx->insn.operand_width / 8, &back, 1);
+		status = emul_push_frame(ctx, size, &back, 1);
 	if (!status)
 		ctx->next = target;
 	return status;
@@ -162,7 +161,7 @@ enum emul_status emul_do_ret(struct emul_ctx *ctx, unsigned int arg)
 	(void)arg;
 	if (ctx->insn.operand_count_visible)
 		arguments = ctx->operands[0].imm.value.u & UINT16_MAX;
-	status = emul_peek_frame(ctx, size, frame, count);
+	status = emul_peek_far(ctx, size, frame, count);
 	if (status)
 		return status;
 	if (count == 2)
@@ -212,10 +211,11 @@ enum emul_status emul_do_iret(struct emul_ctx *ctx, unsigned int arg)
 	if (emul_protected(ctx) && ((ctx->regs.rflags & EMUL_NT) ||
 				    (ctx->ctrl.efer & EMUL_EFER_LMA)))
 		return EMUL_UNSUPPORTED;
-	status = emul_peek_frame(ctx, size, frame, 3);
+	status = emul_peek_far(ctx, size, frame, 3);
 	if (status)
 		return status;
-	if (emul_protected(ctx) && size == 4 && (frame[2] & EMUL_VM))
+	/* Only CPL 0 gets there; from others the bit is ignored. */
+	if (emul_protected(ctx) && !ctx->cpl && size == 4 && (frame[2] & EMUL_VM))
 		return EMUL_UNSUPPORTED;
 	status = emul_open_code(ctx, frame[1], frame[0], EMUL_RETURN, &cs);
 	if (status)
@@ -227,35 +227,44 @@ enum emul_status emul_do_iret(struct emul_ctx *ctx, unsigned int arg)
 	return EMUL_OK;
 }
 
-/* The bounds are signed and follow each other; both may be met. */
-enum emul_status emul_do_bound(struct emul_ctx *ctx, unsigned int arg)
+/* One of the bounds, which are signed and follow each other. */
+static enum emul_status load_bound(struct emul_ctx *ctx, unsigned int n, int64_t *bound)
 {
 	const ZydisDecodedOperand *mem = &ctx->operands[1];
-	unsigned int i, size = ctx->operands[0].size / 8;
+	unsigned int size = ctx->operands[0].size / 8;
+	uint64_t offset = emul_offset(ctx, mem) + (uint64_t)n * size, val = 0;
 	enum emul_status status;
 	struct emul_span span;
-	int64_t bound[2], index;
+
+	status = emul_resolve(ctx, emul_segment(mem),
+			      offset & emul_mask(ctx->insn.address_width / 8), size,
+			      VMM_ACCESS_READ, &span);
+	if (!status)
+		status = emul_read(ctx, &span, &val);
+	*bound = (int64_t)emul_sign_extend(val, size);
+	return status;
+}
+
+/* Both may be met. The upper one is not looked at if the lower one is not. */
+enum emul_status emul_do_bound(struct emul_ctx *ctx, unsigned int arg)
+{
+	enum emul_status status;
+	int64_t index, bound;
 	uint64_t val;
 
 	(void)arg;
-	if (mem->type != ZYDIS_OPERAND_TYPE_MEMORY)
+	if (ctx->operands[1].type != ZYDIS_OPERAND_TYPE_MEMORY)
 		return EMUL_UNSUPPORTED;
 	status = emul_load(ctx, 0, &val);
-	index = (int64_t)emul_sign_extend(val, size);
-	for (i = 0; i < ARRAY_SIZE(bound) && !status; i++) {
-		uint64_t offset = emul_offset(ctx, mem) + (uint64_t)i * size;
-
-		val = 0;
-		status = emul_resolve(ctx, emul_segment(mem),
-				      offset & emul_mask(ctx->insn.address_width / 8), size,
-				      VMM_ACCESS_READ, &span);
-		if (!status)
-			status = emul_read(ctx, &span, &val);
-		bound[i] = (int64_t)emul_sign_extend(val, size);
-	}
+	if (!status)
+		status = load_bound(ctx, 0, &bound);
 	if (status)
 		return status;
-	if (index < bound[0] || index > bound[1])
+	index = (int64_t)emul_sign_extend(val, ctx->operands[0].size / 8);
+	if (index < bound)
 		return emul_raise(ctx, EMUL_VECTOR_BR);
-	return EMUL_OK;
+	status = load_bound(ctx, 1, &bound);
+	if (!status && index > bound)
+		return emul_raise(ctx, EMUL_VECTOR_BR);
+	return status;
 }

@@ -156,6 +156,9 @@ enum emul_status emul_do_movx(struct emul_ctx *ctx, unsigned int extend)
 	struct emul_ref dst, src;
 	uint64_t val;
 
+	/* MOVSXD to a word reads a word, of which the decoder makes a doubleword. */
+	if (ctx->operands[0].size < ctx->operands[1].size)
+		ctx->operands[1].size = ctx->operands[0].size;
 	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
 	if (!status)
 		status = emul_open(ctx, 1, VMM_ACCESS_READ, &src);
@@ -256,7 +259,10 @@ enum emul_status emul_do_xadd(struct emul_ctx *ctx, unsigned int arg)
 	return status;
 }
 
-/* The CPU writes the destination in any case: the old value if they differ. */
+/*
+ * The CPU writes memory in any case: the old value if they differ. A register that
+ * differs stays as it is, its upper half too.
+ */
 enum emul_status emul_do_cmpxchg(struct emul_ctx *ctx, unsigned int arg)
 {
 	uint64_t old, new, flags = ctx->regs.rflags;
@@ -274,7 +280,8 @@ enum emul_status emul_do_cmpxchg(struct emul_ctx *ctx, unsigned int arg)
 		return status;
 	emul_alu(EMUL_CMP, dst.size, emul_gpr_read(ctx, VMM_RAX, dst.size), old, &flags);
 	equal = flags & EMUL_ZF;
-	status = emul_update(ctx, &dst, old, equal ? new : old);
+	if (equal || dst.kind == EMUL_MEM)
+		status = emul_update(ctx, &dst, old, equal ? new : old);
 	if (!equal)
 		emul_gpr_write(ctx, VMM_RAX, dst.size, old);
 	ctx->regs.rflags = flags;

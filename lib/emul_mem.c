@@ -155,7 +155,7 @@ static enum emul_status resolve_linear(struct emul_ctx *ctx, uint64_t linear, ui
 	return translate(ctx, (linear + left) & wrap, access, &span->part[1].gpa);
 }
 
-/* "Alignment Check Exception": far pointers and table registers as their offset. */
+/* "Alignment Check Exception": table registers as their base. */
 static bool misaligned(const struct emul_ctx *ctx, uint64_t linear, unsigned int size)
 {
 	return ctx->cpl == 3 && (ctx->ctrl.cr0 & EMUL_CR0_AM) &&

@@ -143,11 +143,24 @@ static uint64_t address_part(const struct emul_ctx *ctx, ZydisRegister reg)
 	return ctx->regs.gpr[place.n] & emul_mask(place.size);
 }
 
+/*
+ * "64-Bit Mode Uses of REX": no base register if SIB.base is 5 and ModRM.mod 0, whatever
+ * REX.B is. The decoder takes R13 for one then, and no displacement.
+ */
+static bool baseless(const ZydisDecodedInstruction *insn)
+{
+	return (insn->attributes & ZYDIS_ATTRIB_HAS_SIB) && insn->raw.sib.base == 5 &&
+	       insn->raw.modrm.mod == 0;
+}
+
 uint64_t emul_offset(const struct emul_ctx *ctx, const ZydisDecodedOperand *op)
 {
 	uint64_t offset = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
 
-	offset += address_part(ctx, op->mem.base);
+	if (baseless(&ctx->insn))
+		offset = (uint64_t)ctx->insn.raw.disp.value;
+	else
+		offset += address_part(ctx, op->mem.base);
 	offset += address_part(ctx, op->mem.index) * op->mem.scale;
 	return offset & emul_mask(ctx->insn.address_width / 8);
 }
@@ -242,4 +255,27 @@ enum emul_status emul_load(struct emul_ctx *ctx, unsigned int i, uint64_t *val)
 	enum emul_status status = emul_open(ctx, i, VMM_ACCESS_READ, &ref);
 
 	return status ? status : emul_get(ctx, &ref, val);
+}
+
+enum emul_status emul_load_pointer(struct emul_ctx *ctx, unsigned int i, unsigned int size,
+				   uint64_t *offset, uint16_t *selector)
+{
+	const ZydisDecodedOperand *op = &ctx->operands[i];
+	uint64_t mask = emul_mask(ctx->insn.address_width / 8);
+	struct emul_span offset_span, selector_span;
+	enum emul_status status;
+	uint64_t place;
+
+	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+		return EMUL_UNSUPPORTED;
+	place = emul_offset(ctx, op);
+	status = emul_resolve(ctx, emul_segment(op), place, size, VMM_ACCESS_READ, &offset_span);
+	if (!status)
+		status = emul_resolve(ctx, emul_segment(op), (place + size) & mask,
+				      sizeof(*selector), VMM_ACCESS_READ, &selector_span);
+	if (status)
+		return status;
+	*offset = 0;
+	emul_read(ctx, &offset_span, offset);
+	return emul_read(ctx, &selector_span, selector);
 }

@@ -186,27 +186,17 @@ enum emul_status emul_load_segment(struct emul_ctx *ctx, enum vmm_sreg sreg, uin
 /* LDS and its like: the selector lies behind the offset. */
 enum emul_status emul_do_load_far(struct emul_ctx *ctx, unsigned int sreg)
 {
-	const ZydisDecodedOperand *mem = &ctx->operands[1];
-	unsigned int size = ctx->operands[0].size / 8;
-	uint64_t pointer[2] = {};
-	uint16_t selector;
 	enum emul_status status;
-	struct emul_span span;
 	struct emul_ref dst;
+	uint16_t selector;
+	uint64_t offset;
 
-	if (mem->type != ZYDIS_OPERAND_TYPE_MEMORY)
-		return EMUL_UNSUPPORTED;
 	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
 	if (!status)
-		status = emul_resolve(ctx, emul_segment(mem), emul_offset(ctx, mem), size + 2,
-				      VMM_ACCESS_READ, &span);
+		status = emul_load_pointer(ctx, 1, dst.size, &offset, &selector);
 	if (!status)
-		status = emul_read(ctx, &span, pointer);
-	if (status)
-		return status;
-	selector = size == 8 ? pointer[1] : pointer[0] >> size * 8;
-	status = emul_load_segment(ctx, sreg, selector);
-	return status ? status : emul_put(ctx, &dst, pointer[0] & emul_mask(size));
+		status = emul_load_segment(ctx, sreg, selector);
+	return status ? status : emul_put(ctx, &dst, offset);
 }
 
 /* ---- code ---- */
@@ -278,7 +268,7 @@ enum emul_status emul_open_code(struct emul_ctx *ctx, uint16_t selector, uint64_
 	if (status)
 		return status;
 	wide = (ctx->ctrl.efer & EMUL_EFER_LMA) && (cs->attr & VMM_SEG_L);
-	if (wide ? !emul_canonical(ctx, offset) : offset > cs->limit)
+	if (wide ? !emul_canonical(ctx, offset) : (uint32_t)offset > cs->limit)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, ctx->external);
 	return EMUL_OK;
 }
@@ -288,7 +278,8 @@ void emul_set_code(struct emul_ctx *ctx, const struct vmm_segment *cs, uint64_t 
 	ctx->segs.seg[VMM_CS] = *cs;
 	ctx->segs_changed = true;
 	ctx->stop |= emul_protected(ctx);
-	ctx->next = offset;
+	/* What comes from 64-bit mode may be wider than where it leads. */
+	ctx->next = emul_long64(ctx) ? offset : (uint32_t)offset;
 }
 
 /* ---- system segments ---- */
@@ -309,8 +300,6 @@ static enum emul_status load_system_segment(struct emul_ctx *ctx, bool task, uin
 	/* Descriptors of 16 bytes: a CPU in long mode is one that runs this itself. */
 	if (ctx->ctrl.efer & EMUL_EFER_LMA)
 		return EMUL_UNSUPPORTED;
-	if (ctx->cpl)
-		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
 	if (null(selector) && task)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
 	if (null(selector)) {
@@ -347,7 +336,7 @@ enum emul_status emul_do_system_segment(struct emul_ctx *ctx, unsigned int op)
 
 	if (!emul_protected(ctx))
 		return emul_raise(ctx, EMUL_VECTOR_UD);
-	if (stores && ctx->cpl && (ctx->ctrl.cr4 & EMUL_CR4_UMIP))
+	if (ctx->cpl && (!stores || (ctx->ctrl.cr4 & EMUL_CR4_UMIP)))
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
 	status = emul_open(ctx, 0, stores ? VMM_ACCESS_WRITE : VMM_ACCESS_READ, &ref);
 	if (status)

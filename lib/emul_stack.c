@@ -22,12 +22,16 @@ static enum emul_status resolve_frame(struct emul_ctx *ctx, uint64_t sp, unsigne
 				      struct emul_span *spans)
 {
 	uint64_t mask = emul_mask(stack_size(ctx));
+	bool down = access & VMM_ACCESS_WRITE;
 	enum emul_status status = EMUL_OK;
-	unsigned int i;
+	unsigned int i, k;
 
-	for (i = 0; i < count && !status; i++)
-		status = emul_resolve(ctx, VMM_SS, (sp + i * size) & mask, size, access,
-				      &spans[i]);
+	/* In the order in which the CPU comes to them: it tells of the first that faults. */
+	for (i = 0; i < count && !status; i++) {
+		k = down ? count - 1 - i : i;
+		status = emul_resolve(ctx, VMM_SS, (sp + k * size) & mask, size, access,
+				      &spans[k]);
+	}
 	return status;
 }
 
@@ -63,6 +67,24 @@ enum emul_status emul_peek_frame(struct emul_ctx *ctx, unsigned int size, uint64
 	return status;
 }
 
+/* Of the selector's place a word is read; what is on top is read last. */
+enum emul_status emul_peek_far(struct emul_ctx *ctx, unsigned int size, uint64_t *vals,
+			       unsigned int count)
+{
+	struct emul_span spans[EMUL_MAX_FRAME];
+	enum emul_status status = EMUL_OK;
+	unsigned int i;
+
+	for (i = count; i-- && !status; )
+		status = resolve_frame(ctx, ctx->regs.rsp + (uint64_t)i * size,
+				       i == 1 ? 2 : size, 1, VMM_ACCESS_READ, &spans[i]);
+	for (i = 0; i < count && !status; i++) {
+		vals[i] = 0;
+		status = emul_read(ctx, &spans[i], &vals[i]);
+	}
+	return status;
+}
+
 void emul_drop(struct emul_ctx *ctx, uint64_t bytes)
 {
 	emul_gpr_write(ctx, VMM_RSP, stack_size(ctx), ctx->regs.rsp + bytes);
@@ -75,30 +97,62 @@ static unsigned int operand_size(const struct emul_ctx *ctx)
 
 /* ---- one value ---- */
 
+/*
+ * A selector takes the room of an operand. Intel's CPUs access a word of it, but when
+ * they push in 64-bit mode.
+ */
+static unsigned int value_size(const struct emul_ctx *ctx, bool push)
+{
+	const ZydisDecodedOperand *op = &ctx->operands[0];
+	bool selector = !(push && ctx->long64) && op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		op->reg.value >= ZYDIS_REGISTER_ES && op->reg.value <= ZYDIS_REGISTER_GS;
+
+	return selector ? 2 : operand_size(ctx);
+}
+
+enum emul_status emul_reserve(struct emul_ctx *ctx, unsigned int size, struct emul_span *span)
+{
+	return resolve_frame(ctx, ctx->regs.rsp - operand_size(ctx), size, 1, VMM_ACCESS_WRITE,
+			     span);
+}
+
+/* What is pushed may be a device's: it is read when nothing can fault any more. */
 enum emul_status emul_do_push(struct emul_ctx *ctx, unsigned int arg)
 {
 	enum emul_status status;
+	struct emul_span span;
+	struct emul_ref src;
 	uint64_t val;
 
 	(void)arg;
-	status = emul_load(ctx, 0, &val);
-	return status ? status : emul_push_frame(ctx, operand_size(ctx), &val, 1);
+	status = emul_open(ctx, 0, VMM_ACCESS_READ, &src);
+	if (!status)
+		status = emul_reserve(ctx, value_size(ctx, true), &span);
+	if (!status)
+		status = emul_get(ctx, &src, &val);
+	if (status)
+		return status;
+	emul_drop(ctx, -(uint64_t)operand_size(ctx));
+	return emul_write(ctx, &span, &val);
 }
 
 /* An address that uses the stack pointer is formed after the pop. */
 enum emul_status emul_do_pop(struct emul_ctx *ctx, unsigned int arg)
 {
-	unsigned int size = operand_size(ctx);
 	enum emul_status status;
+	struct emul_span span;
 	struct emul_ref dst;
-	uint64_t val;
+	uint64_t val = 0;
 
 	(void)arg;
-	status = emul_peek_frame(ctx, size, &val, 1);
+	status = resolve_frame(ctx, ctx->regs.rsp, value_size(ctx, false), 1, VMM_ACCESS_READ,
+			       &span);
 	if (status)
 		return status;
-	emul_drop(ctx, size);
+	emul_drop(ctx, operand_size(ctx));
 	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
+	if (!status)
+		status = emul_read(ctx, &span, &val);
 	return status ? status : emul_put(ctx, &dst, val);
 }
 

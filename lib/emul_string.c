@@ -69,9 +69,10 @@ static enum emul_status step_cmps(struct emul_ctx *ctx, const struct string *s)
 	enum emul_status status;
 	uint64_t va = 0, vb = 0;
 
-	status = resolve_source(ctx, s, &a);
+	/* If both fault, Intel's CPUs tell of the second operand. */
+	status = resolve_target(ctx, s, VMM_ACCESS_READ, &b);
 	if (!status)
-		status = resolve_target(ctx, s, VMM_ACCESS_READ, &b);
+		status = resolve_source(ctx, s, &a);
 	if (status)
 		return status;
 	emul_read(ctx, &a, &va);
@@ -181,8 +182,13 @@ static enum vmm_sreg source_segment(const struct emul_ctx *ctx)
 	return VMM_DS;
 }
 
+/*
+ * "REP": what was compared before a fault leaves no flags, as if the instruction had
+ * not begun. The same for one that is left in the middle: it does not ask for them.
+ */
 static enum emul_status repeat(struct emul_ctx *ctx, const struct string *s)
 {
+	const uint64_t flags = ctx->regs.rflags;
 	bool while_zero = ctx->insn.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REP);
 	bool traced = ctx->regs.rflags & EMUL_TF;
 	unsigned int left = traced ? 1 : EMUL_MAX_REP;
@@ -194,9 +200,12 @@ static enum emul_status repeat(struct emul_ctx *ctx, const struct string *s)
 		if (status)
 			return status;
 		emul_gpr_write(ctx, VMM_RCX, s->address, --count);
-		emul_checkpoint(ctx);
 		if (ops[s->op].compares && !!(ctx->regs.rflags & EMUL_ZF) != while_zero)
 			return EMUL_OK;
+		if (!count)
+			return EMUL_OK;
+		emul_checkpoint(ctx);
+		ctx->done.rflags = flags;
 	}
 	ctx->element_done = traced && count;
 	return count ? EMUL_PARTIAL : EMUL_OK;
