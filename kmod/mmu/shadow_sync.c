@@ -162,21 +162,22 @@ bool shadow_compare_entry(struct vmm_vm *vm, struct shadow_page *sp, unsigned in
 static bool read_batch(const struct shadow_page *sp, hva_t hva, unsigned int first,
 		       u64 gpte[BATCH])
 {
-	const unsigned int shift = entry_shift(sp);
+	/* What needs a check of bounds is known before: none may be made in between. */
+	const bool wide = entry_shift(sp) == 3;
+	const bool halves = !wide && is_above(sp);	/* two of ours for an entry */
+	const hva_t at = hva + shadow_gpte_offset(sp, first);
 	unsigned int i;
 	u32 narrow;
 
 	if (!user_read_access_begin((void __user *)hva, PAGE_SIZE))
 		return false;
 	for (i = 0; i < BATCH; i++) {
-		const hva_t at = hva + shadow_gpte_offset(sp, first + i);
-
 		if (!sp->table[first + i])
 			continue;
-		if (shift == 3) {
-			unsafe_get_user(gpte[i], (u64 __user *)at, fault);
+		if (wide) {
+			unsafe_get_user(gpte[i], (u64 __user *)at + i, fault);
 		} else {
-			unsafe_get_user(narrow, (u32 __user *)at, fault);
+			unsafe_get_user(narrow, (u32 __user *)at + (halves ? i / 2 : i), fault);
 			gpte[i] = narrow;
 		}
 	}
