@@ -5,8 +5,11 @@
  * in them, or give memory that has no pages at all.
  */
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "lib/test.h"
@@ -67,6 +70,7 @@ static void guest_pattern(u64 id)
 		write64(at, ++count);
 		GUEST_EQ(count, read64(at));
 		GUEST_EQ(0x5a5a5a5a5a5a5a5a, read64(at + PAGES / 2 * 4096));
+		cpu_relax();
 	}
 }
 
@@ -161,9 +165,124 @@ TEST_TIMEOUT(pages_that_are_moved, 60)
 	u64 before = read_number("/proc/vmstat", PAGES_MOVED);
 
 	holes_size = 0;
+	/* Kernels may have compaction that finds nothing to do in memory as empty as here. */
+	compact_until_some_move(map_memory(PAGES * 4096));
+	if (read_number("/proc/vmstat", PAGES_MOVED) == before)
+		SKIP(return, "the kernel's compaction moves nothing");
+	before = read_number("/proc/vmstat", PAGES_MOVED);
+	holes_size = 0;
 	under_pattern(map_memory(PAGES * 4096), compact_until_some_move, 2 + share_of(4));
 	EXPECT_LT(before, read_number("/proc/vmstat", PAGES_MOVED));
 }
+
+/* ---- nodes ---- */
+
+static bool has_nodes(void)
+{
+	return !access("/sys/devices/system/node/node1", F_OK);
+}
+
+#define NO_NODES	"the host has one node"
+
+static u64 pages_moved;
+
+/* All of them to the one node, then to the other. */
+static void move_to_nodes(u8 *window)
+{
+	static void *pages[PAGES];
+	static int nodes[PAGES], status[PAGES];
+
+	for (int node = 0; node < 2; node++) {
+		for (u64 i = 0; i < PAGES; i++) {
+			pages[i] = window + i * 4096;
+			nodes[i] = node;
+			status[i] = -1;
+		}
+		if (syscall(SYS_move_pages, 0, PAGES, pages, nodes, status, MPOL_MF_MOVE) < 0)
+			die("move_pages: %s", strerror(errno));
+		for (u64 i = 0; i < PAGES; i++)
+			pages_moved += status[i] == node;
+		usleep(1000);
+	}
+}
+
+TEST_TIMEOUT(pages_that_are_moved_to_another_node, 60)
+{
+	u64 before = read_number("/proc/vmstat", PAGES_MOVED);
+	const u32 rounds = 1 + share_of(2);
+
+	if (!has_nodes())
+		SKIP(return, NO_NODES);
+	pages_moved = 0;
+	under_pattern(map_memory(PAGES * 4096), move_to_nodes, rounds);
+	/* Some may be busy just then. */
+	EXPECT_LT(rounds * PAGES, pages_moved);
+	EXPECT_LT(before + rounds * PAGES / 2, read_number("/proc/vmstat", PAGES_MOVED));
+}
+
+/* The same by a policy for the range, small pages and large ones. */
+static void bind_to_nodes(u8 *window)
+{
+	for (int node = 0; node < 2; node++) {
+		const unsigned long mask = 1UL << node;
+
+		madvise(window, PAGES * 4096, node ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		madvise(window, PAGES * 4096, MADV_COLLAPSE);
+		if (syscall(SYS_mbind, window, PAGES * 4096, MPOL_BIND, &mask, 8, MPOL_MF_MOVE))
+			die("mbind: %s", strerror(errno));
+		usleep(1000);
+	}
+}
+
+TEST_TIMEOUT(pages_that_a_policy_moves, 60)
+{
+	u8 *window = map_memory(2 * PAGES * 4096);
+	u64 before = read_number("/proc/vmstat", PAGES_MOVED);
+	const u32 rounds = 1 + share_of(2);
+
+	if (!has_nodes())
+		SKIP(return, NO_NODES);
+	under_pattern(window + PAGES * 4096 - (u64)window % (PAGES * 4096), bind_to_nodes, rounds);
+	EXPECT_LT(before + PAGES / 2, read_number("/proc/vmstat", PAGES_MOVED));
+}
+
+#define SCHED	"/sys/kernel/debug/sched/numa_balancing/"
+
+static bool balance(bool on)
+{
+	mount("none", "/sys/kernel/debug", "debugfs", 0, NULL);
+	return write_text(SCHED "scan_delay_ms", on ? "1" : "1000") &&
+	       write_text(SCHED "scan_period_min_ms", on ? "10" : "1000") &&
+	       write_text(SCHED "scan_period_max_ms", on ? "20" : "60000") &&
+	       write_text("/proc/sys/kernel/numa_balancing", on ? "1" : "0");
+}
+
+static u64 balance_end, hints;
+
+/* Until the host has looked for who uses the pages, and somebody did. */
+static void wait_for_hints(u8 *window)
+{
+	(void)window;
+	while (read_number("/proc/vmstat", "numa_pte_updates ") <= hints && now_ns() < balance_end)
+		usleep(1000);
+	hints = read_number("/proc/vmstat", "numa_pte_updates ");
+}
+
+TEST_TIMEOUT(pages_that_are_balanced_among_nodes, 60)
+{
+	const u64 before = read_number("/proc/vmstat", "numa_pte_updates ");
+
+	if (!has_nodes())
+		SKIP(return, NO_NODES);
+	ASSERT_TRUE(balance(true));
+	hints = before;
+	balance_end = now_ns() + 40000000000UL;
+	under_pattern(map_memory(PAGES * 4096), wait_for_hints, 2 + share_of(8));
+	EXPECT_LT(before, read_number("/proc/vmstat", "numa_pte_updates "));
+	balance(false);
+}
+
+/* ---- pages that are taken away ---- */
 
 static u32 taken;
 
