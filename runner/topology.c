@@ -29,6 +29,7 @@
 /* 0x80000001, ECX */
 #define CMP_LEGACY		(1u << 1)
 #define TOPOEXT			(1u << 22)
+#define BYTE_MAX		0xffu		/* what the fields below hold */
 /* 0x80000008, ECX */
 #define ID_SIZE_SHIFT		12
 /* 0x8000001e, EBX */
@@ -118,7 +119,12 @@ static void leaf_80000001(const struct view *view, struct vmm_cpuid_entry *e)
 
 static void leaf_80000008(const struct view *view, struct vmm_cpuid_entry *e)
 {
-	e->ecx = (view->t->cores * view->t->threads - 1) | view->socket_bits << ID_SIZE_SHIFT;
+	uint64_t others = view->t->cores * view->t->threads - 1;
+
+	/* More do not fit; who has them asks leaf 0xb. */
+	if (others > BYTE_MAX)
+		others = BYTE_MAX;
+	e->ecx = others | view->socket_bits << ID_SIZE_SHIFT;
 }
 
 static void leaf_8000001e(const struct view *view, struct vmm_cpuid_entry *e)
@@ -128,8 +134,8 @@ static void leaf_8000001e(const struct view *view, struct vmm_cpuid_entry *e)
 	if (view->t->threads == 1)
 		return;
 	e->eax = view->apic_id;
-	e->ebx = (uint32_t)(view->t->threads - 1) << THREADS_SHIFT | core;
-	e->ecx = view->apic_id >> view->socket_bits;
+	e->ebx = ((view->t->threads - 1) & BYTE_MAX) << THREADS_SHIFT | (core & BYTE_MAX);
+	e->ecx = (view->apic_id >> view->socket_bits) & BYTE_MAX;
 }
 
 static const struct {

@@ -189,6 +189,17 @@ static void test_output(void)
 	destroy();
 }
 
+static void test_wide_destination(void)
+{
+	create();
+	set_up(0);
+	in_to(0x11 + 2 * LAYOUT_COM1_IRQ, 0x2cffffff);
+	is(out_of(0x11 + 2 * LAYOUT_COM1_IRQ), 0x2cfe0000, "a destination has 15 bits");
+	set(UART_IER, UART_IER_THRI);
+	is(last_message.address, 0xfee2cfe0, "of which the upper 7 are below the others");
+	destroy();
+}
+
 static void test_output_interrupt(void)
 {
 	create();
@@ -284,7 +295,7 @@ static void test_ioapic(void)
 	in_to(0x12, 0xffffffff);
 	in_to(0x13, 0xffffffff);
 	is(out_of(0x12), 0x0001afff, "delivery status and remote IRR are read-only");
-	is(out_of(0x13), 0xff000000, "of the upper half the destination is kept");
+	is(out_of(0x13), 0xfffe0000, "of the upper half the destination is kept");
 	is(out_of(0x40), 0, "an index behind the entries reads 0");
 	in_to(0x40, 0xffffffff);
 	in_to(0x00, 0xffffffff);
@@ -392,6 +403,7 @@ int main(void)
 	test_registers();
 	test_loopback();
 	test_output();
+	test_wide_destination();
 	test_output_interrupt();
 	test_input();
 	test_priority();

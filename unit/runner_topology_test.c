@@ -93,6 +93,10 @@ static void test_others(void)
 	topology_cpuid(&t, 254, table, COUNT);
 	is(table[ONE].ebx >> 16 & 0xff, 0xff, "more than fits is the most that does");
 	is(table[FOUR].eax >> 26, 0x3f, "in leaf 4 as well");
+	t = (struct topology) { 512, 1, 512, 1 };
+	make_table();
+	topology_cpuid(&t, 300, table, COUNT);
+	is(table[EXT8].ecx, 0xff | 9 << 12, "and in leaf 0x80000008");
 }
 
 int main(void)

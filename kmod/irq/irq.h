@@ -36,7 +36,7 @@ struct vmm_irq {
 	u8 vector;
 	bool logical;		/* dest is matched against LDR, not the id */
 	bool level;
-	bool wide;		/* dest has 32 bits (x2APIC), else 8 */
+	bool wide;		/* dest has 32 bits, so that 255 is not everyone, else 8 */
 };
 
 /* Bits of vmm_apic.init */

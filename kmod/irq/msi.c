@@ -13,6 +13,7 @@
 /* "Message Address Register Format", "Message Data Register Format" */
 #define MSI_ADDRESS_FIXED	GENMASK_ULL(63, 20)
 #define MSI_ADDRESS_DEST	GENMASK_ULL(19, 12)
+#define MSI_ADDRESS_EXT_DEST	GENMASK_ULL(11, 5)	/* of KVM_FEATURE_MSI_EXT_DEST_ID */
 #define MSI_ADDRESS_HINT	BIT_ULL(3)
 #define MSI_ADDRESS_LOGICAL	BIT_ULL(2)
 #define MSI_DATA_VECTOR		GENMASK(7, 0)
@@ -48,10 +49,11 @@ bool vmm_msi_level(const struct vmm_msi *msi)
 	return (msi->data & MSI_DATA_LEVEL) && (msi->data & MSI_DATA_MODE) <= APIC_DM_LOWEST;
 }
 
-static void decode(const struct vmm_msi *msi, struct vmm_irq *irq)
+static void decode(struct vmm_vm *vm, const struct vmm_msi *msi, struct vmm_irq *irq)
 {
 	*irq = (struct vmm_irq) {
-		.dest = FIELD_GET(MSI_ADDRESS_DEST, msi->address),
+		.dest = FIELD_GET(MSI_ADDRESS_DEST, msi->address) |
+			FIELD_GET(MSI_ADDRESS_EXT_DEST, msi->address) << 8,
 		.vector = FIELD_GET(MSI_DATA_VECTOR, msi->data),
 		.mode = msi->data & MSI_DATA_MODE,
 		.logical = msi->address & MSI_ADDRESS_LOGICAL,
@@ -60,13 +62,16 @@ static void decode(const struct vmm_msi *msi, struct vmm_irq *irq)
 	/* The hint asks for one among many, which only a logical address names. */
 	if (irq->logical && (msi->address & MSI_ADDRESS_HINT) && irq->mode == APIC_DM_FIXED)
 		irq->mode = APIC_DM_LOWEST;
+	/* 255 is an id like others where there are so many, and then not everyone. */
+	irq->wide = irq->dest > APIC_ALL_CPUS ||
+		    (irq->dest == APIC_ALL_CPUS && xa_load(&vm->vcpus, APIC_ALL_CPUS));
 }
 
 int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi)
 {
 	struct vmm_irq irq;
 
-	decode(msi, &irq);
+	decode(vm, msi, &irq);
 	return vmm_irq_send(vm, &irq, NULL);
 }
 

@@ -45,11 +45,14 @@
 #define RTE_LEVEL		(1ULL << 15)
 #define RTE_MASKED		(1ULL << 16)
 #define RTE_DESTINATION_SHIFT	56
-#define RTE_WRITABLE		(0xff0000000001ffffULL & ~(RTE_STATUS | RTE_REMOTE_IRR))
+#define RTE_EXT_DESTINATION_SHIFT 49	/* its bits 8 to 14: KVM_FEATURE_MSI_EXT_DEST_ID */
+#define RTE_EXT_DESTINATION	0x7f
+#define RTE_WRITABLE		(0xfffe00000001ffffULL & ~(RTE_STATUS | RTE_REMOTE_IRR))
 
 /* Message address and data */
 #define MSI_ADDRESS		0xfee00000
 #define MSI_DESTINATION_SHIFT	12
+#define MSI_EXT_DESTINATION_SHIFT 5
 #define MSI_REDIRECTION_HINT	(1 << 3)
 #define MSI_LOGICAL		(1 << 2)
 #define MSI_ASSERT		(1 << 14)
@@ -75,8 +78,10 @@ struct i82093aa {
 static struct vmm_msi message(uint64_t entry)
 {
 	uint64_t dest = entry >> RTE_DESTINATION_SHIFT;
+	uint64_t ext_dest = entry >> RTE_EXT_DESTINATION_SHIFT & RTE_EXT_DESTINATION;
 	struct vmm_msi msi = {
-		.address = MSI_ADDRESS | dest << MSI_DESTINATION_SHIFT,
+		.address = MSI_ADDRESS | dest << MSI_DESTINATION_SHIFT |
+			   ext_dest << MSI_EXT_DESTINATION_SHIFT,
 		.data = (entry & (RTE_VECTOR | RTE_DELIVERY_MODE)) | MSI_ASSERT,
 	};
 

@@ -310,7 +310,7 @@ void vcpu_restart(struct vcpu *vcpu, void (*entry)(void))
 	memset(&state.regs, 0, sizeof(state.regs));
 	state.regs.rip = (u64)entry;
 	/* As after a CALL: the ABI wants the stack off by 8 at a function's entry. */
-	state.regs.rsp = GUEST_STACK(vcpu->id) - 8;
+	state.regs.rsp = GUEST_STACK(vcpu->id % GUEST_MAX_VCPUS) - 8;
 	state.regs.rflags = RFLAGS_FIXED;
 	set_long_mode(vcpu, &state);
 	state.events = (struct vmm_events){ .mp_state = VMM_MP_RUNNABLE };

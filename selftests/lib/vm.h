@@ -105,7 +105,7 @@ void vcpu_free(struct vcpu *vcpu);
 
 void vcpu_get(struct vcpu *vcpu, struct vmm_state *state, u64 mask);
 void vcpu_set(struct vcpu *vcpu, struct vmm_state *state, u64 mask);
-/* Go on at @entry with a fresh stack, in 64-bit mode. */
+/* Go on at @entry with a fresh stack, in 64-bit mode; ids GUEST_MAX_VCPUS apart share one. */
 void vcpu_restart(struct vcpu *vcpu, void (*entry)(void));
 /* Flat 32-bit protected mode without paging, flat stack at GUEST_STACK(). */
 void vcpu_mode32(struct vcpu *vcpu, u32 eip);

@@ -27,7 +27,7 @@
 #define VMM_IOC			0xBE
 
 /* Limits that a caller can rely on; VMM_GET_INFO tells those in force. */
-#define VMM_MAX_VCPUS		255	/* xAPIC ids 0-254; 255 is broadcast */
+#define VMM_MAX_VCPUS		1024	/* APIC ids from 255 on need x2APIC mode */
 #define VMM_MAX_SLOTS		512
 #define VMM_MAX_CPUID		256	/* entries in one table */
 #define VMM_MAX_MSRS		256	/* entries in one VMM_GET_MSRS or VMM_SET_MSRS */
@@ -225,7 +225,9 @@ struct vmm_dirty {
 
 /*
  * struct vmm_create_vcpu - VMM_CREATE_VCPU
- * @id: the vCPU's number and initial APIC id, 0 ... max_vcpus - 1
+ * @id: the vCPU's number and APIC id, 0 ... max_vcpus - 1. In xAPIC mode ids have 8 bits:
+ *	one of 255 or more is reached there by no physical destination but that of all, and
+ *	reads its lowest 8 bits.
  * @flags: 0
  *
  * Returns the fd of a vCPU in the state that the manuals give after power-up:
@@ -240,7 +242,9 @@ struct vmm_create_vcpu {
 
 /*
  * struct vmm_msi - a message-signalled interrupt, as PCI and the IOAPIC form it
- * @address: 0xfee..... with destination id, mode and redirection hint
+ * @address: 0xfee..... with destination id, mode and redirection hint. Bits 5 to 11 are
+ *	bits 8 to 14 of the destination id, as KVM_FEATURE_MSI_EXT_DEST_ID says. 255 means
+ *	all vCPUs unless there is one of that id, or the id has more bits.
  * @data: vector, delivery mode, trigger
  *
  * VMM_SIGNAL_MSI. Returns the number of vCPUs that accepted it; 0: none matched,
