@@ -49,6 +49,7 @@ struct session {
 	struct config config;
 	struct topology topology;
 	struct config_pin pin;
+	struct sched_list sched;
 	struct boot_source source;
 	struct boot_plan *plan;
 	struct ram ram;
@@ -125,6 +126,7 @@ static enum status open_files(struct session *session)
 	source->cpus = session->topology.cpus;
 	source->max_cpus = session->topology.max;
 	source->device_tree = config->device_tree;
+	source->mailbox = !strcmp(config->smp_boot, "mailbox");
 	if (config->flat)
 		return open_flat(config, source);
 	if (config->firmware) {
@@ -188,6 +190,10 @@ static enum status prepare(struct session *session)
 
 	if (!status && session->config.pin)
 		status = config_pin(session->config.pin, &session->pin);
+	if (!status && session->config.sched)
+		status = sched_parse(session->config.sched, &session->sched);
+	if (!status)
+		status = sched_permit(&session->sched);
 	if (!status)
 		status = open_files(session);
 	ram_plan(&session->ram, session->config.mem);
@@ -223,6 +229,7 @@ static enum status create_machine(struct session *session, struct machine **mach
 		.cpus = session->source.cpus,
 		.topology = &session->topology,
 		.pin = session->config.pin ? &session->pin : NULL,
+		.sched = &session->sched,
 		.tsc_khz = session->config.tsc_khz,
 		.shadow_paging = session->config.shadow_paging,
 		.debug_exit = session->config.debug_exit,

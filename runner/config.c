@@ -24,6 +24,7 @@ void config_defaults(struct config *config)
 		.cpus = "1",
 		.transport = "pci",
 		.rings = "split",
+		.smp_boot = "sipi",
 		.debug_exit = CONFIG_NO_PORT,
 		.debug_console = CONFIG_NO_PORT,
 	};
@@ -167,6 +168,11 @@ enum status config_check(const struct config *config)
 	}
 	if (strcmp(config->rings, "split") && strcmp(config->rings, "packed")) {
 		complain("run: --rings %s: there are none; use split or packed", config->rings);
+		return STATUS_USAGE;
+	}
+	if (strcmp(config->smp_boot, "sipi") && strcmp(config->smp_boot, "mailbox")) {
+		complain("run: --smp-boot %s: there is no such way; use sipi or mailbox",
+			 config->smp_boot);
 		return STATUS_USAGE;
 	}
 	if (given > 1) {

@@ -37,6 +37,8 @@ struct config {
 	const char *rings;	/* "split" or "packed" */
 	bool device_tree;
 	uint64_t tsc_khz;	/* of the guest, 0: the host's */
+	const char *sched;	/* attributes, see sched.h; NULL: none */
+	const char *smp_boot;	/* "sipi" or "mailbox" */
 	bool shadow_paging;
 	bool stats;
 	bool no_reboot;
@@ -46,7 +48,7 @@ struct config {
 /* A guest without a megabyte cannot hold its own tables; 1 TiB of address space is plenty. */
 #define CONFIG_MEM_MIN	(1ULL << 20)
 #define CONFIG_MEM_MAX	(1ULL << 40)
-#define CONFIG_CPUS_MAX	255
+#define CONFIG_CPUS_MAX	512	/* the module takes more; files a process may have open are 1024 */
 #define CONFIG_HOST_CPUS_MAX	8192	/* what Linux can be built for */
 
 #define CONFIG_PORT_MAX	0xffff

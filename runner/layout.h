@@ -28,6 +28,8 @@
 
 /* The PC's reserved range. Kernels search its end for ACPI's root pointer. */
 #define LAYOUT_RESERVED		0xa0000
+#define LAYOUT_WAKEUP_TABLES	0xc0000		/* six pages: of CPUs that the mailbox starts */
+#define LAYOUT_WAKEUP_GDT	0xc6000
 #define LAYOUT_DT		0xd0000		/* Linux: setup_data with a device tree */
 #define LAYOUT_DT_MAX		0x10000
 #define LAYOUT_ACPI		0xe0000
@@ -50,6 +52,8 @@
 #define LAYOUT_PCI_ECAM_SIZE	0x100000
 #define LAYOUT_CPUS		0xe0100000	/* devices/cpu_hotplug.c */
 #define LAYOUT_CPUS_SIZE	0x1000
+#define LAYOUT_MAILBOX		0xe0101000	/* devices/mailbox.c */
+#define LAYOUT_MAILBOX_SIZE	0x1000
 #define LAYOUT_GED_IRQ		3		/* the line of the Generic Event Device */
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000

@@ -193,6 +193,7 @@ static enum status create_devices(struct machine *machine)
 		.exit = on_exit_status,
 		.cpu_is_there = machine_cpu_is_there,
 		.cpu_eject = machine_cpu_eject,
+		.cpu_start = machine_cpu_start,
 		.opaque = machine,
 		.cpus = topology_total(machine->spec.topology),
 		.console = machine->spec.console,
@@ -201,6 +202,8 @@ static enum status create_devices(struct machine *machine)
 		status = add_device(machine, device_types[i], device_types[i]->start);
 	if (!status && machine->spec.topology->max)
 		status = add_device(machine, &cpu_hotplug_type, cpu_hotplug_type.start);
+	if (!status && machine->spec.source->mailbox)
+		status = add_device(machine, &mailbox_type, mailbox_type.start);
 	if (!status)
 		status = create_bay(machine);
 	if (!status)

@@ -18,6 +18,7 @@
 #include "config.h"
 #include "devices/device.h"
 #include "host.h"
+#include "sched.h"
 #include "status.h"
 #include "virtio/bay.h"
 
@@ -39,6 +40,7 @@ struct machine_spec {
 	unsigned int cpus;			/* at the start; topology has how many can be */
 	const struct topology *topology;
 	const struct config_pin *pin;		/* NULL: none */
+	const struct sched_list *sched;
 	uint64_t tsc_khz;			/* of the guest, 0: the host's */
 	bool shadow_paging;			/* even where the CPU has nested paging */
 	uint64_t debug_exit, debug_console;	/* ports, or CONFIG_NO_PORT */
@@ -74,6 +76,9 @@ struct vcpu {
 	bool started;			/* vcpu_lock; the thread is to be joined */
 	enum vcpu_presence presence;	/* vcpu_lock */
 	atomic_bool leave;		/* the thread returns, but for the machine's end */
+	bool woken;			/* vcpu_lock; by ACPI's mailbox, see wakeup.c */
+	atomic_bool wakeup;		/* the thread is to begin at wakeup_vector, */
+	uint64_t wakeup_vector;		/* which is written before */
 };
 
 struct machine_device {
@@ -81,8 +86,8 @@ struct machine_device {
 	void *device;
 };
 
-/* Those of every machine, two debug ports, CPU hotplug. */
-#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 3)
+/* Those of every machine, two debug ports, CPU hotplug, the mailbox. */
+#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 4)
 
 struct machine {
 	struct machine_spec spec;
@@ -144,12 +149,19 @@ struct machine_cpus machine_get_cpus(struct machine *machine);
 /* Callbacks of devices: see struct device_env. */
 bool machine_cpu_is_there(void *machine, unsigned int cpu);
 void machine_cpu_eject(void *machine, unsigned int cpu);
+void machine_cpu_start(void *machine, unsigned int cpu, uint64_t vector);	/* wakeup.c */
 
 /* ---- between the files ---- */
 
 /* vcpus.c: those that are there at the start; all of them. Complains. */
 enum status machine_create_vcpus(struct machine *machine);
 void machine_destroy_vcpus(struct machine *machine);
+
+/* vcpus.c: have the thread leave the guest, or not enter it. vcpu_lock, started */
+void vcpu_kick(struct vcpu *vcpu);
+
+/* wakeup.c, in the vCPU's thread: was it kicked to begin somewhere? Its state is set then. */
+bool vcpu_wake_up(struct vcpu *vcpu);
 
 /* run.c, in the vCPU's thread: run the guest until the machine stops or the vCPU leaves. */
 void vcpu_run(struct vcpu *vcpu);

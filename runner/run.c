@@ -241,11 +241,13 @@ static const struct exit_row *exit_row(uint32_t reason)
 /* ---- the loop ---- */
 
 /*
- * A signal that was not to end the thread's work: the process was stopped and goes on. Before
- * the guest is entered again, as its watchdogs look at the clock first.
+ * A signal that was not to end the thread's work: a CPU is started, or the process was stopped
+ * and goes on. Before the guest is entered again, as its watchdogs look at the clock first.
  */
 static enum next after_signal(struct vcpu *vcpu)
 {
+	if (vcpu_wake_up(vcpu))
+		return GO_ON;
 	if (!atomic_load(&vcpu->machine->stopping) && !atomic_load(&vcpu->leave))
 		vmm_clock_stopped(vcpu->machine->vm);
 	return GO_ON;

@@ -85,7 +85,7 @@ void machine_destroy_vcpus(struct machine *machine)
 
 /* ---- threads ---- */
 
-static bool pin_failed(struct vcpu *vcpu, const char *what)
+static bool place_failed(struct vcpu *vcpu, const char *what)
 {
 	machine_end(vcpu->machine, MACHINE_FAILED, STATUS_HOST, what);
 	return false;
@@ -106,7 +106,7 @@ static bool pin_thread(struct vcpu *vcpu)
 	cpu = pin->cpu[i % pin->count];
 	set = CPU_ALLOC(CONFIG_HOST_CPUS_MAX);
 	if (!set)
-		return pin_failed(vcpu, "no memory to pin a CPU's thread");
+		return place_failed(vcpu, "no memory to pin a CPU's thread");
 	CPU_ZERO_S(size, set);
 	CPU_SET_S(cpu, size, set);
 	err = sched_setaffinity(0, size, set);
@@ -115,7 +115,21 @@ static bool pin_thread(struct vcpu *vcpu)
 		return true;
 	snprintf(what, sizeof(what), "cannot pin a CPU's thread to host CPU %d: %s; see --pin", cpu,
 		 strerror(errno));
-	return pin_failed(vcpu, what);
+	return place_failed(vcpu, what);
+}
+
+/* As --sched says; it was asked before whether that is allowed. */
+static bool schedule_thread(struct vcpu *vcpu)
+{
+	unsigned int i = vcpu - vcpu->machine->vcpu;
+	int err = sched_apply(vcpu->machine->spec.sched, i);
+	char what[96];
+
+	if (!err)
+		return true;
+	snprintf(what, sizeof(what), "cannot schedule a CPU's thread so: %s; see --sched",
+		 strerror(-err));
+	return place_failed(vcpu, what);
 }
 
 /* The guest is done with it; so is its thread now. */
@@ -146,7 +160,7 @@ static void *vcpu_thread(void *opaque)
 	sigaddset(&kick, KICK_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 
-	if (!pin_thread(vcpu))
+	if (!pin_thread(vcpu) || !schedule_thread(vcpu))
 		return NULL;
 	vcpu_run(vcpu);
 	if (atomic_load(&vcpu->leave))
@@ -163,7 +177,7 @@ static int start(struct vcpu *vcpu)
 	return err;
 }
 
-static void kick(struct vcpu *vcpu)
+void vcpu_kick(struct vcpu *vcpu)
 {
 	vmm_vcpu_request_exit(vcpu->handle);
 	pthread_kill(vcpu->thread, KICK_SIGNAL);
@@ -196,7 +210,7 @@ static bool ask_to_stop(struct machine *machine, struct vcpu *vcpu)
 	pthread_mutex_lock(&machine->vcpu_lock);
 	started = vcpu->started;
 	if (started)
-		kick(vcpu);
+		vcpu_kick(vcpu);
 	vcpu->started = false;
 	pthread_mutex_unlock(&machine->vcpu_lock);
 	return started;
@@ -239,6 +253,8 @@ static const char *add(struct machine *machine, unsigned int cpu)
 		return "the module refused to reset a CPU";
 	}
 	atomic_store(&vcpu->leave, false);
+	atomic_store(&vcpu->wakeup, false);
+	vcpu->woken = false;
 	vcpu->presence = VCPU_PRESENT;
 	if (!start(vcpu))
 		return NULL;
@@ -322,7 +338,7 @@ void machine_cpu_eject(void *opaque, unsigned int cpu)
 	if (cpu && vcpu->presence == VCPU_PRESENT && vcpu->started) {
 		vcpu->presence = VCPU_LEAVING;
 		atomic_store(&vcpu->leave, true);
-		kick(vcpu);
+		vcpu_kick(vcpu);
 	}
 	pthread_mutex_unlock(&machine->vcpu_lock);
 }

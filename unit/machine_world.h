@@ -22,6 +22,19 @@ void virtio_bay_stop(struct virtio_bay *bay)
 	(void)bay;
 }
 
+int sched_apply(const struct sched_list *list, unsigned int cpu)
+{
+	(void)list;
+	(void)cpu;
+	return 0;
+}
+
+bool vcpu_wake_up(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return false;
+}
+
 void vmm_vcpu_destroy(struct vmm_vcpu *vcpu)
 {
 	(void)vcpu;

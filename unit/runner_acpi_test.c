@@ -91,17 +91,22 @@ static void check_fadt(const uint8_t *fadt)
 	check_table(at(u64(fadt + 140)), "DSDT");
 }
 
-static void check_madt(const uint8_t *madt, unsigned int cpus)
+static void check_madt(const uint8_t *madt, unsigned int cpus, bool mailbox)
 {
 	const uint8_t *entry = madt + 44, *end = madt + u32(madt + 4);
-	unsigned int lapics = 0, ioapics = 0, bad = 0;
+	unsigned int lapics = 0, ioapics = 0, mailboxes = 0, bad = 0;
 
 	check_table(madt, "APIC");
 	is(u32(madt + 36), LAYOUT_LAPIC, "MADT: address of the LAPIC");
 	is(u32(madt + 40), 0, "MADT: no 8259");
 	for (; entry < end && entry[1]; entry += entry[1]) {
 		if (entry[0] == 0)
-			bad += entry[3] != lapics++ || u32(entry + 4) != 1;
+			bad += entry[3] != lapics++ || lapics > 255 || u32(entry + 4) != 1;
+		else if (entry[0] == 9)
+			bad += u32(entry + 4) != lapics || u32(entry + 12) != lapics ||
+			       lapics++ < 255 || u32(entry + 8) != 1;
+		else if (entry[0] == 0x10)
+			bad += u64(entry + 8) != LAYOUT_MAILBOX || entry[1] != 16 || mailboxes++;
 		else if (entry[0] == 1)
 			bad += u32(entry + 4) != LAYOUT_IOAPIC || ioapics++;
 		else
@@ -110,6 +115,7 @@ static void check_madt(const uint8_t *madt, unsigned int cpus)
 	is(entry - end, 0, "MADT: entries fill it");
 	is(lapics, cpus, "MADT: a LAPIC for each of %u CPUs", cpus);
 	is(ioapics, 1, "MADT: one IOAPIC");
+	is(mailboxes, mailbox, "MADT: a mailbox if there is one");
 	is(bad, 0, "MADT: with ids in order");
 }
 
@@ -121,9 +127,9 @@ static void check_mcfg(const uint8_t *mcfg)
 	is(u32(mcfg + 52), 0, "MCFG: segment 0, bus 0 to 0");
 }
 
-static void test_tables(unsigned int cpus)
+static void test_tables(unsigned int cpus, bool mailbox)
 {
-	const struct acpi_machine machine = { .cpus = cpus };
+	const struct acpi_machine machine = { .cpus = cpus, .mailbox = mailbox };
 	const uint8_t *rsdp = at(LAYOUT_ACPI), *xsdt;
 
 	if (!is(acpi_load(&ram, &machine), STATUS_OK, "tables for %u CPUs", cpus))
@@ -136,7 +142,7 @@ static void test_tables(unsigned int cpus)
 	check_table(xsdt, "XSDT");
 	is(u32(xsdt + 4), 36 + 3 * 8, "XSDT: three tables");
 	check_fadt(at(u64(xsdt + 36)));
-	check_madt(at(u64(xsdt + 44)), cpus);
+	check_madt(at(u64(xsdt + 44)), cpus, mailbox);
 	check_mcfg(at(u64(xsdt + 52)));
 }
 
@@ -300,18 +306,18 @@ static const char *const cpu_facts[] = {
 
 static void test_hotplug(void)
 {
-	const struct acpi_machine most = { .cpus = 1, .max_cpus = 255 };
+	const struct acpi_machine most = { .cpus = 1, .max_cpus = 512 };
 	const struct acpi_machine two = { .cpus = 1, .max_cpus = 2 };
 	const uint8_t *xsdt, *dsdt;
 	char line[256];
 
 	ram_clear(&ram);
-	is(acpi_load(&ram, &most), STATUS_OK, "tables for 255 CPUs that come and go");
+	is(acpi_load(&ram, &most), STATUS_OK, "tables for 512 CPUs that come and go");
 	xsdt = at(u64(at(LAYOUT_ACPI) + 24));
 	dsdt = at(u64(at(u64(xsdt + 36)) + 140));
 	check_capable(at(u64(xsdt + 44)), 1, 255);
-	is(names(dsdt, 'C', 255), 255, "DSDT: a device for each");
-	is(names(dsdt, 'S', 255), 255, "DSDT: a register for each");
+	is(names(dsdt, 'C', 512), 512, "DSDT: a device for each");
+	is(names(dsdt, 'S', 512), 512, "DSDT: a register for each");
 
 	ram_clear(&ram);
 	is(acpi_load(&ram, &two), STATUS_OK, "tables for 2 CPUs that come and go");
@@ -354,9 +360,9 @@ int main(void)
 	ram_plan(&ram, 1 << 20);
 	if (ram_map(&ram))
 		return 1;
-	test_tables(255);
+	test_tables(512, true);
 	ram_clear(&ram);
-	test_tables(1);
+	test_tables(1, false);
 	test_iasl();
 	test_overflow();
 	test_mmio();

@@ -4,12 +4,14 @@
  * page tells of every option and exit status of the tables.
  */
 /* unit-sources: ../runner/options.c ../runner/keys.c ../runner/config.c */
-/* unit-sources: ../runner/topology.c ../runner/status.c ../runner/words.c */
+/* unit-sources: ../runner/topology.c ../runner/status.c ../runner/words.c ../runner/sched.c */
 /* unit-flags: -D_GNU_SOURCE */
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include "tap.h"
 #include "../runner/options.h"
+#include "../runner/sched.h"
 
 static struct config config;
 
@@ -116,7 +118,7 @@ static void test_cpus(void)
 		struct topology want;
 	} cases[] = {
 		{ "1", STATUS_OK, { 1, 1, 1, 1 } },
-		{ "255", STATUS_OK, { 255, 255, 1, 1 } },
+		{ "512", STATUS_OK, { 512, 512, 1, 1 } },
 		{ "4,cores=4", STATUS_OK, { 4, 1, 4, 1 } },
 		{ "8,threads=2", STATUS_OK, { 8, 4, 1, 2 } },
 		{ "8,sockets=2,threads=2", STATUS_OK, { 8, 2, 2, 2 } },
@@ -125,15 +127,15 @@ static void test_cpus(void)
 		{ "1,max=4", STATUS_OK, { 1, 4, 1, 1, 4 } },
 		{ "4,max=4", STATUS_OK, { 4, 4, 1, 1, 4 } },
 		{ "3,max=8,sockets=2,threads=2", STATUS_OK, { 3, 2, 2, 2, 8 } },
-		{ "2,max=1", STATUS_USAGE }, { "1,max=256", STATUS_USAGE },
+		{ "2,max=1", STATUS_USAGE }, { "1,max=513", STATUS_USAGE },
 		{ "1,max=0", STATUS_USAGE }, { "4,max=6,cores=4", STATUS_USAGE },
-		{ "0", STATUS_USAGE }, { "256", STATUS_USAGE }, { "2x", STATUS_USAGE },
+		{ "0", STATUS_USAGE }, { "513", STATUS_USAGE }, { "2x", STATUS_USAGE },
 		{ "18446744073709551617", STATUS_USAGE }, { "", STATUS_USAGE },
 		{ "4,cores=3", STATUS_USAGE }, { "2,cores=4", STATUS_USAGE },
 		{ "4,sockets=3", STATUS_USAGE }, { "4,cores=0", STATUS_USAGE },
 		{ "6,sockets=2,cores=3", STATUS_USAGE }, { "6,threads=3,cores=2", STATUS_USAGE },
 		{ "4,dies=2", STATUS_USAGE }, { "4,cores", STATUS_USAGE },
-		{ "255,sockets=255,cores=255,threads=255", STATUS_USAGE },
+		{ "512,sockets=512,cores=512,threads=512", STATUS_USAGE },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -145,15 +147,37 @@ static void test_cpus(void)
 			ok(!memcmp(&topology, &cases[i].want, sizeof(topology)),
 			   "--cpus %s: arranged", cases[i].text);
 	}
-	parse("--kernel", "a", "--cpus", "256");
+	parse("--kernel", "a", "--cpus", "513");
 	is(config_check(&config), STATUS_USAGE, "the number of CPUs is checked");
+}
+
+static void test_sched(void)
+{
+	static const char *const bad[] = {
+		"", ",", "fifo", "fifo:", "fifo:0", "fifo:100", "rr:-1", "nice:20", "nice:-21",
+		"nice", "nice:--1", "other:1", "idle:0", "deadline", "fif:1", "fifo:1,", "fifo:1 ",
+		"nice:18446744073709551617",
+	};
+	static struct sched_list list;
+
+	is(sched_parse("fifo:99,rr:1,nice:-20,nice:19,batch,idle,other", &list), STATUS_OK,
+	   "--sched of all kinds");
+	is(list.count, 7, "seven attributes");
+	ok(list.item[0].policy == SCHED_FIFO && list.item[0].value == 99, "fifo");
+	ok(list.item[1].policy == SCHED_RR && list.item[1].value == 1, "rr");
+	ok(list.item[2].policy == SCHED_OTHER && list.item[2].value == -20, "nice, down");
+	ok(list.item[3].policy == SCHED_OTHER && list.item[3].value == 19, "nice, up");
+	ok(list.item[4].policy == SCHED_BATCH && list.item[5].policy == SCHED_IDLE &&
+	   list.item[6].policy == SCHED_OTHER, "the others");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		is(sched_parse(bad[i], &list), STATUS_USAGE, "--sched '%s'", bad[i]);
 }
 
 static void test_pin(void)
 {
 	static const char *const bad[] = {
-		"", ",", "0,", ",0", "1-", "-1", "2-1", "0-255", "8192", "a", "0 1", "0-1-2",
-		"0-200,0-200",
+		"", ",", "0,", ",0", "1-", "-1", "2-1", "0-512", "8192", "a", "0 1", "0-1-2",
+		"0-400,0-400",
 	};
 	struct config_pin pin;
 
@@ -161,7 +185,7 @@ static void test_pin(void)
 	is(pin.count, 5, "are five host CPUs");
 	ok(pin.cpu[0] == 3 && pin.cpu[1] == 0 && pin.cpu[3] == 2 && pin.cpu[4] == 7, "in order");
 	is(config_pin("8191", &pin), STATUS_OK, "the last CPU there can be");
-	is(config_pin("0-254", &pin), STATUS_OK, "as many as a guest may have");
+	is(config_pin("0-511", &pin), STATUS_OK, "as many as a guest may have");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		is(config_pin(bad[i], &pin), STATUS_USAGE, "--pin '%s'", bad[i]);
 	parse("--kernel", "a", "--pin", "x");
@@ -394,6 +418,7 @@ int main(void)
 	test_values();
 	test_sizes();
 	test_cpus();
+	test_sched();
 	test_pin();
 	test_flat();
 	test_kinds();

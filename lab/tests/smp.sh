@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Stock kernels with several CPUs, in one emulated host with two: what the guest sees of
-# their arrangement, where their threads run, that 16 of them make progress, that they come
+# their arrangement, where and how their threads run, that the mailbox starts them, that 16 of them make progress, that they come
 # and go while the guest runs, and that it bears to be stopped. HOST (svm) and KERNEL (6.1) from the environment. TAP.
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -116,6 +116,39 @@ kill $!
 wait $!
 run --append 'quiet console=ttyS0' --pin 4095 </dev/null >out 2>err
 is "a host CPU that is not there: status" $? 10
+
+for series in 6.1 6.12; do
+	for cpus in 2 4; do
+		vmm run --kernel "/boot/vmlinuz-$series" --initrd /boot/initrd --cpus $cpus \
+			--append 'quiet console=ttyS0' --smp-boot mailbox </dev/null >out 2>err
+		is "$series, $cpus CPUs by the mailbox: status" $? 0
+		is "$series, $cpus CPUs by the mailbox: are there" "$(grep -c '^processor' out)" $cpus
+	done
+done
+
+# Name, nice value and policy (as in sched.h) of each CPU's thread: fields 19 and 41 of its stat.
+scheduled()
+{
+	for thread in /proc/$1/task/*; do
+		case $(cat $thread/comm) in vcpu*)
+			echo $(cat $thread/comm) $(sed 's/.*) //' $thread/stat | cut -d' ' -f17,39) ;;
+		esac
+	done | sort | tr '\n' ' '
+}
+vmm run --kernel /boot/vmlinuz --append 'quiet console=ttyS0' --cpus 4 \
+	--sched fifo:7,nice:-3,idle </dev/null >out 2>err &
+for _ in $(seq 300); do
+	[ "$(scheduled $!)" != "vcpu0 0 1 vcpu1 -3 0 vcpu2 0 5 vcpu3 0 1 " ] || break
+	sleep 0.1
+done
+is "threads are scheduled in turn" "$(scheduled $!)" "vcpu0 0 1 vcpu1 -3 0 vcpu2 0 5 vcpu3 0 1 "
+kill $!
+wait $!
+for list in fifo:7 nice:-1; do
+	su -s /bin/sh -c "cd /; vmm run --kernel /boot/vmlinuz --sched $list" nobody </dev/null >out 2>err
+	is "--sched $list without privilege: status" $? 6
+	is "--sched $list without privilege: what to do" "$(grep -c 'ulimit -' err)" 1
+done
 
 # told WHAT: the guest says so within two minutes.
 told()

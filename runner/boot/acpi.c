@@ -133,6 +133,16 @@ struct madt_ioapic {
 
 #define MADT_IOAPIC		1
 
+/* "Multiprocessor Wakeup Structure", mailbox version 0 */
+struct madt_wakeup {
+	uint8_t type, length;
+	uint16_t version;
+	uint32_t reserved;
+	uint64_t mailbox;
+} __attribute__((packed));
+
+#define MADT_WAKEUP		0x10
+
 /* One segment: the pages of the functions of some buses. */
 struct mcfg {
 	struct table_header header;
@@ -343,15 +353,19 @@ static uint64_t madt(struct aml *area, const struct acpi_machine *machine)
 	size_t start = table_begin(area, "APIC", MADT_REVISION);
 	struct madt_ioapic ioapic = { .type = MADT_IOAPIC, .length = sizeof(ioapic),
 				      .address = LAYOUT_IOAPIC };
+	const struct madt_wakeup wakeup = { .type = MADT_WAKEUP, .length = sizeof(wakeup),
+					    .mailbox = LAYOUT_MAILBOX };
 	uint32_t fixed[2] = { LAYOUT_LAPIC, 0 };
 
 	aml_bytes(area, fixed, sizeof(fixed));
 	for (unsigned int i = 0; i < cpus; i++) {
-		struct madt_lapic lapic = acpi_lapic(i, i < machine->cpus);
+		union madt_processor entry;
 
-		aml_bytes(area, &lapic, sizeof(lapic));
+		aml_bytes(area, &entry, acpi_lapic(i, i < machine->cpus, &entry));
 	}
 	aml_bytes(area, &ioapic, sizeof(ioapic));
+	if (machine->mailbox)
+		aml_bytes(area, &wakeup, sizeof(wakeup));
 	return table_end(area, start);
 }
 

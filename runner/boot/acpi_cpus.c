@@ -12,20 +12,34 @@
 #include "acpi_cpus.h"
 
 #define LAPIC_TYPE		0
+#define X2APIC_TYPE		9
+#define X2APIC_FIRST		255	/* ids below have to be in the older form */
 #define LAPIC_ENABLED		(1 << 0)
 #define LAPIC_ONLINE_CAPABLE	(1 << 1)
 
 #define NAME_SIZE		8
 
-struct madt_lapic acpi_lapic(unsigned int cpu, bool enabled)
+unsigned int acpi_lapic(unsigned int cpu, bool enabled, union madt_processor *entry)
 {
-	return (struct madt_lapic) {
-		.type = LAPIC_TYPE,
-		.length = sizeof(struct madt_lapic),
-		.uid = cpu,
-		.apic_id = cpu,
-		.flags = enabled ? LAPIC_ENABLED : LAPIC_ONLINE_CAPABLE,
-	};
+	const uint32_t flags = enabled ? LAPIC_ENABLED : LAPIC_ONLINE_CAPABLE;
+
+	if (cpu < X2APIC_FIRST)
+		entry->lapic = (struct madt_lapic) {
+			.type = LAPIC_TYPE,
+			.length = sizeof(entry->lapic),
+			.uid = cpu,
+			.apic_id = cpu,
+			.flags = flags,
+		};
+	else
+		entry->x2apic = (struct madt_x2apic) {
+			.type = X2APIC_TYPE,
+			.length = sizeof(entry->x2apic),
+			.apic_id = cpu,
+			.flags = flags,
+			.uid = cpu,
+		};
+	return cpu < X2APIC_FIRST ? sizeof(entry->lapic) : sizeof(entry->x2apic);
 }
 
 /* The CPU's device. */
@@ -57,14 +71,15 @@ static void registers(struct aml *aml, unsigned int count)
 
 static void cpu_device(struct aml *aml, unsigned int cpu)
 {
+	union madt_processor entry;
 	/* Looked at only while _STA says that the CPU is there. */
-	const struct madt_lapic lapic = acpi_lapic(cpu, true);
+	unsigned int size = acpi_lapic(cpu, true, &entry);
 	char name[NAME_SIZE];
 	size_t device = aml_device_begin(aml, cpu_name(name, cpu)), method;
 
 	aml_name_string(aml, "_HID", "ACPI0007");
 	aml_name_integer(aml, "_UID", cpu);
-	aml_name_buffer(aml, "_MAT", &lapic, sizeof(lapic));
+	aml_name_buffer(aml, "_MAT", &entry, size);
 	register_name(name, cpu);
 	method = aml_method_begin(aml, "_STA", 0);
 	aml_op(aml, AML_RETURN);

@@ -15,8 +15,25 @@ struct madt_lapic {
 	uint32_t flags;
 } __attribute__((packed));
 
-/* Of CPU @cpu: enabled, or such that it can become so while the system runs. */
-struct madt_lapic acpi_lapic(unsigned int cpu, bool enabled);
+/* "Processor Local x2APIC Structure" */
+struct madt_x2apic {
+	uint8_t type, length;
+	uint16_t reserved;
+	uint32_t apic_id;
+	uint32_t flags;
+	uint32_t uid;
+} __attribute__((packed));
+
+union madt_processor {
+	struct madt_lapic lapic;
+	struct madt_x2apic x2apic;
+};
+
+/*
+ * Of CPU @cpu: enabled, or such that it can become so while the system runs. Returns the
+ * size of the one that its id needs.
+ */
+unsigned int acpi_lapic(unsigned int cpu, bool enabled, union madt_processor *entry);
 
 /*
  * In the scope of the system bus: a device for each of @count CPUs, with its status and

@@ -57,6 +57,7 @@ struct boot_source {
 	unsigned int max_cpus;	/* CPUs may come and go; 0: those are all */
 	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */
 	bool device_tree;	/* a bzImage gets one, beside the ACPI tables */
+	bool mailbox;		/* CPUs are started by ACPI's mailbox: devices/mailbox.c */
 };
 
 struct boot_segment {
@@ -149,7 +150,16 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 /* The state of the vCPU that enters the kernel: sections REGS, SEGS, CTRL, EVENTS. */
 void boot_cpu_state(const struct boot_plan *plan, struct vmm_state *state);
 
-/* Write what that state refers to: GDT and page tables. */
+/*
+ * The state of a vCPU that ACPI's mailbox starts at @vector: 64-bit mode, interrupts off, flat
+ * segments, the first 4 GiB identity-mapped by tables in reserved memory. Same sections.
+ */
+void boot_wakeup_state(uint64_t vector, struct vmm_state *state);
+
+/* Write what that state refers to. */
+enum status boot_wakeup_tables(const struct ram *ram);
+
+/* Write what the state of boot_cpu_state() refers to: GDT and page tables. */
 enum status boot_cpu_tables(const struct boot_plan *plan, const struct ram *ram);
 
 /*
@@ -169,6 +179,7 @@ enum status bda_load(const struct boot_plan *plan, const struct ram *ram);
 struct acpi_machine {
 	unsigned int cpus, max_cpus;
 	unsigned int virtio_mmio;
+	bool mailbox;		/* CPUs are started by it */
 };
 
 /* Write the ACPI tables at LAYOUT_ACPI, where the RSDP is. Complains. */

@@ -43,6 +43,7 @@
 
 #define EFER_LME	(1 << 8)
 #define EFER_LMA	(1 << 10)
+#define EFER_NXE	(1 << 11)
 
 /* Page-table entries */
 #define PTE_P		(1ULL << 0)
@@ -217,4 +218,31 @@ enum status boot_cpu_tables(const struct boot_plan *plan, const struct ram *ram)
 	if (!status && modes[plan->mode].paging)
 		status = write_page_tables(ram, plan->layout->page_tables);
 	return status;
+}
+
+/* ---- CPUs that ACPI's mailbox starts ---- */
+
+static const struct boot_layout wakeup_layout = {
+	.gdt = LAYOUT_WAKEUP_GDT,
+	.page_tables = LAYOUT_WAKEUP_TABLES,
+};
+
+void boot_wakeup_state(uint64_t vector, struct vmm_state *state)
+{
+	const struct boot_plan plan = {
+		.mode = BOOT_LONG,
+		.layout = &wakeup_layout,
+		.entry = vector,
+	};
+
+	boot_cpu_state(&plan, state);
+	/* Linux 6.12 goes on to tables with NX bits and leaves EFER to the firmware. */
+	state->ctrl.efer |= EFER_NXE;
+}
+
+enum status boot_wakeup_tables(const struct ram *ram)
+{
+	const struct boot_plan plan = { .mode = BOOT_LONG, .layout = &wakeup_layout };
+
+	return boot_cpu_tables(&plan, ram);
 }

@@ -352,7 +352,7 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 		      const struct ram *ram)
 {
 	const struct acpi_machine machine = { source->cpus, source->max_cpus,
-					      source->virtio_mmio };
+					      source->virtio_mmio, source->mailbox };
 	enum status status = load_segments(plan, &source->kernel, ram);
 
 	if (!status)
@@ -363,6 +363,8 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 		status = bda_load(plan, ram);
 	if (!status)
 		status = acpi_load(ram, &machine);
+	if (!status && source->mailbox)
+		status = boot_wakeup_tables(ram);
 	if (!status)
 		status = boot_cpu_tables(plan, ram);
 	if (!status)

@@ -57,6 +57,8 @@ struct device_env {
 	/* CPUs that come and go: is @cpu there; the guest is done with it. Any vCPU thread. */
 	bool (*cpu_is_there)(void *opaque, unsigned int cpu);
 	void (*cpu_eject)(void *opaque, unsigned int cpu);
+	/* Start @cpu, any number, in 64-bit mode at @vector, if it waits. Any vCPU thread. */
+	void (*cpu_start)(void *opaque, unsigned int cpu, uint64_t vector);
 	void *opaque;
 	unsigned int cpus;	/* that there can be */
 	/* The characters' other end. */
@@ -89,6 +91,9 @@ extern const struct device_type *const device_types[];
 
 /* If CPUs can come and go. */
 extern const struct device_type cpu_hotplug_type;
+
+/* If CPUs are started by it. */
+extern const struct device_type mailbox_type;
 
 /* Only where the user says: start is 0 in these, the name is that of the option. */
 extern const struct device_type debug_exit_type;
