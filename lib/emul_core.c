@@ -164,7 +164,7 @@ static void retire(struct emul_ctx *ctx)
 {
 	ctx->regs.rip = ctx->next;
 	/* An IRET may have set it, for the instruction that it returns to. */
-	if (ctx->insn.meta.category != ZYDIS_CATEGORY_RET)
+	if (emul_lookup(ctx->insn.mnemonic)->handle != emul_do_iret)
 		ctx->regs.rflags &= ~EMUL_RF;
 	ctx->shadow = ctx->new_shadow;
 	emul_checkpoint(ctx);

@@ -35,7 +35,8 @@ static enum emul_status check_avx(struct emul_ctx *ctx)
 {
 	if (ctx->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return EMUL_UNSUPPORTED;
-	if (!(ctx->ctrl.cr4 & EMUL_CR4_OSXSAVE) ||
+	/* VEX prefixes are for protected mode. */
+	if (!emul_protected(ctx) || !(ctx->ctrl.cr4 & EMUL_CR4_OSXSAVE) ||
 	    (ctx->ctrl.xcr0 & EMUL_XCR0_AVX) != EMUL_XCR0_AVX)
 		return emul_raise(ctx, EMUL_VECTOR_UD);
 	if (ctx->ctrl.cr0 & EMUL_CR0_TS)

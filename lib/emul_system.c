@@ -143,24 +143,31 @@ static bool new_value(const struct emul_ctx *ctx, struct vmm_ctrl *ctrl, unsigne
 	}
 }
 
+static enum emul_status set_ctrl(struct emul_ctx *ctx, const struct vmm_ctrl *ctrl)
+{
+	int ret = ctx->env->set_ctrl(ctx->data, ctrl);
+
+	if (!ret)
+		return EMUL_OK;
+	if (ret == -EINVAL)
+		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
+	ctx->error = ret;
+	return EMUL_ERROR;
+}
+
 enum emul_status emul_write_cr(struct emul_ctx *ctx, unsigned int n, uint64_t val)
 {
 	struct vmm_ctrl ctrl = ctx->ctrl;
 	enum emul_status status = privileged(ctx);
-	int ret;
 
 	if (status)
 		return status;
 	if (!new_value(ctx, &ctrl, n, val) ||
 	    ((n == 0 || n == 3 || n == 4) && !load_pdptes(ctx, &ctrl)))
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
-	ret = ctx->env->set_ctrl(ctx->data, &ctrl);
-	if (ret == -EINVAL)
-		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
-	if (ret < 0) {
-		ctx->error = ret;
-		return EMUL_ERROR;
-	}
+	status = set_ctrl(ctx, &ctrl);
+	if (status)
+		return status;
 	ctx->ctrl = ctrl;
 	ctx->cr2 = ctrl.cr2;
 	ctx->stop = true;
@@ -262,11 +269,16 @@ enum emul_status emul_do_store_table(struct emul_ctx *ctx, unsigned int table)
 	return emul_write(ctx, &span, &op);
 }
 
-/* The emulator keeps no translation longer than an instruction. */
+/*
+ * The emulator keeps no translation longer than an instruction, but the vCPU may have
+ * some from where it ran: setting control registers, the same ones, drops them all.
+ */
 enum emul_status emul_do_invlpg(struct emul_ctx *ctx, unsigned int arg)
 {
+	enum emul_status status = privileged(ctx);
+
 	(void)arg;
-	return privileged(ctx);
+	return status ? status : set_ctrl(ctx, &ctx->ctrl);
 }
 
 /* ---- flags ---- */

@@ -54,6 +54,55 @@ static void page_faults(void)
 	world.ctx.regs.rsp = PAGE_AT(6);
 	is(step(0xff, 0x33), EMUL_FAULT, "push [device] on an absent stack faults");
 	is(world.ctx.regs.rsp, PAGE_AT(6), "the stack pointer is as before");
+	is(world.logged, 0, "and the device was not read");
+	is(step(0xff, 0x13), EMUL_FAULT, "so does call [device]");
+	is(world.logged, 0, "which does not read it either");
+
+	world_reset(LONG64);
+	world.kind[2] = DEVICE;
+	world.kind[5] = ABSENT;
+	world.ctx.regs.rsp = PAGE_AT(2);
+	world.ctx.regs.rbx = PAGE_AT(5);
+	is(step(0x8f, 0x03), EMUL_FAULT, "pop [absent] from a stack on a device faults");
+	is(world.logged, 0, "nor is the device read for it");
+}
+
+/* RF is for one instruction, a RET like others. */
+static void resume_flag(void)
+{
+	world_reset(LONG64);
+	world.ctx.regs.rflags |= EMUL_RF;
+	is(step(0xc3), EMUL_OK, "ret with RF set");
+	is(world.ctx.regs.rflags & EMUL_RF, 0, "clears it");
+}
+
+/* VEX is for protected mode, whatever XCR0 has. */
+static void vector_prefix(void)
+{
+	world_reset(REAL16);
+	world.ctx.whole = true;
+	world.ctx.ctrl.cr4 |= EMUL_CR4_OSXSAVE;
+	world.ctx.ctrl.xcr0 = EMUL_XCR0_AVX | 1;
+	is(step(0xc5, 0xf8, 0x10, 0x00), EMUL_FAULT, "vmovups x, m faults in real mode");
+	is_exception(6, -1, "as an invalid opcode");
+}
+
+/* Fifteen bytes are the most, whatever prefixes they are. */
+static void length_limit(void)
+{
+	world_reset(LONG64);
+	world.ctx.whole = true;
+	memset(world.memory, 0x3e, EMUL_MAX_INSN - 1);
+	world.memory[EMUL_MAX_INSN - 1] = 0x90;
+	is(emul_step(&world.ctx), EMUL_OK, "an instruction of 15 bytes is one");
+	is(world.ctx.regs.rip, PAGE_AT(0) + EMUL_MAX_INSN, "and is passed");
+
+	world_reset(LONG64);
+	world.ctx.whole = true;
+	memset(world.memory, 0x3e, EMUL_MAX_INSN);
+	world.memory[EMUL_MAX_INSN] = 0x90;
+	is(emul_step(&world.ctx), EMUL_FAULT, "one of 16 bytes is none");
+	is_exception(13, 0, "it is a general protection fault");
 }
 
 static void repeated_faults(void)
@@ -396,6 +445,9 @@ static void stacks(void)
 int main(void)
 {
 	page_faults();
+	resume_flag();
+	vector_prefix();
+	length_limit();
 	repeated_faults();
 	races();
 	long_mode_addresses();

@@ -225,6 +225,10 @@ static void control_registers(void)
 	ctx->regs.rax = WORLD_CR4_REFUSED;
 	is(step(0x0f, 0x22, 0xe0), EMUL_FAULT, "a bit of CR4 that the vCPU lacks");
 	is_exception(EMUL_VECTOR_GP, -1, "#GP");
+	memset(&world.ctrl, 0, sizeof(world.ctrl));
+	is(step(0x0f, 0x01, 0x3f), EMUL_OK, "invlpg");
+	ok(world.ctrl.cr4 && !memcmp(&world.ctrl, &ctx->ctrl, sizeof(world.ctrl)),
+	   "gives the vCPU the same control registers, which drops translations");
 	ctx->regs.rax = 0x12345000;
 	is(step(0x0f, 0x22, 0xd8), EMUL_OK, "mov cr3, eax");
 	is(ctx->ctrl.cr3, 0x12345000, "sets it");
