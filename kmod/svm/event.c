@@ -4,6 +4,12 @@
  * virtual interrupt that is always pending, and the NMI window. This CPU does
  * not track NMI masking for a guest, so IRET is intercepted while an NMI is in
  * service; it has executed once RIP has moved on.
+ *
+ * An interrupt that the guest can take at once goes as a virtual interrupt ("Virtual
+ * Interrupts") and not by EVENTINJ, unless a window is wanted as well. Both serve on
+ * a CPU, but QEMU (7.2 at least) keeps an interrupt of EVENTINJ as its exception to
+ * deliver, and delivers it again, whatever IF says, if something else makes it look
+ * there before the guest's next exception: a guest then waits for a lock of its own.
  */
 #include <linux/smp.h>
 #include <asm/processor-flags.h>
@@ -31,11 +37,37 @@ bool svm_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 	return vcpu->regs.rflags & X86_EFLAGS_IF;
 }
 
+static void inject_virtual(struct vmcb_control_area *control, u8 vector)
+{
+	control->int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
+	control->int_vector = vector;
+}
+
+/* The virtual interrupt, taken or not, is no longer one. */
+static void end_virtual(struct vmcb_control_area *control)
+{
+	control->int_ctl &= ~V_IRQ_INJECTION_BITS_MASK;
+	control->int_vector = 0;
+}
+
+/* A window that is open needs the one there is. */
+static bool may_go_virtual(struct vmm_vcpu *vcpu, const struct vmm_event *event)
+{
+	return event->type == VMM_EVENT_INTR && event->vector &&
+	       !(to_svm(vcpu)->vmcb->control.int_ctl & V_IRQ_MASK) &&
+	       svm_event_ready(vcpu, VMM_KIND_INTR);
+}
+
 void svm_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *control = &svm->vmcb->control;
 
+	svm->injected = *event;
+	if (may_go_virtual(vcpu, event)) {
+		inject_virtual(control, event->vector);
+		return;
+	}
 	/* The return address of an instruction's own event is behind it. */
 	vcpu->regs.rip += event->length;
 	control->event_inj = event->vector | inject_type[event->type] | SVM_EVTINJ_VALID;
@@ -46,13 +78,11 @@ void svm_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 	}
 	if (event->type == VMM_EVENT_NMI)
 		svm_intercept(svm->vmcb, INTERCEPT_IRET);
-	svm->injected = *event;
 }
 
 static void open_intr_window(struct vmcb *vmcb)
 {
-	vmcb->control.int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
-	vmcb->control.int_vector = 0;
+	inject_virtual(&vmcb->control, 0);
 	svm_intercept(vmcb, INTERCEPT_VINTR);
 }
 
@@ -72,12 +102,19 @@ static void step_once(struct svm_vcpu *svm)
 void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *control = &svm->vmcb->control;
 
+	/* A window is behind what is injected: no exit may come before that. */
+	if (svm_virtual_waits(control)) {
+		control->event_inj = control->int_vector | SVM_EVTINJ_TYPE_INTR |
+				     SVM_EVTINJ_VALID;
+		end_virtual(control);
+	}
 	if (kind == VMM_KIND_INTR)
 		open_intr_window(svm->vmcb);
 	else if (vcpu->nmi_masked && !svm->iret_pending)
 		return;		/* the intercept of IRET is the window */
-	else if (svm->vmcb->control.event_inj & SVM_EVTINJ_VALID)
+	else if (control->event_inj & SVM_EVTINJ_VALID)
 		/* The frame would have TF: exit where the handler begins. */
 		smp_send_reschedule(smp_processor_id());
 	else
@@ -91,6 +128,13 @@ bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 	u32 type = info & SVM_EXITINTINFO_TYPE_MASK;
 	u8 vector = info & SVM_EXITINTINFO_VEC_MASK;
 
+	/* The host was first, or a page of the IDT or the stack was missing. */
+	if (unlikely(svm_virtual_waits(&svm->vmcb->control))) {
+		end_virtual(&svm->vmcb->control);
+		info = svm->injected.vector | SVM_EXITINTINFO_VALID | SVM_EXITINTINFO_TYPE_INTR;
+		type = SVM_EXITINTINFO_TYPE_INTR;
+		vector = svm->injected.vector;
+	}
 	if (likely(!(info & SVM_EXITINTINFO_VALID)))
 		goto out;
 	if (svm->injected.type != VMM_EVENT_NONE && svm->injected.vector == vector &&

@@ -99,7 +99,7 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	if (svm->asid_generation != cpu->asid_generation)
 		svm_assign_asid(svm, cpu);
 	/* Fast exits do not ask what became of the last event: it was delivered. */
-	if (!(vmcb->control.event_inj & SVM_EVTINJ_VALID))
+	if (!svm_injects(&vmcb->control))
 		svm->injected.type = VMM_EVENT_NONE;
 	regs_to_vmcb(&vcpu->regs, &vmcb->save);
 	if (unlikely(vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK ||

@@ -95,6 +95,18 @@ int svm_get_msr(struct vmm_vcpu *vcpu, u32 index, u64 *value);
 int svm_set_msr(struct vmm_vcpu *vcpu, u32 index, u64 value);
 
 /* event.c */
+/* Is there a virtual interrupt, other than a window's, that the guest has not taken? */
+static inline bool svm_virtual_waits(const struct vmcb_control_area *control)
+{
+	return (control->int_ctl & V_IRQ_MASK) && control->int_vector;
+}
+
+/* Is something to be delivered at the next VMRUN? */
+static inline bool svm_injects(const struct vmcb_control_area *control)
+{
+	return (control->event_inj & SVM_EVTINJ_VALID) || svm_virtual_waits(control);
+}
+
 bool svm_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
 void svm_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event);
 void svm_event_window(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);
