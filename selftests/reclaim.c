@@ -5,6 +5,8 @@
  * go under running vCPUs no access goes wrong.
  */
 #include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -101,6 +103,7 @@ static void guest_pattern(u64 id)
 			GUEST_FAIL("a count that was never written", count, read64(at));
 		write64(at, ++count);
 		GUEST_EQ(count, read64(at));
+		cpu_relax();
 	}
 }
 
@@ -240,6 +243,87 @@ TEST(a_limit_holds_and_the_idle_vm_gives_way)
 	EXPECT_LT(0, vm_stats(idle->vm).reclaimed);
 	EXPECT_LT(0, vm_stats(busy->vm).reclaimed);
 	set_limit(limit + (1UL << 30));
+	leave_group();
+}
+
+/*
+ * RECLAIM_SECONDS of turns: two VMs that need as many tables as fit once, beside one whose
+ * vCPUs run all the time, with the host asking for memory in between. The group stays under
+ * its limit, kills nobody, and what the host has left at the end is what it had.
+ */
+struct turns {
+	struct vcpu *sparse[2];
+	struct runner runners[2];
+	u64 limit, peak, rounds;
+};
+
+static u64 seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static void take_turns(struct turns *turns, u64 seconds)
+{
+	const u64 end = seconds_now() + seconds;
+	u64 current;
+
+	do {
+		for (u32 i = 0; i < 2; i++) {
+			vcpu_sync(turns->sparse[i], 1);
+			current = read_number(GROUP "/memory.current", "");
+			if (current > turns->peak)
+				turns->peak = current;
+		}
+		/* Nested tables go between two runs only. */
+		if (turns->rounds++ % 16 == 0) {
+			runner_stop(&turns->runners[0]);
+			runner_stop(&turns->runners[1]);
+			drop_caches();
+			runner_start(&turns->runners[0], turns->runners[0].vcpu);
+			runner_start(&turns->runners[1], turns->runners[1].vcpu);
+		}
+	} while (seconds_now() < end);
+}
+
+TEST_TIMEOUT(a_limit_holds_for_as_long_as_it_is_asked_to, 4000)
+{
+	static void (*const guests[])(void) = { guest0, guest1 };
+	const char *asked = getenv("RECLAIM_SECONDS");
+	struct turns turns = { 0 };
+	struct vm *vm;
+	u64 before;
+
+	if (!enter_group())
+		SKIP(return, "no memory controller here");
+	vm = vm_new();
+	ASSERT_EQ(0, vm_slot(vm, 1, WINDOW, PAGES * 4096, map_memory(PAGES * 4096), 0));
+	for (u32 i = 0; i < 2; i++)
+		turns.sparse[i] = sparse_vcpu();
+	vcpu_sync(turns.sparse[0], 1);
+	for (u32 i = 0; i < 2; i++)
+		runner_start(&turns.runners[i], vcpu_new(vm, i, guests[i]));
+	take_turns(&turns, 0);
+	/* The group's CPUs hold some pages that are counted and not used. */
+	drop_caches();
+	turns.limit = read_number(GROUP "/memory.current", "") + REGIONS * 4096 + (1 << 19);
+	set_limit(turns.limit);
+	turns.peak = 0;
+	turns.rounds = 0;
+	before = read_number("/proc/meminfo", "MemFree:");
+	take_turns(&turns, asked ? strtoul(asked, NULL, 0) : 0);
+	printf("# %lu rounds, %lu and %lu tables taken\n", turns.rounds,
+	       (u64)vm_stats(turns.sparse[0]->vm).reclaimed,
+	       (u64)vm_stats(turns.sparse[1]->vm).reclaimed);
+	printf("# KiB: limit %lu, highest %lu; the host has %lu, had %lu\n", turns.limit >> 10,
+	       turns.peak >> 10, read_number("/proc/meminfo", "MemFree:"), before);
+	EXPECT_GE(turns.limit, turns.peak);
+	EXPECT_EQ(0, read_number(GROUP "/memory.events", "oom"));
+	for (u32 i = 0; i < 2; i++)
+		runner_stop(&turns.runners[i]);
+	set_limit(turns.limit + (1UL << 30));
 	leave_group();
 }
 
