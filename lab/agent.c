@@ -328,6 +328,8 @@ static void exec_command(void)
 	setenv("HOME", "/root", 1);
 	setenv("TERM", option("lab.term", "dumb"), 1);
 	setenv("USER", "root", 1);
+	if (*option("lab.tunables", ""))
+		setenv("GLIBC_TUNABLES", option("lab.tunables", ""), 1);
 	/* How much of its work a test that counts rounds does here. */
 	setenv("SELFTEST_SCALE", option("lab.scale", "1"), 1);
 	if (argc && !chdir("/root"))
