@@ -79,15 +79,16 @@ static void guest_start(void)
 	GUEST_SYNC(1);
 }
 
-static void run_one(struct __test_metadata *_metadata, const struct encoding *e, u64 at,
-		    u64 rflags)
+static void run_one(struct __test_metadata *_metadata, struct vcpu *vcpu,
+		    const struct encoding *e, u64 at)
 {
-	struct vm *vm = vm_new();
-	struct vcpu *vcpu = vcpu_new(vm, 0, guest_start);
+	struct vm *vm = vcpu->vm;
 	struct vmm_state state;
 	u64 want = at + e->length;
 	u32 value, exits = 0;
 
+	vcpu_restart(vcpu, guest_start);
+	guest_var(vm, after) = 0;
 	memset(vm_ptr(vm, CODE - 64), 0xcc, 0x2000);
 	memcpy(vm_ptr(vm, at), e->bytes, e->length);
 	memcpy(vm_ptr(vm, want), "\x0f\x0b", 2);
@@ -101,7 +102,7 @@ static void run_one(struct __test_metadata *_metadata, const struct encoding *e,
 	state.regs.rdx = 0;
 	state.regs.rsi = GUEST_HOLE;
 	state.regs.r9 = GUEST_HOLE;
-	state.regs.rflags = RFLAGS_FIXED | rflags;
+	state.regs.rflags = RFLAGS_FIXED;
 	vcpu_set(vcpu, &state, VMM_STATE_REGS);
 	while (vcpu_exit(vcpu) == VMM_EXIT_PIO || vcpu->run->exit_reason == VMM_EXIT_MMIO) {
 		if (vcpu_synced(vcpu, &value))
@@ -116,27 +117,31 @@ static void run_one(struct __test_metadata *_metadata, const struct encoding *e,
 	if (e->bytes[0] == 0xf0 && guest_var(vm, after) == at)
 		want = at;
 	EXPECT_EQ_FOR(want, guest_var(vm, after), "RIP behind %s at %#lx", e->name, at);
-	vm_free(vm);
-	vcpu_free(vcpu);
 }
 
 TEST(rip_is_behind_every_encoding)
 {
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_start);
+
 	for (u32 i = 0; i < ARRAY_SIZE(encodings); i++)
-		run_one(_metadata, &encodings[i], CODE + 0x100, 0);
+		run_one(_metadata, vcpu, &encodings[i], CODE + 0x100);
 }
 
 TEST(rip_is_right_when_the_instruction_ends_at_a_page_end)
 {
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_start);
+
 	for (u32 i = 0; i < ARRAY_SIZE(encodings); i++)
-		run_one(_metadata, &encodings[i], CODE + 0x1000 - encodings[i].length, 0);
+		run_one(_metadata, vcpu, &encodings[i], CODE + 0x1000 - encodings[i].length);
 }
 
 TEST_TIMEOUT(rip_is_right_when_the_instruction_crosses_a_page, 60)
 {
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_start);
+
 	for (u32 i = 0; i < ARRAY_SIZE(encodings); i++)
 		for (u32 n = 1; n < encodings[i].length; n += n > 3 ? 4 : 1)
-			run_one(_metadata, &encodings[i], CODE + 0x1000 - n, 0);
+			run_one(_metadata, vcpu, &encodings[i], CODE + 0x1000 - n);
 }
 
 /* The last instruction before memory that is not there. */

@@ -16,6 +16,8 @@
 #define WINDOW		GUEST_HOLE
 #define HUGE		(2UL << 20)
 #define WINDOW_SIZE	(2 * HUGE)
+/* Of @all on a slow host: with two at least, the first after nothing has changed yet. */
+#define ROUNDS(all)	(2 + share_of((all) - 2))
 
 /* Adds 1 to the first word of every page of the window for ever. */
 static void guest_count(void)
@@ -111,7 +113,7 @@ FIXTURE_TEARDOWN(notifier)
 TEST_F(notifier, dontneed_gives_zeros_and_no_stale_stores)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 50; i++) {
+	for (u32 i = 0; i < ROUNDS(50); i++) {
 		ASSERT_TRUE(counts(self, 3));
 		COUNTER(3) = 1UL << 40;
 		ASSERT_EQ(0, madvise(self->window, 16 * 4096, MADV_DONTNEED));
@@ -124,7 +126,7 @@ TEST_F(notifier, dontneed_gives_zeros_and_no_stale_stores)
 TEST_F(notifier, munmap_and_map_again)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 50; i++) {
+	for (u32 i = 0; i < ROUNDS(50); i++) {
 		u32 faults = self->faults;
 
 		ASSERT_TRUE(counts(self, 5));
@@ -143,7 +145,7 @@ TEST_F(notifier, munmap_and_map_again)
 TEST_F(notifier, mprotect_stops_stores)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 50; i++) {
+	for (u32 i = 0; i < ROUNDS(50); i++) {
 		u64 before;
 
 		ASSERT_TRUE(counts(self, 0));
@@ -161,7 +163,7 @@ TEST_F(notifier, mremap_takes_the_pages_away)
 	u8 *to = map_memory(16 * 4096);
 
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 20; i++) {
+	for (u32 i = 0; i < ROUNDS(20); i++) {
 		volatile u64 *moved = (u64 *)(to + 7 * 4096);
 		u64 before;
 
@@ -181,7 +183,7 @@ TEST_F(notifier, mremap_takes_the_pages_away)
 TEST_F(notifier, map_fixed_over_it)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 50; i++) {
+	for (u32 i = 0; i < ROUNDS(50); i++) {
 		ASSERT_TRUE(counts(self, 1));
 		COUNTER(1) = 1UL << 40;
 		ASSERT_EQ(self->window,
@@ -194,7 +196,7 @@ TEST_F(notifier, map_fixed_over_it)
 TEST_F(notifier, huge_pages_split_and_come_back)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 10; i++) {
+	for (u32 i = 0; i < ROUNDS(10); i++) {
 		/* Kernels without THP answer EINVAL: then it is a test of 4K pages. */
 		madvise(self->window, WINDOW_SIZE, MADV_HUGEPAGE);
 		ASSERT_EQ(0, madvise(self->window, HUGE, MADV_DONTNEED));
@@ -216,7 +218,7 @@ TEST_F(notifier, huge_pages_split_and_come_back)
 TEST_F(notifier, a_child_sees_the_memory_of_the_fork)
 {
 	start(self, map_window(MAP_PRIVATE | MAP_ANONYMOUS, -1));
-	for (int i = 0; i < 10; i++) {
+	for (u32 i = 0; i < ROUNDS(10); i++) {
 		int status;
 		pid_t pid;
 
@@ -243,7 +245,7 @@ TEST_F(notifier, truncate_of_a_memfd)
 
 	ASSERT_EQ(0, ftruncate(fd, WINDOW_SIZE));
 	start(self, map_window(MAP_SHARED, fd));
-	for (int i = 0; i < 20; i++) {
+	for (u32 i = 0; i < ROUNDS(20); i++) {
 		u32 faults = self->faults;
 
 		ASSERT_TRUE(counts(self, 4));
@@ -264,7 +266,7 @@ TEST_F(notifier, a_hole_punched_into_a_memfd)
 
 	ASSERT_EQ(0, ftruncate(fd, WINDOW_SIZE));
 	start(self, map_window(MAP_SHARED, fd));
-	for (int i = 0; i < 20; i++) {
+	for (u32 i = 0; i < ROUNDS(20); i++) {
 		ASSERT_TRUE(counts(self, 4));
 		COUNTER(4) = 1UL << 40;
 		ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE));

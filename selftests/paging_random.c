@@ -21,6 +21,8 @@
 #define TABLES		10U	/* of the pool */
 #define VCPUS		2U
 #define SLOTS		6U	/* indices that are used in a table */
+/* Tables are made anew every 2,000 accesses. */
+#define ACCESSES	(host_slowness() > 10 ? 2000 : 12000)
 
 struct world {
 	struct vm *vm;
@@ -356,7 +358,7 @@ TEST_TIMEOUT(random_accesses_in_##name, 280)				\
 									\
 	if (probe_mode_broken(mode))					\
 		SKIP(return, PROBE_BROKEN);				\
-	wrong = random_run(mode, setting("PAGING_ACCESSES", 12000));	\
+	wrong = random_run(mode, setting("PAGING_ACCESSES", ACCESSES));	\
 	if (wrong)							\
 		TH_LOG("%s", wrong);					\
 	ASSERT_EQ(NULL, wrong);						\
