@@ -71,6 +71,9 @@ case_kill() { stays_up kill --smp 2; }
 case_kvm_first() { stays_up kvm_first --smp 2; }
 case_kvm_second() { stays_up kvm_second --smp 2; }
 
+# Not one of the whole list: kvm_first has it all, but in Bochs that takes minutes.
+case_conflict() { stays_up conflict; }
+
 case_nmi() { stays_up nmi --smp 2; }
 
 # One CPU: QEMU 7.2 with several keeps stale translations of text that the tracer
@@ -113,15 +116,21 @@ case_kexec()
 	in_host kexec --smp 2
 	ok "kexec: the next kernel runs" logged "next: online"
 	ok "kexec: it has all CPUs" logged "next: online 0-[12]"
-	ok "kexec: SVME is clear on each" \
-		eval 'logged "next: cpu 1 svme 0" && ! logged "next: cpu . svme 1"'
+	case $host in
+	vmx*) ok "kexec: VMXE is clear, as KVM finds it" logged "next: KVM's VM: exit 5" ;;
+	*) ok "kexec: SVME is clear on each" \
+		eval 'logged "next: cpu 1 svme 0" && ! logged "next: cpu . svme 1"' ;;
+	esac
 }
 
 case_crash()
 {
 	LAB_KERNEL_ARGS="crashkernel=256M" LAB_PANIC_LIMIT=60 in_host crash --smp 2
 	ok "crash: the crash kernel runs" logged "next: online 0"
-	ok "crash: SVME is clear on its CPU" logged "next: cpu 0 svme 0"
+	case $host in
+	vmx*) ok "crash: VMXE is clear, as KVM finds it" logged "next: KVM's VM: exit 5" ;;
+	*) ok "crash: SVME is clear on its CPU" logged "next: cpu 0 svme 0" ;;
+	esac
 }
 
 echo "TAP version 13"
