@@ -616,25 +616,6 @@ static enum vmm_next mmio_load(struct vmm_vcpu *vcpu, gpa_t gpa, const struct in
 	return to_user(vcpu, VMM_EXIT_MMIO);
 }
 
-/*
- * Is @gpa the whole of the access that @insn makes? Not if it crosses a page:
- * then only the process can do it, part by part.
- */
-static bool covers_access(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t gpa)
-{
-	unsigned int offset = gpa & ~PAGE_MASK;
-	gva_t gva;
-
-	if (offset + insn->size > PAGE_SIZE)
-		return false;
-	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	if (insn->segment != INSN_FLAT) {
-		vmm_pull(vcpu, VMM_STATE_SEGS);
-		gva += vcpu->segs.seg[insn->segment].base;
-	}
-	return (gva & ~PAGE_MASK) == offset;
-}
-
 static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 {
 	u8 bytes[INSN_MAX_LENGTH];
@@ -648,7 +629,7 @@ static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	/* Sizes are known of loads and stores only. */
 	if (!insn_decode(bytes, n, mode, &insn) &&
 	    (insn_is_store(&insn) || insn_is_load(&insn)) &&
-	    covers_access(vcpu, &insn, gpa)) {
+	    vmm_mmio_covers(vcpu, &insn, gpa)) {
 		if (insn_is_store(&insn) && (access & VMM_ACCESS_WRITE))
 			return mmio_store(vcpu, gpa, &insn);
 		if (insn_is_load(&insn) && !(access & VMM_ACCESS_WRITE))
@@ -885,6 +866,7 @@ static bool (*const fast_handlers[VMM_X_NR])(struct vmm_vcpu *) = {
 	[VMM_X_MSR_READ]	= fast_msr_read,
 	[VMM_X_MSR_WRITE]	= fast_msr_write,
 	[VMM_X_HYPERCALL]	= fast_hypercall,
+	[VMM_X_MEMORY]		= vmm_mmio_doorbell,
 };
 
 bool vmm_exit_fast(struct vmm_vcpu *vcpu)

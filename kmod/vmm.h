@@ -102,7 +102,8 @@ enum vmm_exit_kind {
 struct vmm_exit {
 	enum vmm_exit_kind kind;
 	u8 length;		/* of the instruction; 0: the CPU did not tell */
-	bool delivering;	/* an event, when it exited: not executing what is at RIP */
+	/* An event, when it exited: not executing what is at RIP. Fast exits know it of memory. */
+	bool delivering;
 	union {
 		struct {
 			u8 vector;
@@ -458,6 +459,12 @@ enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu);	/* [load], IRQs on */
 int vmm_exit_complete(struct vmm_vcpu *vcpu);	/* takes the process's answer */
 void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length);	/* [load] */
 
+/* ---- mmio.c ---- */
+/* Does @insn, at RIP, access @gpa and what follows it in its page, and nothing else? [load] */
+bool vmm_mmio_covers(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t gpa);
+/* A VMM_X_MEMORY exit that did nothing but ring a doorbell, which is done. [entry] */
+bool vmm_mmio_doorbell(struct vmm_vcpu *vcpu);
+
 /* ---- memslot.c ---- */
 struct vmm_memory {		/* what a slot says about one frame, by value */
 	hva_t hva;		/* of the frame asked for */
@@ -665,6 +672,8 @@ int vmm_ioeventfd(struct vmm_vm *vm, const struct vmm_ioeventfd *args);	/* vm->l
 void vmm_ioeventfd_release(struct vmm_vm *vm);
 /* Signal the doorbell this write rings; false: there is none. Any context. */
 bool vmm_ioeventfd_signal(struct vmm_vm *vm, bool pio, u64 address, unsigned int size, u64 data);
+/* false: surely no write to @gpa rings one. Any context. */
+bool vmm_ioeventfd_maybe(const struct vmm_vm *vm, gpa_t gpa);
 
 /* ---- cpuid.c ---- */
 int vmm_cpuid_init(void);			/* supported table, from vmm_caps and the host */

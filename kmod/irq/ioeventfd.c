@@ -49,6 +49,11 @@ static void rebuild_filter(struct vmm_vm *vm)
 		WRITE_ONCE(vm->ioeventfd_filter[i], filter[i]);
 }
 
+bool vmm_ioeventfd_maybe(const struct vmm_vm *vm, gpa_t gpa)
+{
+	return READ_ONCE(vm->ioeventfd_filter[false]) & filter_bit(gpa);
+}
+
 bool vmm_ioeventfd_signal(struct vmm_vm *vm, bool pio, u64 address, unsigned int size, u64 data)
 {
 	struct doorbell *bell;

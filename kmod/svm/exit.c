@@ -147,6 +147,8 @@ static void decode_memory(struct svm_vcpu *svm, struct vmm_exit *exit)
 	exit->kind = VMM_X_MEMORY;
 	exit->memory.gpa = control->exit_info_2;
 	exit->memory.walk = info & NPF_WALK;
+	exit->delivering = (control->exit_int_info & SVM_EXITINTINFO_VALID) ||
+			   svm_virtual_waits(control);
 	if (info & NPF_WRITE)
 		exit->memory.access = VMM_ACCESS_WRITE;
 	else if (info & NPF_FETCH)

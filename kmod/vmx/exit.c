@@ -144,6 +144,7 @@ static void decode_memory(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 	exit->kind = VMM_X_MEMORY;
 	exit->memory.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	exit->memory.walk = !(info & EPT_VIOLATION_GVA_TRANSLATED);
+	exit->delivering = vmcs_read(IDT_VECTORING_INFO_FIELD) & VECTORING_INFO_VALID_MASK;
 	if (info & EPT_VIOLATION_ACC_WRITE)
 		exit->memory.access = VMM_ACCESS_WRITE;
 	else if (info & EPT_VIOLATION_ACC_INSTR)
