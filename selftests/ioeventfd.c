@@ -233,6 +233,24 @@ TEST(memory_goes_before_a_doorbell)
 	EXPECT_EQ(3, memory[0]);
 }
 
+/* A frame's first word, SS, goes to the doorbell while RIP is at a store to such an offset. */
+static void guest_frame_on_a_bell(void)
+{
+	__asm__ volatile("mov %0, %%rsp\n\tmov %%rax, (%1)" : :
+			 "r"(BELL + 16), "r"(1UL << 32 | 8) : "memory");
+	GUEST_FAIL("no fault", 1, 0);
+}
+
+TEST(a_frame_does_not_ring)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_frame_on_a_bell);
+	int fd = new_eventfd();
+
+	ASSERT_EQ(0, add(vcpu->vm, BELL + 8, 0, 0, 0, fd));
+	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+	EXPECT_EQ(0, rings(fd));
+}
+
 TEST(the_promised_number_of_doorbells_and_no_more)
 {
 	struct vm *vm = vm_new_bare();
