@@ -2,10 +2,11 @@
 /*
  * Random page tables, changed at random by the guest, another of its vCPUs and the
  * process; and random accesses, each compared with a reference: outcome, error code,
- * CR2, data, accessed and dirty bits (lib/probe.h).
+ * CR2, data, accessed and dirty bits (lib/probe.h). One vCPU at a time runs a list of
+ * both, of random length.
  *
- * PAGING_ACCESSES is the number of accesses a mode (a million takes some minutes),
- * PAGING_SEED the seed; a failure tells both seed and step.
+ * PAGING_ACCESSES is the number of accesses a mode, PAGING_SEED the seed; a failure tells
+ * both seed and step (docs/testing.md).
  *
  * What the guest did not flush may be old, so an access after a change flushes first:
  * its address, or everything. On shadow paging CR3 does not see what the process wrote
@@ -21,17 +22,22 @@
 #define TABLES		10U	/* of the pool */
 #define VCPUS		2U
 #define SLOTS		6U	/* indices that are used in a table */
-/* Tables are made anew every 2,000 accesses. */
-#define ACCESSES	(host_slowness() > 10 ? 2000 : 12000)
 
 struct world {
 	struct vm *vm;
+	struct probe_model *model;
 	struct probe probe[VCPUS];
+	struct probe_list list;
+	u32 vcpu;		/* whose turn it is */
+	u32 left;		/* steps of its list */
 	enum probe_mode mode;
 	u64 seed;
 	/* Changed since all was flushed: by a vCPU, by the process. */
 	bool stale[VCPUS];
 	bool stale_by_process[VCPUS];
+	/* Of PAE, whose top table counts when CR3 is loaded, on some CPUs. */
+	bool stale_top[VCPUS];
+	bool wrote_table;	/* the last access that was found tame will */
 };
 
 static u64 setting(const char *name, u64 otherwise)
@@ -174,13 +180,15 @@ static void make_tables(struct world *w)
 
 	probe_tables(w->vm, w->mode);
 	memset(vm_ptr(w->vm, PROBE_TABLE(1)), 0, (PROBE_POOL_PAGES - 1) * 4096);
+	probe_model_sync(w->model);
 	for (table = 0; table < TABLES; table++)
 		for (i = 0; i < 8; i++) {
 			const unsigned int level = likely_level(w, table);
 
-			probe_set_entry(w->vm, w->mode, PROBE_TABLE(table) +
-					table_index(w, !table) * probe_entry_size(w->mode),
-					linked_entry(w, level));
+			const u64 at = PROBE_TABLE(table) + table_index(w, !table) *
+				       probe_entry_size(w->mode);
+
+			probe_model_set(w->model, w->mode, at, linked_entry(w, level));
 		}
 }
 
@@ -192,26 +200,50 @@ static void all_stale(struct world *w)
 		w->stale[i] = true;
 }
 
-/* A flush of everything, global pages too, on both vCPUs. */
+static void add(struct world *w, enum probe_kind kind, u64 gva, u64 value)
+{
+	const struct probe_access operation = { .kind = kind, .gva = gva, .value = value };
+
+	probe_list_add(&w->list, &operation);
+}
+
+/* A flush of everything, global pages too. */
 static void flush_all(struct world *w)
 {
-	unsigned int i;
+	const u64 cr4 = probe_cr4(&w->probe[w->vcpu]);
 
-	for (i = 0; i < VCPUS; i++) {
-		const u64 cr4 = probe_cr4(&w->probe[i]);
+	add(w, PROBE_LOAD_CR4, cr4 ^ X86_CR4_PGE, 0);
+	add(w, PROBE_LOAD_CR4, cr4, 0);
+	w->stale[w->vcpu] = false;
+	w->stale_by_process[w->vcpu] = false;
+}
 
-		probe_load_cr4(&w->probe[i], cr4 ^ X86_CR4_PGE);
-		probe_load_cr4(&w->probe[i], cr4);
-		w->stale[i] = false;
-		w->stale_by_process[i] = false;
-	}
+static void load_cr3(struct world *w)
+{
+	add(w, PROBE_LOAD_CR3, w->probe[w->vcpu].cr3, 0);
+	w->stale[w->vcpu] = false;
+	w->stale_top[w->vcpu] = false;
+}
+
+/* What is queued has run, and another vCPU has its turn. */
+static const char *next_turn(struct world *w)
+{
+	const char *wrong = probe_list_run(&w->list);
+
+	w->vcpu = below(w, VCPUS);
+	w->list.probe = &w->probe[w->vcpu];
+	w->left = 1 + below(w, chance(w, 50) ? 20 : 400);
+	if (w->stale_top[w->vcpu])
+		load_cr3(w);
+	return wrong;
 }
 
 static void write_by_process(struct world *w, u64 at, u64 entry)
 {
 	unsigned int i;
 
-	probe_set_entry(w->vm, w->mode, at, entry);
+	probe_list_run(&w->list);
+	probe_model_set(w->model, w->mode, at, entry);
 	for (i = 0; i < VCPUS; i++)
 		w->stale_by_process[i] = true;
 	if (chance(w, 30))
@@ -221,19 +253,20 @@ static void write_by_process(struct world *w, u64 at, u64 entry)
 /* Who writes is random, and so is whether he flushes at once. */
 static void change(struct world *w)
 {
-	unsigned int level, vcpu = below(w, VCPUS);
+	unsigned int level, i;
 	const u64 at = random_place(w, &level);
 	const u64 entry = linked_entry(w, level);
-	const bool pdpte = w->mode == PROBE_PAE && level == 3;
+	const bool top = w->mode == PROBE_PAE && level == 3;
 
 	all_stale(w);
-	if (chance(w, 20) && !pdpte)
+	if (chance(w, 5) && !top)
 		write_by_process(w, at, entry);
 	else
-		probe_store(&w->probe[vcpu], at, entry);
-	/* PAE's top table counts when CR3 is loaded, on some CPUs. */
-	for (vcpu = 0; pdpte && vcpu < VCPUS; vcpu++)
-		probe_load_cr3(&w->probe[vcpu], w->probe[vcpu].cr3);
+		add(w, PROBE_STORE, at, entry);
+	for (i = 0; top && i < VCPUS; i++)
+		w->stale_top[i] = true;
+	if (top)
+		load_cr3(w);
 }
 
 static bool in_data(u64 gpa)
@@ -247,65 +280,75 @@ static bool in_pool(u64 gpa)
 }
 
 /* Is it memory, and may the test lose what is there? */
-static bool tame(struct world *w, struct probe *probe, struct probe_access *access)
+static bool tame(struct world *w, struct probe_access *access)
 {
+	struct probe_access first = *access;
 	struct reference ref;
 	unsigned int i;
 
-	probe_reference(probe, access, &ref);
+	/* A descriptor is read before it is written. */
+	if (access->kind == PROBE_SYSTEM_WRITE)
+		first.kind = PROBE_SYSTEM_READ;
+	probe_reference(&w->probe[w->vcpu], &first, &ref);
 	for (i = 0; i < ref.steps; i++)
 		if (ref.step[i].gpa >= GUEST_MEM_SIZE)
 			return false;
+	/* The upper halves of data pages are written, the lower executed to their end. */
+	if (access->kind == PROBE_EXEC)
+		access->gva &= ~0x80fUL;
+	if (probe_is_system(access->kind))
+		access->gva = (access->gva & ~0xfffUL) | PROBE_DESCRIPTOR;
+	w->wrote_table = false;
 	if (ref.fault)
 		return true;
 	if (ref.gpa >= GUEST_MEM_SIZE)
 		return false;
-	if (access->kind == PROBE_EXEC && !in_data(ref.gpa))
+	if ((access->kind == PROBE_EXEC || probe_is_system(access->kind)) && !in_data(ref.gpa))
 		access->kind = PROBE_READ;
 	if (access->kind == PROBE_WRITE && !in_data(ref.gpa) && !in_pool(ref.gpa))
 		access->kind = PROBE_READ;
-	if (access->kind == PROBE_EXEC)
-		access->gva &= ~0x801UL;
-	/* The upper halves of data pages are written, the lower executed. */
 	if (access->kind == PROBE_WRITE && in_data(ref.gpa))
 		access->gva |= 0x801;
-	if (access->kind == PROBE_WRITE && in_pool(ref.gpa))
-		all_stale(w);
+	w->wrote_table = access->kind == PROBE_WRITE && in_pool(ref.gpa);
 	return true;
 }
 
-static const char *access_once(struct world *w)
+static enum probe_kind random_kind(struct world *w)
 {
-	const unsigned int vcpu = below(w, VCPUS);
-	struct probe *probe = &w->probe[vcpu];
+	return chance(w, 90) ? below(w, 3) : PROBE_SYSTEM_READ + below(w, 2);
+}
+
+static void access_once(struct world *w)
+{
+	const u32 vcpu = w->vcpu;
 	struct probe_access access = {
 		.gva = random_gva(w),
-		.kind = below(w, 3),
+		.kind = random_kind(w),
 		.user = chance(w, 50),
 		.ac = chance(w, 50),
 		.value = below(w, 256),
 	};
 
-	if (!tame(w, probe, &access))
-		return NULL;
-	if (w->stale_by_process[vcpu] && chance(w, 20)) {
+	if (!tame(w, &access))
+		return;
+	if (probe_is_system(access.kind) && !probe_system_ac())
+		access.ac = false;
+	if (w->stale_by_process[vcpu] && chance(w, 20))
 		flush_all(w);
-	} else if (!w->stale_by_process[vcpu] && w->stale[vcpu] && chance(w, 40)) {
-		probe_load_cr3(probe, probe->cr3);
-		w->stale[vcpu] = false;
-	} else if (w->stale[vcpu] || w->stale_by_process[vcpu]) {
-		probe_invlpg(probe, access.gva);
-	}
-	return probe_check(probe, &access);
+	else if (!w->stale_by_process[vcpu] && w->stale[vcpu] && chance(w, 40))
+		load_cr3(w);
+	else if (w->stale[vcpu] || w->stale_by_process[vcpu])
+		add(w, PROBE_INVLPG, access.gva, 0);
+	probe_list_add(&w->list, &access);
+	if (access.kind == PROBE_WRITE && w->wrote_table)
+		all_stale(w);
 }
 
 static u32 random_env(struct world *w)
 {
 	u32 env = below(w, 16) & probe_env_supported(w->mode);
 
-	/* The gaps of paging.c. */
-	if ((env & PROBE_SMAP) && w->mode != PROBE_LONG && host_is_tcg())
-		env &= ~PROBE_SMAP;
+	/* The gap of paging.c. */
 	if (get_info().paging == VMM_PAGING_SHADOW && !(env & PROBE_WP))
 		env &= ~PROBE_SMAP;
 	return env;
@@ -321,34 +364,63 @@ static void new_environment(struct world *w)
 		probe_enter(&w->probe[i], w->mode, env);
 		w->stale[i] = false;
 		w->stale_by_process[i] = false;
+		w->stale_top[i] = false;
 	}
+}
+
+static void make_world(struct world *w)
+{
+	unsigned int i;
+
+	w->vm = vm_new();
+	for (i = 0; i < VCPUS; i++)
+		w->probe[i] = probe_new(w->vm, i);
+	probe_fill(w->vm);
+	w->model = probe_model_new(w->vm);
+	for (i = 0; i < VCPUS; i++)
+		w->probe[i].model = w->model;
+	w->list.probe = &w->probe[0];
 }
 
 static const char *random_run(enum probe_mode mode, u64 accesses)
 {
-	struct world w = { .mode = mode, .seed = setting("PAGING_SEED", 1) + mode };
+	static struct world w;
 	const char *wrong = NULL;
 	u64 step;
-	unsigned int i;
 
-	w.vm = vm_new();
-	for (i = 0; i < VCPUS; i++)
-		w.probe[i] = probe_new(w.vm, i);
-	probe_fill(w.vm);
-	for (step = 0; step < accesses && !wrong; step++) {
-		if (step % 2000 == 0)
-			make_tables(&w);
-		if (step % 250 == 0)
+	w.mode = mode;
+	w.seed = setting("PAGING_SEED", 1) + mode;
+	make_world(&w);
+	for (step = 0; w.list.compared < accesses && !wrong; step++) {
+		if (!w.left--)
+			wrong = next_turn(&w);
+		if (step % 1000 == 0) {
+			wrong = probe_list_run(&w.list);
+			if (step % 8000 == 0)
+				make_tables(&w);
 			new_environment(&w);
-		if (chance(&w, 25))
+		}
+		if (chance(&w, 15))
 			change(&w);
-		wrong = access_once(&w);
+		access_once(&w);
 	}
-	if (wrong)
-		printf("# seed %llu, step %llu\n",
-		       (unsigned long long)setting("PAGING_SEED", 1), (unsigned long long)step - 1);
+	if (!wrong)
+		wrong = probe_list_run(&w.list);
+	printf("# %llu accesses compared; seed %llu, step %llu\n",
+	       (unsigned long long)w.list.compared,
+	       (unsigned long long)setting("PAGING_SEED", 1), (unsigned long long)step);
+	probe_model_free(w.model);
 	vm_free(w.vm);
 	return wrong;
+}
+
+/* By a host's speed: an exit takes shadow paging ten times as long as an access. */
+static u64 accesses_here(void)
+{
+	const bool nested = get_info().paging == VMM_PAGING_NESTED;
+	const u32 some = nested ? 300000 : 60000;
+
+	return setting("PAGING_ACCESSES", share_of(some));
 }
 
 #define RANDOM(name, mode)						\
@@ -358,7 +430,7 @@ TEST_TIMEOUT(random_accesses_in_##name, 280)				\
 									\
 	if (probe_mode_broken(mode))					\
 		SKIP(return, PROBE_BROKEN);				\
-	wrong = random_run(mode, setting("PAGING_ACCESSES", ACCESSES));	\
+	wrong = random_run(mode, accesses_here());			\
 	if (wrong)							\
 		TH_LOG("%s", wrong);					\
 	ASSERT_EQ(NULL, wrong);						\

@@ -7,6 +7,7 @@
 
 #include "guest.h"
 #include "probe.h"
+#include "probe_guest.h"
 
 const char *const probe_mode_name[PROBE_MODES] = {
 	"flat", "32-bit", "32-bit with PSE", "PAE", "long mode",
@@ -15,32 +16,18 @@ const char *const probe_mode_name[PROBE_MODES] = {
 #define CPUID7_EBX_SMEP	(1U << 7)
 #define CPUID7_EBX_SMAP	(1U << 20)
 
-#define CODE		GUEST_DATA
+#define CODE32		GUEST_DATA
+#define CODE64		(GUEST_DATA + 0x800)
 #define GDT		(GUEST_DATA + 0x1000)
 #define IDT64		(GUEST_DATA + 0x2000)
 #define IDT32		(GUEST_DATA + 0x3000)
-#define IDT32_USER	(GUEST_DATA + 0x3800)
-#define TSS(id)		(GUEST_DATA + 0x4000 + (id) * 0x80)
+#define TSS64(id)	(GUEST_DATA + 0x4000 + (id) * 0x80)
+#define TSS32(id)	(GUEST_DATA + 0x4800 + (id) * 0x80)
 #define STACK(id)	(GUEST_DATA + 0x6000 + ((id) + 1) * 0x1000)
 #define FIXED		(GUEST_DATA + 0x10000)	/* tables below the root's fixed entries */
+#define OPS(id)		(GUEST_DATA + 0x40000 + (id) * 0x8000)
+#define ENDS(id)	(GUEST_DATA + 0x60000 + (id) * 0x4000)
 #define LOW		(16UL << 20)
-
-/* Offsets in the code page; each ends with OUT to a port that tells what it was. */
-#define STUB_READ	0x00
-#define STUB_WRITE	0x10
-#define STUB_INVLPG	0x20
-#define STUB_CR3	0x30
-#define STUB_CR4	0x40
-#define STUB_CR0	0x50
-#define STUB_STORE32	0x60
-#define STUB_STORE64	0x70
-#define STUB_STORE_PAE	0x80
-#define STUB_FAULT	0x90
-#define STUB_OTHER	0xa0
-
-#define PORT_OK		0xf0
-#define PORT_FAULT	0xf1
-#define PORT_OTHER	0xf2
 
 #define GDT_CODE64	0x08
 #define GDT_CODE32	0x10
@@ -49,25 +36,26 @@ const char *const probe_mode_name[PROBE_MODES] = {
 #define GDT_UCODE32	0x28
 #define GDT_UDATA	0x30
 #define GDT_TSS(id)	(0x40 + (id) * 0x10)
+#define GDT_LDT(n)	(0x800 + (n) * 0x10)
+#define LDT_FIRST	0x7	/* the first descriptor of the LDT, RPL 3 */
 
-static const struct {
-	u8 offset;
-	u8 length;
-	u8 bytes[8];
-} stubs[] = {
-	{ STUB_READ, 4, { 0x8a, 0x03, 0xe6, PORT_OK } },		/* mov (%rbx), %al */
-	{ STUB_WRITE, 4, { 0x88, 0x03, 0xe6, PORT_OK } },		/* mov %al, (%rbx) */
-	{ STUB_INVLPG, 5, { 0x0f, 0x01, 0x3b, 0xe6, PORT_OK } },	/* invlpg (%rbx) */
-	{ STUB_CR3, 5, { 0x0f, 0x22, 0xdb, 0xe6, PORT_OK } },		/* mov %rbx, %cr3 */
-	{ STUB_CR4, 5, { 0x0f, 0x22, 0xe3, 0xe6, PORT_OK } },		/* mov %rbx, %cr4 */
-	{ STUB_CR0, 5, { 0x0f, 0x22, 0xc3, 0xe6, PORT_OK } },		/* mov %rbx, %cr0 */
-	{ STUB_STORE32, 4, { 0x89, 0x03, 0xe6, PORT_OK } },		/* mov %eax, (%ebx) */
-	{ STUB_STORE64, 5, { 0x48, 0x89, 0x03, 0xe6, PORT_OK } },	/* mov %rax, (%rbx) */
-	/* mov %edx, 4(%ebx); mov %eax, (%ebx) */
-	{ STUB_STORE_PAE, 7, { 0x89, 0x53, 0x04, 0x89, 0x03, 0xe6, PORT_OK } },
-	{ STUB_FAULT, 2, { 0xe6, PORT_FAULT } },
-	{ STUB_OTHER, 2, { 0xe6, PORT_OTHER } },
+struct probe_op {
+	u64 rip, cs, rflags, rsp, ss;
+	u64 rax, rbx;
+	u32 rdx, ldt;
 };
+
+struct probe_end {
+	u64 rax, cr2;
+	u32 error, vector;
+	u64 unused;
+};
+
+_Static_assert(sizeof(struct probe_op) == OP_SIZE, "probe_guest.h");
+_Static_assert(sizeof(struct probe_end) == END_SIZE, "probe_guest.h");
+
+/* A data segment of DPL 3 that was not loaded yet. */
+#define NEW_DESCRIPTOR	0x00cff2000000fffeUL
 
 static u64 descriptor(u32 base, u32 limit, u16 attr)
 {
@@ -76,55 +64,47 @@ static u64 descriptor(u32 base, u32 limit, u16 attr)
 	       (u64)(base >> 24) << 56;
 }
 
-static void make_tss(struct vm *vm, u32 id)
-{
-	u64 *gdt = vm_ptr(vm, GDT);
-	u8 *tss = vm_ptr(vm, TSS(id));
-	const u64 stack = STACK(id);
-
-	memcpy(tss + 4, &stack, 8);
-	gdt[GDT_TSS(id) / 8] = descriptor(TSS(id), 0x67, 0x0089);
-	gdt[GDT_TSS(id) / 8 + 1] = 0;
-}
-
+/* DPL 3, for INT. */
 static u64 gate(u16 selector, u32 offset)
 {
-	return (offset & 0xffff) | (u64)selector << 16 | (u64)0x8e00 << 32 |
+	return (offset & 0xffff) | (u64)selector << 16 | (u64)0xee00 << 32 |
 	       (u64)(offset >> 16) << 48;
 }
 
-/*
- * In 32-bit modes the code is conforming: an exception at CPL 3 is handled there, by
- * the user's view of code and stack. QEMU's TCG aborts when a TR that is busy, as the
- * architecture has it, is asked for another stack.
- */
+static void make_tss(struct vm *vm, u32 id)
+{
+	const u64 stack = STACK(id), stack_segment = GDT_DATA;
+
+	memcpy((u8 *)vm_ptr(vm, TSS64(id)) + 4, &stack, 8);
+	memcpy((u8 *)vm_ptr(vm, TSS32(id)) + 4, &stack, 4);
+	memcpy((u8 *)vm_ptr(vm, TSS32(id)) + 8, &stack_segment, 4);
+}
+
 static void make_machine(struct vm *vm)
 {
 	u64 *gdt = vm_ptr(vm, GDT), *idt64 = vm_ptr(vm, IDT64), *idt32 = vm_ptr(vm, IDT32);
-	u64 *idt32_user = vm_ptr(vm, IDT32_USER);
 	unsigned int i;
 
-	for (i = 0; i < sizeof(stubs) / sizeof(stubs[0]); i++)
-		memcpy((u8 *)vm_ptr(vm, CODE) + stubs[i].offset, stubs[i].bytes, stubs[i].length);
+	memcpy(vm_ptr(vm, CODE32), probe_code32, PROBE_CODE_SIZE);
+	memcpy(vm_ptr(vm, CODE64), probe_code64, PROBE_CODE_SIZE);
 	gdt[GDT_CODE64 / 8] = descriptor(0, 0xfffff, 0xa09b);
-	gdt[GDT_CODE32 / 8] = descriptor(0, 0xfffff, 0xc09f);
+	gdt[GDT_CODE32 / 8] = descriptor(0, 0xfffff, 0xc09b);
 	gdt[GDT_DATA / 8] = descriptor(0, 0xfffff, 0xc093);
 	gdt[GDT_UCODE64 / 8] = descriptor(0, 0xfffff, 0xa0fb);
 	gdt[GDT_UCODE32 / 8] = descriptor(0, 0xfffff, 0xc0fb);
 	gdt[GDT_UDATA / 8] = descriptor(0, 0xfffff, 0xc0f3);
-	for (i = 0; i < 32; i++) {
-		const u64 stub = i == VEC_PF ? STUB_FAULT : STUB_OTHER;
+	for (i = 0; i < PROBE_VECTOR_COUNT; i++) {
+		const u64 entry = PROBE_VECTORS + i * PROBE_VECTOR_SIZE;
 
-		idt64[2 * i] = gate(GDT_CODE64, CODE + stub);
+		idt64[2 * i] = gate(GDT_CODE64, CODE64 + entry);
 		idt64[2 * i + 1] = 0;
-		idt32[i] = gate(GDT_CODE32, CODE + stub);
-		idt32_user[i] = gate(GDT_CODE32, LOW + stub);
+		idt32[i] = gate(GDT_CODE32, CODE32 + entry);
 	}
 }
 
 struct probe probe_new(struct vm *vm, u32 id)
 {
-	struct probe probe = { .vcpu = vcpu_new(vm, id, (void (*)(void))CODE) };
+	struct probe probe = { .vcpu = vcpu_new(vm, id, (void (*)(void))CODE64) };
 
 	if (!id)
 		make_machine(vm);
@@ -138,9 +118,10 @@ void probe_fill(struct vm *vm)
 
 	/* Megabytes for each test: by the library's call, which is quick on slow hosts too. */
 	for (gpa = GUEST_DATA2; gpa < LOW; gpa += 4096) {
-		u32 pair = 0x00e6U | probe_id(gpa) << 8;	/* out %al, $id */
-
-		wmemset(vm_ptr(vm, gpa), pair | pair << 16, 4096 / sizeof(wchar_t));
+		/* mov $id, %al; int $PROBE_VEC_OK. As entries of a table they are absent. */
+		wmemset(vm_ptr(vm, gpa), 0x00cd00b0U | probe_id(gpa) << 8 | PROBE_VEC_OK << 24,
+			4096 / sizeof(wchar_t));
+		*(u64 *)vm_ptr(vm, gpa + PROBE_DESCRIPTOR) = NEW_DESCRIPTOR;
 	}
 }
 
@@ -201,17 +182,14 @@ static u64 probe_efer(const struct probe *probe)
 	return efer | (probe->env & PROBE_NXE ? EFER_NX : 0);
 }
 
-/* U alias of the code, in the fixed part. */
-static u64 user_code(enum probe_mode mode)
+/* The code as users see it, in the fixed part, and the supervisor's. */
+static u64 code_at(const struct probe *probe, bool user)
 {
-	switch (mode) {
-	case PROBE_FLAT:
-		return CODE;
-	case PROBE_LONG:
-		return 1UL << 30;
-	default:
-		return LOW;
-	}
+	const u64 code = is_long(probe) ? CODE64 : CODE32;
+
+	if (!user || probe->mode == PROBE_FLAT)
+		return code;
+	return code - CODE32 + (is_long(probe) ? 1UL << 30 : LOW);
 }
 
 unsigned int probe_root_fixed(enum probe_mode mode)
@@ -233,7 +211,7 @@ static void tables_32(struct vm *vm)
 	for (i = 0; i <= n; i++)
 		root[i] = (FIXED + i * 4096) | (i == n ? ENTRY_U : ENTRY_S);
 	for (i = 0; i < 16; i++)
-		((u32 *)vm_ptr(vm, FIXED + n * 4096))[i] = (CODE + i * 4096) | ENTRY_U;
+		((u32 *)vm_ptr(vm, FIXED + n * 4096))[i] = (CODE32 + i * 4096) | ENTRY_U;
 }
 
 /* 2 MiB pages in the first table, then the user's view. */
@@ -247,13 +225,13 @@ static void tables_wide(struct vm *vm, enum probe_mode mode)
 		directory[i] = (u64)i << 21 | ENTRY_S | PTE_PS;
 	if (mode == PROBE_PAE) {
 		root[0] = FIXED | PTE_P;
-		directory[n] = CODE | ENTRY_U | PTE_PS;
+		directory[n] = CODE32 | ENTRY_U | PTE_PS;
 		return;
 	}
 	root[0] = (FIXED + 4096) | ENTRY_U;
 	pdpt[0] = FIXED | ENTRY_S;
 	pdpt[1] = (FIXED + 2 * 4096) | ENTRY_U;
-	user[0] = CODE | ENTRY_U | PTE_PS;
+	user[0] = CODE32 | ENTRY_U | PTE_PS;
 }
 
 void probe_tables(struct vm *vm, enum probe_mode mode)
@@ -271,28 +249,29 @@ static struct vmm_segment segment(u16 selector, u16 attr)
 	return (struct vmm_segment){ .limit = ~0U, .selector = selector, .attr = attr };
 }
 
-static void set_segs(struct probe *probe, struct vmm_segs *segs, bool user)
+/* Data segments are the user's always: IRET takes those away that he may not have. */
+static void set_segs(struct probe *probe, struct vmm_segs *segs)
 {
-	const u16 dpl = user ? 0x60 : 0, rpl = user ? 3 : 0;
 	const u32 id = probe->vcpu->id;
+	const u64 tss = is_long(probe) ? TSS64(id) : TSS32(id);
+	u64 *gdt = vm_ptr(probe->vcpu->vm, GDT);
 	int i;
 
 	memset(segs, 0, sizeof(*segs));
 	for (i = VMM_ES; i <= VMM_GS; i++)
-		segs->seg[i] = segment((user ? GDT_UDATA : GDT_DATA) | rpl, 0xc093 | dpl);
-	if (is_long(probe))
-		segs->seg[VMM_CS] = segment((user ? GDT_UCODE64 : GDT_CODE64) | rpl, 0xa09b | dpl);
-	else
-		segs->seg[VMM_CS] = user ? segment(GDT_UCODE32 | rpl, 0xc0fb) :
-					   segment(GDT_CODE32, 0xc09f);
+		segs->seg[i] = segment(GDT_UDATA | 3, 0xc0f3);
+	segs->seg[VMM_SS] = segment(GDT_DATA, 0xc093);
+	segs->seg[VMM_CS] = is_long(probe) ? segment(GDT_CODE64, 0xa09b) :
+					     segment(GDT_CODE32, 0xc09b);
 	segs->seg[VMM_LDTR] = (struct vmm_segment){ .attr = VMM_SEG_UNUSABLE };
 	segs->seg[VMM_TR] = (struct vmm_segment){
-		.base = TSS(id), .limit = 0x67, .selector = GDT_TSS(id), .attr = 0x008b,
+		.base = tss, .limit = 0x67, .selector = GDT_TSS(id), .attr = 0x008b,
 	};
+	/* LTR will say that it is busy. */
+	gdt[GDT_TSS(id) / 8] = descriptor(tss, 0x67, 0x0089);
+	gdt[GDT_TSS(id) / 8 + 1] = 0;
 	segs->gdt = (struct vmm_table){ .base = GDT, .limit = 0xfff };
-	segs->idt = (struct vmm_table){ .base = IDT64, .limit = 0x1ff };
-	if (!is_long(probe))
-		segs->idt.base = user && probe->mode != PROBE_FLAT ? IDT32_USER : IDT32;
+	segs->idt = (struct vmm_table){ .base = is_long(probe) ? IDT64 : IDT32, .limit = 0x3ff };
 }
 
 static void set_pdptes(struct probe *probe, struct vmm_ctrl *ctrl)
@@ -310,134 +289,141 @@ void probe_enter(struct probe *probe, enum probe_mode mode, u32 env)
 	probe->mode = mode;
 	probe->env = env;
 	probe->cr3 = mode == PROBE_FLAT ? 0 : PROBE_TABLE(0);
-	probe->user_code = user_code(mode);
 	vcpu_get(probe->vcpu, &state, mask);
 	memset(&state.regs, 0, sizeof(state.regs));
-	state.regs.rip = CODE;
+	state.regs.rip = code_at(probe, false);
 	state.regs.rflags = RFLAGS_FIXED;
-	set_segs(probe, &state.segs, false);
+	set_segs(probe, &state.segs);
 	state.ctrl.cr0 = probe_cr0(probe);
 	state.ctrl.cr3 = probe->cr3;
 	state.ctrl.cr4 = probe_cr4(probe);
 	state.ctrl.efer = probe_efer(probe);
 	set_pdptes(probe, &state.ctrl);
 	vcpu_set(probe->vcpu, &state, mask);
+	/* QEMU's TCG gives no stack of a TSS that was not loaded by LTR: it aborts. */
+	probe_must(probe, PROBE_LOAD_TR, 0, GDT_TSS(probe->vcpu->id));
 }
 
 /* ---- running ---- */
 
-struct setting {
-	u64 rip;
-	u64 rax, rbx, rdx;
-	bool user;
-	bool ac;
+/* The LDT is where the access is to go to; each access has a descriptor for that. */
+static void put_ldt(struct probe *probe, u32 n, u64 gva)
+{
+	u64 *gdt = vm_ptr(probe->vcpu->vm, GDT + GDT_LDT(n));
+
+	if (n >= PROBE_SYSTEM_MAX)
+		die("more than %u accesses to system tables", n);
+
+	gdt[0] = descriptor(gva, 7, 0x0082);
+	gdt[1] = is_long(probe) ? gva >> 32 : 0;
+}
+
+static const u16 entry_point[] = {
+	[PROBE_READ] = PROBE_DO_READ,
+	[PROBE_WRITE] = PROBE_DO_WRITE,
+	[PROBE_SYSTEM_READ] = PROBE_DO_LAR,
+	[PROBE_SYSTEM_WRITE] = PROBE_DO_MOV_FS,
+	[PROBE_INVLPG] = PROBE_DO_INVLPG,
+	[PROBE_LOAD_CR3] = PROBE_DO_CR3,
+	[PROBE_LOAD_CR4] = PROBE_DO_CR4,
+	[PROBE_LOAD_CR0] = PROBE_DO_CR0,
+	[PROBE_STORE] = PROBE_DO_STORE,
+	[PROBE_LOAD_TR] = PROBE_DO_LTR,
 };
 
-static u16 run(struct probe *probe, const struct setting *set)
+/* @ldts: how many LDTs the list has so far. */
+static void put(struct probe *probe, struct probe_op *op, const struct probe_access *access,
+		u32 *ldts)
+{
+	const bool system = probe_is_system(access->kind);
+	const bool user = access->user || system;
+
+	op->rip = access->kind == PROBE_EXEC ? access->gva :
+		  code_at(probe, user) + entry_point[access->kind];
+	if (access->kind == PROBE_STORE && probe->mode == PROBE_PAE)
+		op->rip = code_at(probe, user) + PROBE_DO_STORE_PAE;
+	op->cs = is_long(probe) ? GDT_CODE64 : GDT_CODE32;
+	op->ss = GDT_DATA;
+	if (user) {
+		op->cs = (is_long(probe) ? GDT_UCODE64 : GDT_UCODE32) | 3;
+		op->ss = GDT_UDATA | 3;
+	}
+	op->rflags = RFLAGS_FIXED | (access->ac ? RFLAGS_AC : 0);
+	op->rsp = STACK(probe->vcpu->id) - 0x800;
+	op->rax = access->value;
+	op->rdx = access->value >> 32;
+	op->rbx = access->gva;
+	op->ldt = 0;
+	if (system) {
+		put_ldt(probe, *ldts, access->gva);
+		op->ldt = GDT_LDT((*ldts)++);
+		op->rax = LDT_FIRST;
+	}
+}
+
+static void go(struct probe *probe, u32 count)
 {
 	struct vmm_run *run = probe->vcpu->run;
 	struct vmm_regs *regs = &run->state.regs;
+	const u32 id = probe->vcpu->id;
 
+	memset(vm_ptr(probe->vcpu->vm, ENDS(id)), 0, count * sizeof(struct probe_end));
 	memset(regs, 0, sizeof(*regs));
-	regs->rip = set->rip;
-	regs->rax = set->rax;
-	regs->rbx = set->rbx;
-	regs->rdx = set->rdx;
-	regs->rsp = STACK(probe->vcpu->id) - 0x800;
-	if (set->user)
-		regs->rsp += probe->user_code - CODE;
-	/* IOPL 3, for the ports. */
-	regs->rflags = RFLAGS_FIXED | 0x3000 | (set->ac ? RFLAGS_AC : 0);
-	set_segs(probe, &run->state.segs, set->user);
-	run->sync_in = VMM_STATE_REGS | VMM_STATE_SEGS;
-	run->sync_out = VMM_STATE_REGS | VMM_STATE_CTRL;
+	regs->rip = code_at(probe, false);
+	regs->rsi = OPS(id);
+	regs->rdi = ENDS(id);
+	regs->rcx = count;
+	regs->rbp = STACK(id) - 0x400;
+	regs->rsp = regs->rbp;
+	regs->rflags = RFLAGS_FIXED;
+	run->sync_in = VMM_STATE_REGS;
+	run->sync_out = 0;
 	vcpu_expect(probe->vcpu, VMM_EXIT_PIO);
-	return run->pio.port;
+	if (run->pio.port != PROBE_PORT_DONE)
+		die("%s: port %#x", probe_mode_name[probe->mode], run->pio.port);
 }
 
-static void must(struct probe *probe, const struct setting *set)
+void probe_run(struct probe *probe, const struct probe_access *list, u32 count,
+	       struct probe_result *results)
 {
-	u16 port = run(probe, set);
+	const struct probe_end *end = vm_ptr(probe->vcpu->vm, ENDS(probe->vcpu->id));
+	struct probe_op *op = vm_ptr(probe->vcpu->vm, OPS(probe->vcpu->id));
+	u32 i, ldts = 0;
 
-	if (port != PORT_OK)
-		die("%s: code at %#lx left by port %#x, cr2 %#llx", probe_mode_name[probe->mode],
-		    set->rip, port, probe->vcpu->run->state.ctrl.cr2);
-}
+	for (i = 0; i < count; i++)
+		put(probe, &op[i], &list[i], &ldts);
+	go(probe, count);
+	for (i = 0; i < count; i++, end++) {
+		const bool fault = end->vector == VEC_PF;
 
-/* The error code is what the handler finds at its stack pointer. */
-static u32 pushed_error(struct probe *probe)
-{
-	u64 rsp = probe->vcpu->run->state.regs.rsp;
-
-	if (rsp >= LOW)
-		rsp -= probe->user_code - CODE;
-	return *(u32 *)vm_ptr(probe->vcpu->vm, rsp);
+		if (end->vector != PROBE_VEC_OK && (!fault || list[i].kind >= PROBE_INVLPG))
+			die("%s: operation %d on %#lx (%#lx): vector %u, error %#x, cr2 %#lx",
+			    probe_mode_name[probe->mode], list[i].kind, list[i].gva,
+			    list[i].value, end->vector, end->error, end->cr2);
+		results[i].fault = fault;
+		results[i].error = fault ? end->error : 0;
+		results[i].cr2 = fault ? end->cr2 : 0;
+		results[i].value = end->rax;
+	}
 }
 
 void probe_do(struct probe *probe, const struct probe_access *access,
 	      struct probe_result *result)
 {
-	const u64 code = access->user ? probe->user_code : CODE;
-	const struct setting set = {
-		.rip = access->kind == PROBE_EXEC ? access->gva :
-		       code + (access->kind == PROBE_READ ? STUB_READ : STUB_WRITE),
-		.rbx = access->gva,
-		.rax = access->value,
-		.user = access->user,
-		.ac = access->ac,
-	};
-	u16 port = run(probe, &set);
-
-	memset(result, 0, sizeof(*result));
-	if (port == PORT_FAULT) {
-		result->fault = true;
-		result->error = pushed_error(probe);
-		result->cr2 = probe->vcpu->run->state.ctrl.cr2;
-	} else if (access->kind == PROBE_EXEC && port < PROBE_IDS) {
-		result->value = port;
-	} else if (access->kind != PROBE_EXEC && port == PORT_OK) {
-		result->value = probe->vcpu->run->pio.data;
-	} else {
-		die("%s: access %d to %#lx left by port %#x", probe_mode_name[probe->mode],
-		    access->kind, access->gva, port);
-	}
+	probe_run(probe, access, 1, result);
 }
 
-void probe_invlpg(struct probe *probe, u64 gva)
+void probe_must(struct probe *probe, enum probe_kind kind, u64 gva, u64 value)
 {
-	must(probe, &(struct setting){ .rip = CODE + STUB_INVLPG, .rbx = gva });
-}
+	struct probe_result result;
 
-void probe_load_cr3(struct probe *probe, u64 cr3)
-{
-	must(probe, &(struct setting){ .rip = CODE + STUB_CR3, .rbx = cr3 });
-	probe->cr3 = cr3;
-}
-
-void probe_load_cr4(struct probe *probe, u64 cr4)
-{
-	must(probe, &(struct setting){ .rip = CODE + STUB_CR4, .rbx = cr4 });
-}
-
-void probe_load_cr0(struct probe *probe, u64 cr0)
-{
-	must(probe, &(struct setting){ .rip = CODE + STUB_CR0, .rbx = cr0 });
+	probe_do(probe, &(struct probe_access){ .kind = kind, .gva = gva, .value = value },
+		 &result);
+	if (kind == PROBE_LOAD_CR3)
+		probe->cr3 = gva;
 }
 
 unsigned int probe_entry_size(enum probe_mode mode)
 {
 	return mode >= PROBE_PAE ? 8 : 4;
-}
-
-void probe_store(struct probe *probe, u64 gpa, u64 entry)
-{
-	struct setting set = { .rip = CODE + STUB_STORE32, .rbx = gpa, .rax = entry };
-
-	if (probe->mode == PROBE_PAE) {
-		set.rip = CODE + STUB_STORE_PAE;
-		set.rdx = entry >> 32;
-	} else if (is_long(probe)) {
-		set.rip = CODE + STUB_STORE64;
-	}
-	must(probe, &set);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <cpuid.h>
 
 #include "guest.h"
 #include "probe.h"
@@ -27,6 +28,33 @@ u64 probe_entry(struct vm *vm, enum probe_mode mode, u64 gpa)
 void probe_set_entry(struct vm *vm, enum probe_mode mode, u64 gpa, u64 entry)
 {
 	memcpy(vm_ptr(vm, gpa), &entry, probe_entry_size(mode));
+}
+
+/* As the reference sees it: what memory has to be where it does not yet say so. */
+static u64 entry_seen(const struct probe *probe, u64 gpa)
+{
+	u64 entry = 0;
+
+	/* Whoever gives such tables looks at the steps. */
+	if (gpa >= GUEST_MEM_SIZE)
+		return 0;
+	if (!probe->model || gpa < PROBE_POOL ||
+	    (gpa >= PROBE_POOL + PROBE_POOL_PAGES * 4096UL && gpa < GUEST_DATA2))
+		return probe_entry(probe->vcpu->vm, probe->mode, gpa);
+	memcpy(&entry, probe->model->memory + gpa, probe_entry_size(probe->mode));
+	return entry;
+}
+
+bool probe_system_ac(void)
+{
+	return host_is_tcg();
+}
+
+bool probe_has_gib_pages(void)
+{
+	u32 a, b, c, d;
+
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (d & (1U << 26));
 }
 
 static u64 ones(unsigned int from, unsigned int to)
@@ -56,7 +84,7 @@ static u64 reserved(const struct probe *probe, unsigned int level, bool page)
 	}
 	if (page && level > 1)
 		return bits | ones(13, 11 + 9 * (level - 1));
-	return bits | (level == 4 ? PTE_PS : 0);
+	return bits | (level == 4 || (level == 3 && !probe_has_gib_pages()) ? PTE_PS : 0);
 }
 
 static bool is_page(const struct probe *probe, unsigned int level, u64 entry)
@@ -70,10 +98,21 @@ static bool is_page(const struct probe *probe, unsigned int level, u64 entry)
 	case PROBE_PAE:
 		return level == 2;
 	case PROBE_LONG:
-		return level <= 3;
+		return level == 2 || (level == 3 && probe_has_gib_pages());
 	default:
 		return false;
 	}
+}
+
+static bool is_write(const struct probe_access *access)
+{
+	return access->kind == PROBE_WRITE || access->kind == PROBE_SYSTEM_WRITE;
+}
+
+/* An implicit access is the supervisor's, whoever runs. */
+static bool is_user(const struct probe_access *access)
+{
+	return access->user && !probe_is_system(access->kind);
 }
 
 static bool allowed(const struct probe *probe, const struct probe_access *access, bool w, bool u,
@@ -81,13 +120,14 @@ static bool allowed(const struct probe *probe, const struct probe_access *access
 {
 	if (access->kind == PROBE_EXEC && nx)
 		return false;
-	if (access->user)
-		return u && (access->kind != PROBE_WRITE || w);
+	if (is_user(access))
+		return u && (!is_write(access) || w);
 	if (access->kind == PROBE_EXEC)
 		return !u || !(probe->env & PROBE_SMEP);
-	if (u && (probe->env & PROBE_SMAP) && !access->ac)
+	/* EFLAGS.AC is for explicit accesses only. */
+	if (u && (probe->env & PROBE_SMAP) && (!access->ac || probe_is_system(access->kind)))
 		return false;
-	return access->kind != PROBE_WRITE || w || !(probe->env & PROBE_WP);
+	return !is_write(access) || w || !(probe->env & PROBE_WP);
 }
 
 static u32 error_code(const struct probe *probe, const struct probe_access *access, u32 cause)
@@ -95,7 +135,7 @@ static u32 error_code(const struct probe *probe, const struct probe_access *acce
 	bool fetch = (probe->env & PROBE_SMEP) ||
 		     ((probe->env & PROBE_NXE) && probe->mode >= PROBE_PAE);
 
-	return cause | (access->kind == PROBE_WRITE ? ERR_W : 0) | (access->user ? ERR_U : 0) |
+	return cause | (is_write(access) ? ERR_W : 0) | (is_user(access) ? ERR_U : 0) |
 	       (access->kind == PROBE_EXEC && fetch ? ERR_I : 0);
 }
 
@@ -119,7 +159,7 @@ void probe_reference(const struct probe *probe, const struct probe_access *acces
 		const bool top = probe->mode == PROBE_PAE && level == 3;
 		const u64 at = table + ((gva >> shift) & ((1U << bits) - 1)) * size;
 
-		entry = probe_entry(probe->vcpu->vm, probe->mode, at);
+		entry = entry_seen(probe, at);
 		ref->step[ref->steps].gpa = at;
 		ref->step[ref->steps].entry = entry;
 		ref->step[ref->steps++].no_used = top;
@@ -154,10 +194,15 @@ void probe_reference(const struct probe *probe, const struct probe_access *acces
 
 /* ---- comparing ---- */
 
-static const char *differs(const struct probe *probe, const struct probe_access *access,
-			   const char *format, ...)
+const char *probe_differs(const struct probe *probe, const struct probe_access *access,
+			  const char *format, ...)
 {
-	static const char *const kinds[] = { "read", "write", "execution" };
+	static const char *const kinds[] = {
+		[PROBE_READ] = "read", [PROBE_WRITE] = "write", [PROBE_EXEC] = "execution",
+		[PROBE_SYSTEM_READ] = "implicit read", [PROBE_SYSTEM_WRITE] = "implicit write",
+		[PROBE_INVLPG] = "INVLPG", [PROBE_LOAD_CR3] = "CR3", [PROBE_LOAD_CR4] = "CR4",
+		[PROBE_LOAD_CR0] = "CR0", [PROBE_STORE] = "store", [PROBE_LOAD_TR] = "LTR",
+	};
 	static char text[300];
 	va_list args;
 	int n;
@@ -179,6 +224,12 @@ static bool tcg_walks(void)
 	if (known < 0)
 		known = host_is_tcg() && get_info().paging == VMM_PAGING_NESTED;
 	return known;
+}
+
+u32 probe_error(u32 error)
+{
+	/* QEMU forgets to say that an entry with reserved bits was present. */
+	return (error & ERR_RSV) && tcg_walks() ? error | ERR_P : error;
 }
 
 /*
@@ -203,8 +254,9 @@ static const char *check_used(struct probe *probe, const struct probe_access *ac
 				want |= PTE_D;
 		}
 		if ((now ^ want) & ~ignore)
-			return differs(probe, access, "entry %u at %#lx: expected %#lx, got %#lx",
-				       i, ref->step[i].gpa, want, now);
+			return probe_differs(probe, access,
+					     "entry %u at %#lx: expected %#lx, got %#lx",
+					     i, ref->step[i].gpa, want, now);
 	}
 	return NULL;
 }
@@ -225,19 +277,17 @@ const char *probe_check(struct probe *probe, const struct probe_access *access)
 	if (!ref.fault && ref.gpa < GUEST_MEM_SIZE)
 		before = *(u8 *)vm_ptr(vm, ref.gpa);
 	probe_do(probe, access, &result);
-	/* QEMU forgets to say that an entry with reserved bits was present. */
-	if (result.fault && (result.error & ERR_RSV) && tcg_walks())
-		result.error |= ERR_P;
+	result.error = probe_error(result.error);
 	if (result.fault != ref.fault)
-		return differs(probe, access, "expected %s, got %s, error %#x, %#lx",
+		return probe_differs(probe, access, "expected %s, got %s, error %#x, %#lx",
 			       ref.fault ? "#PF" : "success", result.fault ? "#PF" : "success",
 			       result.fault ? result.error : ref.error,
 			       result.fault ? result.cr2 : ref.gpa);
 	if (result.fault && result.error != ref.error)
-		return differs(probe, access, "error code: expected %#x, got %#x", ref.error,
+		return probe_differs(probe, access, "error code: expected %#x, got %#x", ref.error,
 			       result.error);
 	if (result.fault && result.cr2 != access->gva)
-		return differs(probe, access, "CR2 is %#lx", result.cr2);
+		return probe_differs(probe, access, "CR2 is %#lx", result.cr2);
 	if (!result.fault && access->kind == PROBE_WRITE) {
 		want = access->value;
 		result.value = *(u8 *)vm_ptr(vm, ref.gpa);
@@ -248,7 +298,7 @@ const char *probe_check(struct probe *probe, const struct probe_access *access)
 			want = *(u8 *)vm_ptr(vm, ref.gpa);
 	}
 	if (!result.fault && result.value != want)
-		return differs(probe, access, "at %#lx: expected %#x, got %#x", ref.gpa, want,
+		return probe_differs(probe, access, "at %#lx: expected %#x, got %#x", ref.gpa, want,
 			       result.value);
 	/* A write into a table may have hit its own translation. */
 	if (!result.fault && access->kind == PROBE_WRITE && in_pool(ref.gpa))
