@@ -25,6 +25,7 @@ void command_control_help(void)
 	     "\n"
 	     "Commands:\n"
 	     "  cpus N         have N CPUs: a guest lets those go that are too many\n"
+	     "  link NAME up   plug the cable of a network in, net0 is the first; or down\n"
 	     "  show           print how many CPUs there are, are wanted, and can be");
 }
 

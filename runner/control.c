@@ -10,6 +10,8 @@
 
 /* Room for any answer. */
 #define ANSWER_SIZE	160
+/* And for a device's name. */
+#define LINK_NAME_SIZE	16
 
 struct control {
 	struct lines lines;
@@ -29,6 +31,25 @@ static void do_cpus(struct control *control, const char *argument, char *answer)
 		snprintf(answer, ANSWER_SIZE, "ok\n");
 }
 
+/* `NAME up` or `NAME down`. */
+static void do_link(struct control *control, const char *argument, char *answer)
+{
+	char name[LINK_NAME_SIZE];
+	size_t len = strcspn(argument, " ");
+	const char *word = argument + len;
+	const char *wrong = "write a network's name, then 'up' or 'down'";
+
+	if (len < sizeof(name) && (!strcmp(word, " up") || !strcmp(word, " down"))) {
+		memcpy(name, argument, len);
+		name[len] = 0;
+		wrong = virtio_bay_set_link(control->machine->bay, name, !strcmp(word, " up"));
+	}
+	if (wrong)
+		snprintf(answer, ANSWER_SIZE, "error: link %.32s: %s\n", argument, wrong);
+	else
+		snprintf(answer, ANSWER_SIZE, "ok\n");
+}
+
 static void do_show(struct control *control, const char *argument, char *answer)
 {
 	struct machine_cpus cpus = machine_get_cpus(control->machine);
@@ -44,6 +65,7 @@ static const struct {
 	void (*serve)(struct control *control, const char *argument, char *answer);
 } commands[] = {
 	{ "cpus", true, do_cpus },
+	{ "link", true, do_link },
 	{ "show", false, do_show },
 };
 
@@ -52,7 +74,7 @@ static void on_line(void *opaque, const char *line)
 	struct control *control = opaque;
 	size_t len = strcspn(line, " ");
 	const char *argument = line[len] ? line + len + 1 : NULL;
-	char answer[ANSWER_SIZE] = "error: not a command; write 'cpus N' or 'show'\n";
+	char answer[ANSWER_SIZE] = "error: not a command; write 'cpus N', 'link NAME up|down' or 'show'\n";
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strlen(commands[i].name) == len && !memcmp(commands[i].name, line, len) &&

@@ -5,6 +5,7 @@
  *
  *   cpus N	have N CPUs; answered "ok" when those that lack have come: those that are too
  *		many go when the guest lets them
+ *   link NAME up|down	plug network NAME (net0 is the first) in, or pull the plug
  *   show	"cpus=N wanted=N max=N": CPUs that are there, that were asked for, that can be
  *
  * It is made before the sandbox and outlives restarts of the guest. An answer that is none

@@ -9,6 +9,8 @@
 
 /* Frames of one port between two looks at the others. */
 #define BATCH		64
+/* For how long a port waits that the host had no descriptor for, in milliseconds. */
+#define RETRY		500
 /* The address of a frame's receiver comes first, then its sender's. */
 #define SOURCE		ETH_ALEN
 #define GROUP		0x01
@@ -64,8 +66,10 @@ static void add_port(struct net_switch *sw)
 	int fd = accept4(sw->fds[0].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int size = PORT_BUFFER;
 
-	if (fd < 0)
+	if (fd < 0) {
+		sw->refused = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
 		return;
+	}
 	/* The other side finds that it has gone. */
 	if (sw->ports == SWITCH_PORTS_MAX) {
 		close(fd);
@@ -120,6 +124,11 @@ void switch_turn(struct net_switch *sw, int timeout)
 {
 	unsigned int i = sw->ports;
 
+	/* Who waits to be a port is there all the time: nothing would end the wait but time. */
+	sw->fds[0].events = sw->refused ? 0 : POLLIN;
+	if (sw->refused && (timeout < 0 || timeout > RETRY))
+		timeout = RETRY;
+	sw->refused = false;
 	if (poll(sw->fds, sw->ports + 1, timeout) <= 0)
 		return;
 	/* From the end: a port that goes is replaced by one that was served. */

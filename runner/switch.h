@@ -10,6 +10,7 @@
 #define RUNNER_SWITCH_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <linux/if_ether.h>
 
@@ -26,6 +27,7 @@ struct switch_slot {
 struct net_switch {
 	struct pollfd fds[SWITCH_PORTS_MAX + 1];	/* what listens, then the ports */
 	unsigned int ports;
+	bool refused;		/* the host gave no descriptor for a port: wait a while */
 	struct switch_slot slot[SWITCH_SLOTS];
 	uint8_t frame[SWITCH_FRAME_MAX];
 };

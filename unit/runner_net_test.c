@@ -35,6 +35,7 @@ extern const struct virtio_type virtio_net;
 #define GUEST_TSO4	VIRTIO_FEATURE(VIRTIO_NET_F_GUEST_TSO4)
 #define MQ		(VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ))
 #define STATUS		VIRTIO_FEATURE(VIRTIO_NET_F_STATUS)
+#define MTU		VIRTIO_FEATURE(VIRTIO_NET_F_MTU)
 
 static struct world *world;
 static void *backend;
@@ -295,6 +296,62 @@ static void test_peer_ends(void)
 	close_net();
 }
 
+/* The user pulls the cable. */
+static void test_link(void)
+{
+	const struct virtio_net_config *config;
+	uint8_t got[2048];
+	uint32_t len = 0;
+
+	open_net(SOCK_SEQPACKET, "");
+	driver_start(world, STATUS);
+	config = world->core->pub.config;
+	make_frame(100, 1);
+	guest_offers(0, 1600);
+	virtio_net.set_link(world->core->device, false);
+	is(config->status, 0, "the link goes down");
+	is(world->config_interrupts, 1, "and the driver is told");
+	virtio_net.set_link(world->core->device, false);
+	is(world->config_interrupts, 1, "once");
+	ok(guest_sends(&plain, 100) && peer_gets(got, sizeof(got)) < 0,
+	   "what the guest sends is lost");
+	for (unsigned int i = 0; i < 100; i++)
+		peer_sends(100);
+	is(driver_used(world, RX, NULL), -1, "as is what comes");
+	driver_reset(world);
+	driver_start(world, STATUS);
+	is(config->status, 0, "the next driver finds it so");
+	guest_offers(0, 1600);
+	virtio_net.set_link(world->core->device, true);
+	is(config->status, VIRTIO_NET_S_LINK_UP, "it comes up again");
+	is(driver_used(world, RX, NULL), -1, "without what came meanwhile");
+	peer_sends(200);
+	ok(driver_used(world, RX, &len) >= 0 && len == 212, "and frames pass");
+	ok(guest_sends(&plain, 100) && peer_gets(got, sizeof(got)) == 100, "both ways");
+	close_net();
+}
+
+static void test_mtu(void)
+{
+	const struct virtio_net_config *config;
+	uint32_t len = 0;
+
+	open_net(SOCK_SEQPACKET, "");
+	ok(!(world->core->offered & MTU), "without mtu= there is none");
+	close_net();
+	open_net(SOCK_SEQPACKET, ",mtu=2000");
+	driver_start(world, MTU);
+	config = world->core->pub.config;
+	is(config->mtu, 2000, "mtu= is in the configuration");
+	guest_offers(0, 4000);
+	make_frame(2019, 1);
+	peer_sends(2019);
+	is(driver_used(world, RX, NULL), -1, "a larger packet is dropped");
+	peer_sends(2018);
+	ok(driver_used(world, RX, &len) >= 0 && len == 2030, "one that just fits is not");
+	close_net();
+}
+
 static void test_stream(void)
 {
 	uint32_t prefix = htonl(200), len = 0;
@@ -451,6 +508,27 @@ static void test_pairs(void)
 	close_net();
 }
 
+/* A pair waits for its queue of a tap when another one finds that the tap has gone. */
+static void test_blocked_pair(void)
+{
+	unsigned int sent, back = 0;
+
+	open_tap(3);
+	driver_start(world, MQ);
+	set_pairs(3, 4);
+	make_frame(1500, 1);
+	for (sent = 0; sent < 2000 && back == sent; sent++)
+		back += guest_sends(&plain, 1500);
+	is(sent - back, 1, "a pair waits for the other end");
+	close(peer);
+	peer = -1;
+	world_settle(world);
+	is(world_complaints, 1, "another pair finds that there is none");
+	ok(driver_used(world, TX, NULL) >= 0, "what the first one held comes back");
+	ok(guest_sends(&plain, 1500), "as does what follows");
+	close_net();
+}
+
 /* ---- rude drivers ---- */
 
 static void is_broken(const char *why, const char *name)
@@ -587,6 +665,7 @@ static void test_words(void)
 	refuses("tap,hostfwd=tcp::1-:1", STATUS_USAGE, "for user");
 	refuses("user,queues=2", STATUS_USAGE, "only a tap");
 	refuses("user,queues=9", STATUS_USAGE, "1 to 8");
+	refuses("user,mtu=1279", STATUS_USAGE, "1280 to 65520");
 	refuses("tap,mac=52:54:00:12:34", STATUS_USAGE, "mac=");
 	refuses("tap,mac=52:54:00:12:34:5g", STATUS_USAGE, "not an address");
 	refuses("tap,mac=53:54:00:12:34:56", STATUS_USAGE, "group");
@@ -619,11 +698,14 @@ int main(void)
 	test_merge();
 	test_slow_peer();
 	test_peer_ends();
+	test_link();
+	test_mtu();
 	test_stream();
 	test_stream_parts();
 	test_limits();
 	test_tap();
 	test_pairs();
+	test_blocked_pair();
 	test_rude();
 	test_odd_lengths();
 	test_round_trip();

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -137,12 +138,38 @@ static void test_many(void)
 	is(sw.ports, 0, "all go at once");
 }
 
+/* The host has no more descriptors: who waits for a port costs no time. */
+static void test_no_descriptors(void)
+{
+	struct sockaddr *at = (struct sockaddr *)&address;
+	int a = port(), waits = socket(AF_UNIX, SOCK_SEQPACKET, 0), next = dup(0);
+	struct rlimit old, limit;
+
+	close(next);
+	getrlimit(RLIMIT_NOFILE, &old);
+	limit = (struct rlimit) { next, old.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (connect(waits, at, sizeof(address)))
+		abort();
+	switch_turn(&sw, 0);
+	ok(sw.ports == 1 && sw.refused, "no descriptor for a port");
+	switch_turn(&sw, 0);
+	ok(!sw.refused && !sw.fds[0].revents, "it is not asked for again at once");
+	setrlimit(RLIMIT_NOFILE, &old);
+	settle();
+	is(sw.ports, 2, "and is one when there is");
+	close(a);
+	close(waits);
+	settle();
+}
+
 int main(void)
 {
 	open_switch();
 	test_learning();
 	test_slow();
 	test_many();
+	test_no_descriptors();
 	unlink(address.sun_path);
 	return tap_end();
 }

@@ -112,7 +112,7 @@ static int start(void)
 	if (!fork()) {
 		close(ends[0]);
 		dup2(ends[1], USERNET_FD);
-		if (!usernet_create(false, &net))
+		if (!usernet_create(false, 0, &net))
 			usernet_run(net);
 		_exit(0);
 	}

@@ -199,7 +199,7 @@ hotplug()
 	is "$1: the first CPU stays" "$(tell cpus 0)" "vmm: control: cpus 0: the first CPU stays"
 	is "$1: a number" "$(tell cpus x)" "vmm: control: cpus x: not a number of CPUs"
 	is "$1: a command" "$(tell halt)" \
-		"vmm: control: not a command; write 'cpus N' or 'show'"
+		"vmm: control: not a command; write 'cpus N', 'link NAME up|down' or 'show'"
 	is "$1: the second one again" "$(tell cpus 2)" ok
 	[ "$2" != paused ] || pause "$1"
 	wait $vm

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * vmm-usernet [loopback] [hostfwd=...]...: started by the runner with its end of a socket
+ * vmm-usernet MTU [loopback] [hostfwd=...]...: started by the runner with its end of a socket
  * as descriptor 3; says with one message of a byte that it is ready.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -103,8 +104,8 @@ static enum status confine(void)
 
 int main(int argc, char **argv)
 {
-	bool loopback = argc > 1 && !strcmp(argv[1], "loopback");
-	int first = loopback ? 2 : 1;
+	bool loopback = argc > 2 && !strcmp(argv[2], "loopback");
+	int first = loopback ? 3 : 2;
 	struct usernet *net = NULL;
 	enum status status;
 
@@ -113,7 +114,7 @@ int main(int argc, char **argv)
 		return STATUS_USAGE;
 	}
 	leave_caller();
-	status = usernet_create(loopback, &net);
+	status = usernet_create(loopback, argc > 1 ? atoi(argv[1]) : 0, &net);
 	for (int i = first; !status && i < argc; i++)
 		status = usernet_add(net, argv[i]);
 	if (!status)

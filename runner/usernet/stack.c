@@ -25,6 +25,9 @@
 /* How long the runner may take for a frame, in microseconds. */
 #define PATIENCE	200000
 
+/* Bytes of frames that wait for the runner, a handful of the largest. */
+#define SEND_BUFFER	(1 << 20)
+
 #define NEVER		INT64_MAX
 
 struct timer {
@@ -281,7 +284,7 @@ static struct in_addr address(uint32_t value)
 	return (struct in_addr) { htonl(value) };
 }
 
-enum status usernet_create(bool loopback, struct usernet **out)
+enum status usernet_create(bool loopback, unsigned int mtu, struct usernet **out)
 {
 	const SlirpConfig config = {
 		.version = 1,
@@ -298,11 +301,16 @@ enum status usernet_create(bool loopback, struct usernet **out)
 		.vnameserver6 = USERNET_DNS6,
 		.vhostname = "guest",
 		.disable_host_loopback = !loopback,
+		.if_mtu = mtu ? mtu : USERNET_MTU,
+		.if_mru = mtu ? mtu : USERNET_MTU,
 	};
 	const struct timeval patience = { .tv_usec = PATIENCE };
+	const int buffer = SEND_BUFFER;
 	struct usernet *net = calloc(1, sizeof(*net));
 
 	setsockopt(USERNET_FD, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	/* A wish: the host may allow less. */
+	setsockopt(USERNET_FD, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 	if (net)
 		net->slirp = slirp_new(&config, &callbacks, net);
 	if (!net || !net->slirp) {

@@ -35,6 +35,13 @@
 #define USERNET_HOST6		USERNET_IP6(2)
 #define USERNET_DNS6		USERNET_IP6(3)
 
+/*
+ * The largest IP packet either way, as large as libslirp takes: the work is one a frame, and no
+ * wire asks for less. Both ends of a TCP connection agree on what they can bear, so a guest
+ * whose interface has a smaller one loses nothing but speed.
+ */
+#define USERNET_MTU	65520
+
 /* Connections at once, each a descriptor. */
 #define USERNET_FILES	512
 
@@ -49,8 +56,11 @@ enum status usernet_forward(const char *text, struct usernet_forward *forward);
 
 struct usernet;
 
-/* @loopback: the gateway's address is the host's 127.0.0.1. Complains. */
-enum status usernet_create(bool loopback, struct usernet **net);
+/*
+ * @loopback: the gateway's address is the host's 127.0.0.1. @mtu: bytes of an IP packet, 0: as
+ * many as can be. Complains.
+ */
+enum status usernet_create(bool loopback, unsigned int mtu, struct usernet **net);
 enum status usernet_add(struct usernet *net, const char *text);
 /* Move frames until the runner has gone. */
 void usernet_run(struct usernet *net);

@@ -2,6 +2,7 @@
 /* All virtio devices of a machine; see bay.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -329,6 +330,31 @@ struct iothread *virtio_bay_thread(const struct virtio_bay *bay)
 void virtio_bay_refresh(struct virtio_bay *bay)
 {
 	iothread_call(bay->io, refresh, bay);
+}
+
+/* Device @name: its type's name, then which of these it is. */
+static struct virtio_core *find_device(const struct virtio_bay *bay, const char *name)
+{
+	for (unsigned int i = 0, n = 0; i < bay->count; i++) {
+		char own[24];
+
+		/* Those of one type stand together. */
+		n = i && bay->core[i]->type == bay->core[i - 1]->type ? n + 1 : 0;
+		snprintf(own, sizeof(own), "%s%u", bay->core[i]->type->name, n);
+		if (!strcmp(name, own))
+			return bay->core[i];
+	}
+	return NULL;
+}
+
+const char *virtio_bay_set_link(struct virtio_bay *bay, const char *name, bool up)
+{
+	struct virtio_core *core = find_device(bay, name);
+
+	if (!core || !core->type->set_link)
+		return "there is no such network; the first is net0";
+	core->type->set_link(core->device, up);
+	return NULL;
 }
 
 void virtio_bay_save(struct virtio_bay *bay, struct state *state)

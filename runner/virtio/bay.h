@@ -86,6 +86,12 @@ void virtio_bay_resume(struct virtio_bay *bay);
 /* What is behind the devices may have changed. */
 void virtio_bay_refresh(struct virtio_bay *bay);
 
+/*
+ * In the thread: the link of network @name, "net0" and so on in the order of the options, goes up
+ * or down. NULL, or what is wrong with the name.
+ */
+const char *virtio_bay_set_link(struct virtio_bay *bay, const char *name, bool up);
+
 /* The state of a quiesced bay; and into one as created, of the same slots. */
 void virtio_bay_save(struct virtio_bay *bay, struct state *state);
 void virtio_bay_load(struct virtio_bay *bay, struct state *state);

@@ -10,6 +10,12 @@
 #include "../listener.h"
 #include "lines.h"
 
+/*
+ * Each watch tells of who waits then, and of each that comes: one whom the host has no descriptor
+ * for waits for the next to come, and does not wake the thread all the time.
+ */
+#define ARRIVALS	(EPOLLIN | EPOLLET)
+
 static void hang_up(struct lines *lines)
 {
 	if (lines->peer.fd < 0)
@@ -19,7 +25,7 @@ static void hang_up(struct lines *lines)
 	lines->peer.fd = -1;
 	lines->busy = false;
 	lines->len = 0;
-	iothread_watch(lines->io, &lines->listener, EPOLLIN);
+	iothread_watch(lines->io, &lines->listener, ARRIVALS);
 }
 
 /* The lines that are there, as far as they are answered. */
@@ -97,7 +103,7 @@ bool lines_attach(struct lines *lines, struct iothread *io,
 	lines->io = io;
 	lines->command = command;
 	lines->opaque = opaque;
-	return lines->listener.fd < 0 || !iothread_watch(io, &lines->listener, EPOLLIN);
+	return lines->listener.fd < 0 || !iothread_watch(io, &lines->listener, ARRIVALS);
 }
 
 void lines_detach(struct lines *lines)

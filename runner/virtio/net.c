@@ -22,6 +22,9 @@
 #define RX(pair)	((pair) * 2)
 #define TX(pair)	((pair) * 2 + 1)
 
+/* An Ethernet header, with a VLAN's tag: what a frame may be longer than the MTU. */
+#define LINK_ROOM	(ETH_HLEN + 4)
+
 /* Frames that one event moves, so that a busy pair does not keep the thread for itself. */
 #define BATCH		64
 
@@ -91,10 +94,15 @@ static void unwatch_all(struct net *net)
 	}
 }
 
-static void set_link(struct net *net, bool up)
+static bool link_is_up(const struct net *net)
+{
+	return !net->gone && !net->dev->unplugged;
+}
+
+static void show_link(struct net *net)
 {
 	struct virtio_net_config *config = net->virtio->config;
-	uint16_t status = htole16(up ? VIRTIO_NET_S_LINK_UP : 0);
+	uint16_t status = htole16(link_is_up(net) ? VIRTIO_NET_S_LINK_UP : 0);
 
 	if (config->status == status)
 		return;
@@ -108,14 +116,19 @@ static void lose(struct net *net)
 		return;
 	net->gone = true;
 	unwatch_all(net);
-	set_link(net, false);
+	show_link(net);
+	/* What other pairs hold for it is lost like what follows. */
+	for (unsigned int i = 0; i < net->dev->pairs; i++) {
+		net->pair[i].blocked = false;
+		virtq_again(&net->virtio->queue[TX(i)]);
+	}
 	complain("net %s: the other end has gone; start it and the guest again", net->dev->name);
 }
 
 /* ---- from the host to the guest ---- */
 
-/* Only what the driver can bear: a tap may hold frames of the driver before. */
-static bool bearable(const struct net *net, const struct virtio_net_hdr_v1 *header)
+/* Only what the driver can bear: a tap may hold frames of the driver before. @len: the frame's. */
+static bool bearable(const struct net *net, const struct virtio_net_hdr_v1 *header, size_t len)
 {
 	const struct virtio *virtio = net->virtio;
 
@@ -124,7 +137,7 @@ static bool bearable(const struct net *net, const struct virtio_net_hdr_v1 *head
 		return false;
 	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
 	case VIRTIO_NET_HDR_GSO_NONE:
-		return true;
+		return !virtio_has(virtio, VIRTIO_NET_F_MTU) || len <= net->dev->mtu + LINK_ROOM;
 	case VIRTIO_NET_HDR_GSO_TCPV4:
 		return virtio_has(virtio, VIRTIO_NET_F_GUEST_TSO4);
 	case VIRTIO_NET_HDR_GSO_TCPV6:
@@ -133,20 +146,22 @@ static bool bearable(const struct net *net, const struct virtio_net_hdr_v1 *head
 	return false;
 }
 
-/* The next frame to deliver; false: there is none now. */
+/* The next frame to deliver; false: there is none now, or enough of none. */
 static bool fetch(struct pair *pair)
 {
 	struct net *net = pair->net;
 	ssize_t n;
 
-	while (!pair->len) {
+	for (unsigned int i = 0; !pair->len; i++) {
+		if (i == BATCH)
+			return false;
 		n = netdev_read(net->dev, pair->index, pair->frame);
 		if (n < 0)
 			lose(net);
 		if (n <= 0)
 			return false;
-		if ((size_t)n < NETDEV_HEADER + ETH_HLEN ||
-		    !bearable(net, (struct virtio_net_hdr_v1 *)pair->frame))
+		if ((size_t)n < NETDEV_HEADER + ETH_HLEN || !link_is_up(net) ||
+		    !bearable(net, (struct virtio_net_hdr_v1 *)pair->frame, n - NETDEV_HEADER))
 			continue;
 		pair->len = n;
 		pair->paid = false;
@@ -265,7 +280,7 @@ static bool send_frame(struct pair *pair, const struct virtq_chain *chain)
 		return true;
 	}
 	/* What no network carries, and what has nowhere to go. */
-	if (net->gone || len < ETH_HLEN || len > NETDEV_FRAME_MAX)
+	if (!link_is_up(net) || len < ETH_HLEN || len > NETDEV_FRAME_MAX)
 		return true;
 	if (net->tx_tokens && !tokens_take(net->tx_tokens, len)) {
 		pair->tx_late = true;
@@ -417,7 +432,7 @@ static void start(struct net *net)
 {
 	netdev_tap_offloads(net->dev, net->virtio->features);
 	netdev_tap_pairs(net->dev, net->pairs);
-	set_link(net, !net->gone);
+	show_link(net);
 	for (unsigned int i = 0; i < net->dev->pairs; i++) {
 		struct pair *pair = &net->pair[i];
 
@@ -444,6 +459,14 @@ static bool net_activate(void *device)
 {
 	start(device);
 	return true;
+}
+
+static void net_set_link(void *device, bool up)
+{
+	struct net *net = device;
+
+	net->dev->unplugged = !up;
+	show_link(net);
 }
 
 static void net_quiesce(void *device)
@@ -488,8 +511,9 @@ static void fill_config(const struct net *net)
 	struct virtio_net_config *config = net->virtio->config;
 
 	memcpy(config->mac, net->dev->mac, ETH_ALEN);
-	config->status = htole16(VIRTIO_NET_S_LINK_UP);
+	config->status = htole16(net->dev->unplugged ? 0 : VIRTIO_NET_S_LINK_UP);
 	config->max_virtqueue_pairs = htole16(net->dev->pairs);
+	config->mtu = htole16(net->dev->mtu);
 }
 
 static void *net_create(struct virtio *virtio, void *backend)
@@ -521,6 +545,8 @@ static void *net_create(struct virtio *virtio, void *backend)
 	virtio->queues = dev->pairs > 1 ? RX(dev->pairs) + 1 : RX(1);
 	if (dev->pairs == 1)
 		virtio->features &= ~MULTIQUEUE;
+	if (!dev->mtu)
+		virtio->features &= ~VIRTIO_FEATURE(VIRTIO_NET_F_MTU);
 	if (dev->kind != NETDEV_TAP)
 		virtio->features &= ~OFFLOADS;
 	fill_config(net);
@@ -564,10 +590,11 @@ const struct virtio_type virtio_net = {
 	.id = VIRTIO_ID_NET,
 	.class = 0x020000,	/* Ethernet controller */
 	.features = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
-		    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | MULTIQUEUE | OFFLOADS,
+		    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE(VIRTIO_NET_F_MTU) |
+		    MULTIQUEUE | OFFLOADS,
 	.queues = RX(NETDEV_PAIRS_MAX) + 1,
 	.queue_size = VIRTQ_SIZE_MAX,
-	.config_size = offsetof(struct virtio_net_config, mtu),
+	.config_size = offsetof(struct virtio_net_config, speed),
 	.open = net_open,
 	.close = net_close,
 	.create = net_create,
@@ -578,6 +605,7 @@ const struct virtio_type virtio_net = {
 	.reset = net_reset,
 	.quiesce = net_quiesce,
 	.resume = net_resume,
+	.set_link = net_set_link,
 	.version = 1,
 	.save = net_save,
 	.load = net_load,

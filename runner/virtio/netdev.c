@@ -19,6 +19,7 @@
 static const struct word_row net_words[] = {
 	{ "mac", WORD_TEXT, offsetof(struct netdev, mac_text), NETDEV_MAC_TEXT, NETDEV_MAC_TEXT },
 	{ "queues", WORD_COUNT, offsetof(struct netdev, pairs), 1, NETDEV_PAIRS_MAX },
+	{ "mtu", WORD_COUNT, offsetof(struct netdev, mtu), NETDEV_MTU_MIN, NETDEV_MTU_MAX },
 	{ "pps", WORD_COUNT64, offsetof(struct netdev, pps), 1, 1ULL << 40 },
 	{ "bps", WORD_COUNT64, offsetof(struct netdev, bps), 1, 1ULL << 50 },
 	{ "loopback", WORD_FLAG, offsetof(struct netdev, loopback), 0, 0 },

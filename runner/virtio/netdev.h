@@ -24,6 +24,8 @@
 #define NETDEV_HEADER		sizeof(struct virtio_net_hdr_v1)
 /* An IP packet can be no larger, segmented or not. */
 #define NETDEV_FRAME_MAX	(ETH_HLEN + 65535)
+#define NETDEV_MTU_MIN		1280		/* IPv6 does with no less */
+#define NETDEV_MTU_MAX		65520		/* libslirp takes no more */
 #define NETDEV_MAC_TEXT		17	/* 52:54:00:12:34:56 */
 
 enum netdev_kind {
@@ -44,8 +46,10 @@ struct netdev {
 	int fd[NETDEV_PAIRS_MAX];		/* one a pair of queues; -1: none */
 	uint32_t pairs;
 	uint8_t mac[ETH_ALEN];
+	uint32_t mtu;				/* of IP packets, in bytes; 0: the guest's choice */
 	uint64_t pps, bps;			/* limits each way, 0: none */
 	struct netdev_part *in, *out;		/* of a stream */
+	bool unplugged;				/* by the user; a guest that restarts finds it so */
 	/* The option's words. */
 	char mac_text[NETDEV_MAC_TEXT];
 	bool loopback;

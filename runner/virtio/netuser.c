@@ -18,7 +18,7 @@
 #include "netdev.h"
 
 #define PROGRAM		"vmm-usernet"
-#define ARGS_MAX	(WORD_LIST_MAX + 3)
+#define ARGS_MAX	(WORD_LIST_MAX + 4)
 
 /* Beside the running program. */
 static bool find_program(char path[PATH_MAX])
@@ -86,14 +86,17 @@ static enum status start(struct netdev *dev, const char *path, char **args)
 
 enum status netdev_open_user(struct netdev *dev)
 {
-	char path[PATH_MAX], *args[ARGS_MAX] = { PROGRAM };
+	char path[PATH_MAX], mtu[12], *args[ARGS_MAX] = { PROGRAM, mtu };
 	enum status status = STATUS_OK;
-	unsigned int count = 1, first;
+	unsigned int count = 2, first;
 
 	if (!find_program(path)) {
 		complain("net %s: cannot tell where this program is; mount /proc", dev->name);
 		return STATUS_HOST;
 	}
+	if (!dev->mtu)
+		dev->mtu = USERNET_MTU;
+	snprintf(mtu, sizeof(mtu), "%u", dev->mtu);
 	if (dev->loopback)
 		args[count++] = "loopback";
 	first = count;

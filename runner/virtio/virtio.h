@@ -91,6 +91,8 @@ struct virtio_type {
 	void (*resume)(void *device);
 	/* What is behind the device may have changed: the user says so. At any time. */
 	void (*refresh)(void *device);
+	/* The user pulls the cable of a network, or puts it in: at any time. */
+	void (*set_link)(void *device, bool up);
 	/* What the device knows beyond configuration and queues, in a section of its name. */
 	uint32_t version;		/* of what save() writes; 0: nothing */
 	void (*save)(void *device, struct state *state);

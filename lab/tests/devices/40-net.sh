@@ -64,6 +64,12 @@ pings()
 	ping -c 2 -W 20 "$1" >/dev/null
 }
 
+# carrier INTERFACE 0|1: is it so?
+carrier()
+{
+	[ "$(cat "/sys/class/net/$1/carrier" 2>/dev/null)" = "$2" ]
+}
+
 # Bytes in a frame sent since the last look, in the mean; segments count as one.
 mean()
 {
@@ -117,6 +123,7 @@ user=$(nic 01)
 ask_dhcp "$user"
 is "net: an address by DHCP" "$(cat /lease)" "10.0.2.15 10.0.2.2 10.0.2.3"
 check "net: the gateway answers a ping" pings 10.0.2.2
+is "net: packets as large as can be" "$(cat "/sys/class/net/$user/mtu")" 65520
 same "net: 2 MiB from the host" http://10.0.2.2:8080
 host_fetches "net: 2 MiB to the host by a forwarded port" http://127.0.0.1:8000 10.0.2.2 by-user
 check "net: an address of IPv6 by its router" until_true has_prefix "$user"
@@ -149,6 +156,13 @@ check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt
 up "$(nic 04)" 10.1.0.1
 check "net: the switch: the other guest answers" until_true pings 10.1.0.2
 same "net: the switch: 2 MiB from it" http://10.1.0.2
+
+echo "please plug net2 down"
+check "net: a link that the user takes down: no carrier" until_true carrier "$tap" 0
+check "net: and no way" sh -c '! ping -c 1 -W 2 10.2.0.1 >/dev/null 2>&1'
+echo "please plug net2 up"
+check "net: it comes up again" until_true carrier "$tap" 1
+check "net: and the host answers" until_true pings 10.2.0.1
 
 # The driver anew, without offloads.
 modprobe -r virtio_net
