@@ -74,7 +74,8 @@ static void on_line(void *opaque, const char *line)
 	struct control *control = opaque;
 	size_t len = strcspn(line, " ");
 	const char *argument = line[len] ? line + len + 1 : NULL;
-	char answer[ANSWER_SIZE] = "error: not a command; write 'cpus N', 'link NAME up|down' or 'show'\n";
+	char answer[ANSWER_SIZE] =
+		"error: not a command; write 'cpus N', 'link NAME up|down' or 'show'\n";
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strlen(commands[i].name) == len && !memcmp(commands[i].name, line, len) &&

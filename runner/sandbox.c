@@ -18,6 +18,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
+#include <linux/vhost.h>
 #include <linux/vmm.h>
 #include "sandbox.h"
 #include "sandbox_filter.h"
@@ -52,6 +53,7 @@ static const struct sandbox_rule rules[] = {
 	/* networks: a tap's offloads and queues, as the driver chooses; frames */
 	{ SCMP_SYS(ioctl), SANDBOX_IS(1, TUNSETOFFLOAD) },
 	{ SCMP_SYS(ioctl), SANDBOX_IS(1, TUNSETQUEUE) },
+	{ SCMP_SYS(ioctl), SANDBOX_IOCTL_OF(VHOST_VIRTIO) },
 	/* disks: the two engines, limits, another size */
 	{ SCMP_SYS(preadv), SANDBOX_ANY },
 	{ SCMP_SYS(pwritev), SANDBOX_ANY },

@@ -5,6 +5,7 @@
  */
 /* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
 /* unit-sources: ../runner/virtio/netmac.c ../runner/virtio/netuser.c ../runner/virtio/tap.c */
+/* unit-sources: ../runner/virtio/vhost.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c */
@@ -12,6 +13,7 @@
 /* unit-flags: -D_GNU_SOURCE */
 #include <sys/socket.h>
 #include <unistd.h>
+#include <linux/vhost.h>
 #include "device_fuzz.h"
 #include "../runner/virtio/netdev.h"
 
@@ -21,11 +23,17 @@ extern const struct virtio_type virtio_net;
 
 static int peers[PAIRS];
 
-/* In place of the C library's: no tap is there to be told. */
+/* In place of the C library's: no tap is there to be told, and a vhost that agrees to all. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	(void)fd;
-	(void)request;
+	if (request == VHOST_GET_FEATURES) {
+		va_list args;
+
+		va_start(args, request);
+		*va_arg(args, uint64_t *) = UINT64_MAX;
+		va_end(args);
+	}
 	return 0;
 }
 
@@ -45,6 +53,8 @@ static struct world *make(void)
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends))
 			abort();
 		dev->fd[i] = ends[0];
+		/* A pair with vhost, and one without. */
+		dev->vhost[i] = i ? ends[0] : -1;
 		peers[i] = ends[1];
 	}
 	return world_open(&virtio_net, dev);

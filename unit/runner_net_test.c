@@ -5,6 +5,7 @@
  */
 /* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
 /* unit-sources: ../runner/virtio/netmac.c ../runner/virtio/netuser.c ../runner/virtio/tap.c */
+/* unit-sources: ../runner/virtio/vhost.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c */
@@ -94,8 +95,10 @@ static void open_tap(unsigned int pairs)
 	dev->name = strdup("tap");
 	dev->kind = NETDEV_TAP;
 	dev->pairs = pairs;
-	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++)
+	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++) {
 		dev->fd[i] = -1;
+		dev->vhost[i] = -1;
+	}
 	for (unsigned int i = 0; i < pairs; i++) {
 		int ends[2];
 
@@ -665,6 +668,7 @@ static void test_words(void)
 	refuses("tap,hostfwd=tcp::1-:1", STATUS_USAGE, "for user");
 	refuses("user,queues=2", STATUS_USAGE, "only a tap");
 	refuses("user,queues=9", STATUS_USAGE, "1 to 8");
+	refuses("tap,vhost=yes", STATUS_USAGE, "on, off or auto");
 	refuses("user,mtu=1279", STATUS_USAGE, "1280 to 65520");
 	refuses("tap,mac=52:54:00:12:34", STATUS_USAGE, "mac=");
 	refuses("tap,mac=52:54:00:12:34:5g", STATUS_USAGE, "not an address");

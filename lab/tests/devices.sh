@@ -3,7 +3,7 @@
 #
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
 # HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
-# VSOCK_MIB there are what goes both ways over each network (1) and over a socket (4).
+# VSOCK_MIB there are what goes both ways over each network (8) and over a socket (8).
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
 # a shell of its own, with the functions of guest_functions() below.
@@ -284,7 +284,7 @@ for tool in blockio sockio; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"
-sizes="net-mib=${NET_MIB:-1} vsock-mib=${VSOCK_MIB:-4}"
+sizes="net-mib=${NET_MIB:-8} vsock-mib=${VSOCK_MIB:-8}"
 drive pci "over-pci $sizes"
 drive "mmio, packed rings" "over-mmio $sizes" --transport mmio --rings packed
 # The process is the same whatever the kernels are: one of them will do.

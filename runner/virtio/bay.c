@@ -332,6 +332,26 @@ void virtio_bay_refresh(struct virtio_bay *bay)
 	iothread_call(bay->io, refresh, bay);
 }
 
+struct log_call {
+	struct virtio_bay *bay;
+	bool on;
+};
+
+static void set_logged(void *opaque)
+{
+	const struct log_call *call = opaque;
+
+	for (unsigned int i = 0; i < call->bay->count; i++)
+		virtio_set_logged(call->bay->core[i], call->on);
+}
+
+void virtio_bay_log(struct virtio_bay *bay, bool on)
+{
+	struct log_call call = { bay, on };
+
+	iothread_call(bay->io, set_logged, &call);
+}
+
 /* Device @name: its type's name, then which of these it is. */
 static struct virtio_core *find_device(const struct virtio_bay *bay, const char *name)
 {

@@ -92,6 +92,12 @@ void virtio_bay_refresh(struct virtio_bay *bay);
  */
 const char *virtio_bay_set_link(struct virtio_bay *bay, const char *name, bool up);
 
+/*
+ * A log of the pages that are written is to begin, or has ended: while it is on, devices do
+ * without the host's kernel (vhost), which would tell the log nothing.
+ */
+void virtio_bay_log(struct virtio_bay *bay, bool on);
+
 /* The state of a quiesced bay; and into one as created, of the same slots. */
 void virtio_bay_save(struct virtio_bay *bay, struct state *state);
 void virtio_bay_load(struct virtio_bay *bay, struct state *state);

@@ -45,6 +45,18 @@ void virtio_wrote(struct virtio *virtio, const void *at, size_t len)
 		core->wrote(core->memory, ram_gpa(virtio->ram, at), len);
 }
 
+bool virtio_logged(const struct virtio *virtio)
+{
+	return core_of(virtio)->logged;
+}
+
+int virtio_call_fd(const struct virtio *virtio, unsigned int queue)
+{
+	const struct virtio_core *core = core_of(virtio);
+
+	return core->call_fd ? core->call_fd(core->transport, queue) : -1;
+}
+
 void virtio_interrupt(struct virtio *virtio, unsigned int queue)
 {
 	struct virtio_core *core = core_of(virtio);
@@ -74,6 +86,8 @@ void virtio_broken(struct virtio *virtio, const char *fmt, ...)
 		return;
 	core->broken = true;
 	core->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (core->active && core->type->broke)
+		core->type->broke(core->device);
 	virtio_config_changed(virtio);
 	if (core->complained)
 		return;
@@ -288,6 +302,12 @@ void virtio_config_write(struct virtio_core *core, size_t offset, const void *da
 uint32_t virtio_isr(struct virtio_core *core, uint32_t clear)
 {
 	return atomic_fetch_and(&core->isr, ~clear);
+}
+
+void virtio_rerouted(struct virtio_core *core, unsigned int n)
+{
+	if (core->active && core->type->rerouted)
+		core->type->rerouted(core->device, n);
 }
 
 void virtio_refresh(struct virtio_core *core)

@@ -39,9 +39,12 @@ struct virtio_core {
 	/* As device_env's; NULL: nobody wants to know. Its opaque is the memory. */
 	void (*wrote)(void *memory, uint64_t gpa, uint64_t len);
 	void *memory;
+	bool logged;
 
 	/* The transport: raise @what, a queue or VIRTIO_CONFIG_INTERRUPT. */
 	void (*interrupt)(void *transport, unsigned int what);
+	/* The eventfd that raises queue @queue, or -1. NULL: there are none. */
+	int (*call_fd)(void *transport, unsigned int queue);
 	void *transport;
 };
 
@@ -88,7 +91,13 @@ void virtio_refresh(struct virtio_core *core);
 /* Do status and features go together as the invariants say? For what comes from outside. */
 bool virtio_consistent(const struct virtio_core *core);
 
+/* The interrupt of queue @n goes to another eventfd from now on. */
+void virtio_rerouted(struct virtio_core *core, unsigned int n);
+
 /* ---- pause and state ---- */
+
+/* A log of written pages is to begin, or has ended. */
+void virtio_set_logged(struct virtio_core *core, bool logged);
 
 /* After it no guest memory changes and no request is in flight, until resume. */
 void virtio_quiesce(struct virtio_core *core);

@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include "netdev.h"
 #include "tokens.h"
+#include "vhost.h"
 #include "virtio.h"
 
 /* Queues: a pair for each of the host's, then the control queue. */
@@ -24,6 +25,9 @@
 
 /* An Ethernet header, with a VLAN's tag: what a frame may be longer than the MTU. */
 #define LINK_ROOM	(ETH_HLEN + 4)
+
+/* More than a tap keeps for a reader. */
+#define TAP_FRAMES	1024
 
 /* Frames that one event moves, so that a busy pair does not keep the thread for itself. */
 #define BATCH		64
@@ -43,8 +47,10 @@
 struct pair {
 	struct net *net;
 	unsigned int index;
+	struct vhost *vhost;		/* of the host's kernel, NULL: there is none */
 	struct iowatch watch;
 	uint32_t events;		/* that are watched for; 0: it is not watched */
+	bool own;			/* not the kernel's until the device is reset */
 	bool starved;			/* the frame in @frame waits for buffers */
 	bool blocked;			/* the other end takes no more */
 	bool rx_late, tx_late;		/* it waits for tokens */
@@ -65,6 +71,11 @@ struct net {
 
 /* ---- what is waited for ---- */
 
+static bool link_is_up(const struct net *net)
+{
+	return !net->gone && !net->dev->unplugged;
+}
+
 static void watch(struct pair *pair)
 {
 	struct net *net = pair->net;
@@ -74,6 +85,9 @@ static void watch(struct pair *pair)
 		events |= pair->starved || pair->rx_late ? 0 : EPOLLIN;
 		events |= pair->blocked ? EPOLLOUT : 0;
 	}
+	/* The kernel moves frames, and tells nobody when the tap goes. */
+	if (vhost_runs(pair->vhost))
+		events = EPOLLERR;
 	/* Watched for nothing, a descriptor would still tell of its end, again and again. */
 	if (!events && pair->events)
 		iothread_unwatch(net->virtio->io, &pair->watch);
@@ -83,20 +97,33 @@ static void watch(struct pair *pair)
 	pair->events = events;
 }
 
-static void unwatch_all(struct net *net)
+/* Nothing moves until start_pairs(). */
+static void stop_all(struct net *net)
 {
 	for (unsigned int i = 0; i < net->dev->pairs; i++) {
 		struct pair *pair = &net->pair[i];
 
+		vhost_stop(pair->vhost);
 		if (pair->events)
 			iothread_unwatch(net->virtio->io, &pair->watch);
 		pair->events = 0;
 	}
 }
 
-static bool link_is_up(const struct net *net)
+/* By the host's kernel where that can be; then a frame that waits for buffers is lost. */
+static void start_pairs(struct net *net)
 {
-	return !net->gone && !net->dev->unplugged;
+	for (unsigned int i = 0; i < net->dev->pairs; i++) {
+		struct pair *pair = &net->pair[i];
+
+		if (pair->vhost && !pair->own && i < net->pairs && link_is_up(net) &&
+		    virtio_runs(net->virtio) && vhost_start(pair->vhost, net->dev->fd[i])) {
+			pair->len = 0;
+			pair->starved = false;
+			pair->blocked = false;
+		}
+		watch(pair);
+	}
 }
 
 static void show_link(struct net *net)
@@ -115,7 +142,7 @@ static void lose(struct net *net)
 	if (net->gone)
 		return;
 	net->gone = true;
-	unwatch_all(net);
+	stop_all(net);
 	show_link(net);
 	/* What other pairs hold for it is lost like what follows. */
 	for (unsigned int i = 0; i < net->dev->pairs; i++) {
@@ -340,12 +367,13 @@ static uint8_t control(struct net *net, const struct virtq_chain *chain)
 		return VIRTIO_NET_ERR;
 	pairs = le16toh(mq.virtqueue_pairs);
 	if (pairs < VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN || pairs > net->dev->pairs ||
-	    !virtio_has(net->virtio, VIRTIO_NET_F_MQ) || !netdev_tap_pairs(net->dev, pairs))
+	    !virtio_has(net->virtio, VIRTIO_NET_F_MQ))
 		return VIRTIO_NET_ERR;
-	net->pairs = pairs;
-	for (unsigned int i = 0; i < net->dev->pairs; i++)
-		watch(&net->pair[i]);
-	return VIRTIO_NET_OK;
+	stop_all(net);
+	if (netdev_tap_pairs(net->dev, pairs))
+		net->pairs = pairs;
+	start_pairs(net);
+	return net->pairs == pairs ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }
 
 static void serve_control(struct net *net, struct virtq *vq)
@@ -370,6 +398,8 @@ static void on_ready(void *opaque)
 {
 	struct pair *pair = opaque;
 
+	/* Of a pair of the kernel's there is nothing to hear but that the tap has gone. */
+	vhost_stop(pair->vhost);
 	if (virtio_runs(pair->net->virtio)) {
 		if (pair->blocked)
 			transmit(pair);
@@ -440,8 +470,8 @@ static void start(struct net *net)
 		pair->tx_late = false;
 		pair->rx_late = false;
 		pair->starved = pair->len;
-		watch(pair);
 	}
+	start_pairs(net);
 }
 
 static bool net_accept(void *device, uint64_t features)
@@ -455,8 +485,18 @@ static bool net_accept(void *device, uint64_t features)
 		features & VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ));
 }
 
+/* A tap may hold frames that the driver before could bear: vhost would not ask. */
+static void empty_taps(struct net *net)
+{
+	for (unsigned int i = 0; i < net->dev->pairs; i++)
+		for (unsigned int n = 0; net->pair[i].vhost && n < TAP_FRAMES; n++)
+			if (netdev_read(net->dev, i, net->pair[i].frame) <= 0)
+				break;
+}
+
 static bool net_activate(void *device)
 {
+	empty_taps(device);
 	start(device);
 	return true;
 }
@@ -467,11 +507,41 @@ static void net_set_link(void *device, bool up)
 
 	net->dev->unplugged = !up;
 	show_link(net);
+	stop_all(net);
+	start_pairs(net);
+}
+
+static void net_broke(void *device)
+{
+	stop_all(device);
+}
+
+/* A ring of its own comes with the queue; the kernel is asked again after the device's reset. */
+static void net_queue_reset(void *device, unsigned int queue)
+{
+	struct net *net = device;
+	struct pair *pair = &net->pair[queue / 2];
+
+	if (queue >= RX(net->dev->pairs) || !pair->vhost)
+		return;
+	vhost_stop(pair->vhost);
+	pair->own = true;
+	watch(pair);
+}
+
+static void net_rerouted(void *device, unsigned int queue)
+{
+	struct net *net = device;
+
+	if (queue >= RX(net->dev->pairs))
+		return;
+	vhost_stop(net->pair[queue / 2].vhost);
+	start_pairs(net);
 }
 
 static void net_quiesce(void *device)
 {
-	unwatch_all(device);
+	stop_all(device);
 }
 
 static void net_resume(void *device)
@@ -483,12 +553,13 @@ static void net_reset(void *device)
 {
 	struct net *net = device;
 
-	unwatch_all(net);
+	stop_all(net);
 	net->pairs = 1;
 	for (unsigned int i = 0; i < net->dev->pairs; i++) {
 		struct pair *pair = &net->pair[i];
 
 		pair->len = 0;
+		pair->own = false;
 		pair->starved = false;
 		pair->blocked = false;
 		pair->rx_late = false;
@@ -500,7 +571,9 @@ static void net_destroy(void *device)
 {
 	struct net *net = device;
 
-	unwatch_all(net);
+	stop_all(net);
+	for (unsigned int i = 0; i < net->dev->pairs; i++)
+		vhost_destroy(net->pair[i].vhost);
 	tokens_destroy(net->rx_tokens);
 	tokens_destroy(net->tx_tokens);
 	free(net);
@@ -520,7 +593,7 @@ static void *net_create(struct virtio *virtio, void *backend)
 {
 	struct netdev *dev = backend;
 	struct net *net = calloc(1, sizeof(*net));
-	bool limited = dev->pps || dev->bps;
+	bool limited = dev->pps || dev->bps, good = true;
 
 	if (!net)
 		return NULL;
@@ -533,14 +606,19 @@ static void *net_create(struct virtio *virtio, void *backend)
 		pair->net = net;
 		pair->index = i;
 		pair->watch = (struct iowatch) { dev->fd[i], on_ready, pair };
+		if (dev->vhost[i] >= 0) {
+			pair->vhost = vhost_create(virtio, dev->vhost[i], RX(i));
+			good = good && pair->vhost;
+		}
 	}
 	if (limited) {
 		net->rx_tokens = tokens_create(virtio->io, dev->pps, dev->bps, on_rx_tokens, net);
 		net->tx_tokens = tokens_create(virtio->io, dev->pps, dev->bps, on_tx_tokens, net);
-		if (!net->rx_tokens || !net->tx_tokens) {
-			net_destroy(net);
-			return NULL;
-		}
+		good = good && net->rx_tokens && net->tx_tokens;
+	}
+	if (!good) {
+		net_destroy(net);
+		return NULL;
 	}
 	virtio->queues = dev->pairs > 1 ? RX(dev->pairs) + 1 : RX(1);
 	if (dev->pairs == 1)
@@ -605,6 +683,9 @@ const struct virtio_type virtio_net = {
 	.reset = net_reset,
 	.quiesce = net_quiesce,
 	.resume = net_resume,
+	.queue_reset = net_queue_reset,
+	.broke = net_broke,
+	.rerouted = net_rerouted,
 	.set_link = net_set_link,
 	.version = 1,
 	.save = net_save,

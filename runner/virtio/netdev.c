@@ -20,6 +20,7 @@ static const struct word_row net_words[] = {
 	{ "mac", WORD_TEXT, offsetof(struct netdev, mac_text), NETDEV_MAC_TEXT, NETDEV_MAC_TEXT },
 	{ "queues", WORD_COUNT, offsetof(struct netdev, pairs), 1, NETDEV_PAIRS_MAX },
 	{ "mtu", WORD_COUNT, offsetof(struct netdev, mtu), NETDEV_MTU_MIN, NETDEV_MTU_MAX },
+	{ "vhost", WORD_TEXT, offsetof(struct netdev, vhost_text), 2, NETDEV_VHOST_TEXT },
 	{ "pps", WORD_COUNT64, offsetof(struct netdev, pps), 1, 1ULL << 40 },
 	{ "bps", WORD_COUNT64, offsetof(struct netdev, bps), 1, 1ULL << 50 },
 	{ "loopback", WORD_FLAG, offsetof(struct netdev, loopback), 0, 0 },
@@ -123,15 +124,32 @@ static enum status open_kind(struct netdev *dev)
 	return STATUS_USAGE;
 }
 
+bool netdev_vhost_is(const struct netdev *dev, const char *word)
+{
+	return !strncmp(dev->vhost_text, word, NETDEV_VHOST_TEXT);
+}
+
+static const char *check_vhost(const struct netdev *dev)
+{
+	bool on = netdev_vhost_is(dev, "on");
+
+	if (on && (dev->pps || dev->bps))
+		return "vhost knows no limits; leave it out, or pps and bps";
+	if (!dev->vhost_text[0] || on || netdev_vhost_is(dev, "off") ||
+	    netdev_vhost_is(dev, "auto"))
+		return NULL;
+	return "vhost is on, off or auto; write one of them";
+}
+
 /* Words that only one kind knows. */
 static enum status check_words(const struct netdev *dev)
 {
 	bool user = !strcmp(dev->name, "user");
-	const char *wrong = NULL;
+	const char *wrong = check_vhost(dev);
 
-	if (!user && (dev->loopback || dev->hostfwd.count))
+	if (!wrong && !user && (dev->loopback || dev->hostfwd.count))
 		wrong = "loopback and hostfwd are for user; leave them out";
-	else if (dev->pairs > 1 && strncmp(dev->name, "tap", 3))
+	else if (!wrong && dev->pairs > 1 && strncmp(dev->name, "tap", 3))
 		wrong = "only a tap can have several queues; leave queues out";
 	if (!wrong)
 		return STATUS_OK;
@@ -155,11 +173,11 @@ static enum status prepare(struct netdev *dev)
 	if (dev->kind != NETDEV_TAP)
 		setsockopt(dev->fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	if (dev->kind != NETDEV_STREAM)
-		return STATUS_OK;
+		return netdev_open_vhost(dev);
 	dev->in = calloc(1, sizeof(*dev->in));
 	dev->out = calloc(1, sizeof(*dev->out));
 	if (dev->in && dev->out)
-		return STATUS_OK;
+		return netdev_open_vhost(dev);
 	complain("no memory for a network; free some");
 	return STATUS_HOST;
 }
@@ -175,8 +193,10 @@ enum status netdev_open(const char *text, struct netdev **out)
 		complain("no memory for a network; free some");
 		return STATUS_HOST;
 	}
-	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++)
+	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++) {
 		dev->fd[i] = -1;
+		dev->vhost[i] = -1;
+	}
 	dev->pairs = 1;
 	status = words_parse(&net_table, text, &dev->name, dev);
 	if (!status)
@@ -198,9 +218,12 @@ enum status netdev_open(const char *text, struct netdev **out)
 
 void netdev_close(struct netdev *dev)
 {
-	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++)
+	for (unsigned int i = 0; i < NETDEV_PAIRS_MAX; i++) {
 		if (dev->fd[i] >= 0)
 			close(dev->fd[i]);
+		if (dev->vhost[i] >= 0)
+			close(dev->vhost[i]);
+	}
 	free(dev->in);
 	free(dev->out);
 	free((char *)dev->name);

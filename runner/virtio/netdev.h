@@ -24,6 +24,7 @@
 #define NETDEV_HEADER		sizeof(struct virtio_net_hdr_v1)
 /* An IP packet can be no larger, segmented or not. */
 #define NETDEV_FRAME_MAX	(ETH_HLEN + 65535)
+#define NETDEV_VHOST_TEXT	4		/* on, off, auto */
 #define NETDEV_MTU_MIN		1280		/* IPv6 does with no less */
 #define NETDEV_MTU_MAX		65520		/* libslirp takes no more */
 #define NETDEV_MAC_TEXT		17	/* 52:54:00:12:34:56 */
@@ -44,6 +45,7 @@ struct netdev {
 	const char *name;			/* for messages */
 	enum netdev_kind kind;
 	int fd[NETDEV_PAIRS_MAX];		/* one a pair of queues; -1: none */
+	int vhost[NETDEV_PAIRS_MAX];		/* a tap's, for the host's kernel; -1: none */
 	uint32_t pairs;
 	uint8_t mac[ETH_ALEN];
 	uint32_t mtu;				/* of IP packets, in bytes; 0: the guest's choice */
@@ -52,6 +54,7 @@ struct netdev {
 	bool unplugged;				/* by the user; a guest that restarts finds it so */
 	/* The option's words. */
 	char mac_text[NETDEV_MAC_TEXT];
+	char vhost_text[NETDEV_VHOST_TEXT];
 	bool loopback;
 	struct word_list hostfwd;
 };
@@ -89,6 +92,12 @@ enum status netdev_open_tap(struct netdev *dev, const char *name);
 void netdev_tap_offloads(const struct netdev *dev, uint64_t features);
 /* Let the first @pairs of its queues work, the others rest; false: the host will not. */
 bool netdev_tap_pairs(const struct netdev *dev, unsigned int pairs);
+
+/* Is it what vhost= says? */
+bool netdev_vhost_is(const struct netdev *dev, const char *word);
+
+/* By what vhost= says, fill dev->vhost for a tap. */
+enum status netdev_open_vhost(struct netdev *dev);
 
 /* Start the user-mode network in a process of its own. */
 enum status netdev_open_user(struct netdev *dev);

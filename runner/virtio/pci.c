@@ -60,6 +60,15 @@ static void interrupt(void *transport, unsigned int what)
 									   pci->vector[what]);
 }
 
+/* Nobody is interrupted without a vector, whatever eventfd there were. */
+static int call_fd(void *transport, unsigned int queue)
+{
+	struct virtio_pci *pci = transport;
+	uint16_t vector = pci->vector[queue];
+
+	return vector < pci->function.msix.count ? pci->function.msix.vector[vector].fd : -1;
+}
+
 /* ---- common configuration ---- */
 
 static struct virtq *selected(struct virtio_pci *pci)
@@ -151,9 +160,12 @@ static void queue_write(struct virtio_pci *pci, uint32_t offset, uint32_t value)
 
 	if (!vq)
 		return;
-	if (offset == VIRTIO_PCI_COMMON_Q_MSIX)
+	if (offset == VIRTIO_PCI_COMMON_Q_MSIX) {
 		pci->vector[vq->index] = usable_vector(pci, value);
-	else if (offset == VIRTIO_PCI_COMMON_Q_ENABLE && value == 1)
+		virtio_rerouted(pci->core, vq->index);
+		return;
+	}
+	if (offset == VIRTIO_PCI_COMMON_Q_ENABLE && value == 1)
 		virtio_queue_enable(pci->core, vq);
 	else if (offset == VIRTIO_PCI_COMMON_Q_RESET && value == 1)
 		virtio_queue_reset(pci->core, vq);
@@ -371,6 +383,7 @@ struct virtio_pci *virtio_pci_create(struct pci_host *host, struct virtio_core *
 	}
 	pci->core = core;
 	core->interrupt = interrupt;
+	core->call_fd = call_fd;
 	core->transport = pci;
 	pci->vector = calloc(core->pub.queues, sizeof(*pci->vector));
 	pci_function_init(&pci->function, &id);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What split and packed rings have in common: setting up, buffers, budget, state. */
+#include <sys/epoll.h>
 #include <linux/virtio_config.h>
 #include "../ram.h"
 #include "queue.h"
@@ -84,7 +85,7 @@ bool virtq_add_buffer(struct virtq *vq, struct virtq_chain *chain, uint64_t gpa,
 
 bool virtq_pop(struct virtq *vq, struct virtq_chain *chain)
 {
-	if (!vq->enabled || !virtio_runs(vq->virtio) || !vq->budget)
+	if (!vq->enabled || vq->lent || !virtio_runs(vq->virtio) || !vq->budget)
 		return false;
 	chain->outs = 0;
 	chain->ins = 0;
@@ -136,6 +137,25 @@ void virtq_flush(struct virtq *vq)
 	if (vq->ops->flush(vq))
 		virtio_interrupt(vq->virtio, vq->index);
 	vq->staged = 0;
+}
+
+/* ---- the host's kernel ---- */
+
+void virtq_lend(struct virtq *vq)
+{
+	virtq_flush(vq);
+	iothread_unwatch(vq->virtio->io, &vq->doorbell);
+	vq->lent = true;
+}
+
+void virtq_take_back(struct virtq *vq, uint16_t avail)
+{
+	vq->lent = false;
+	vq->avail = avail;
+	virtq_split_resync(vq);
+	if (iothread_watch(vq->virtio->io, &vq->doorbell, EPOLLIN))
+		virtio_broken(vq->virtio, "the host cannot wait for queue %u", vq->index);
+	virtq_again(vq);
 }
 
 /* ---- buffers ---- */

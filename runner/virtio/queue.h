@@ -78,6 +78,7 @@ struct virtq {
 	struct vring_packed_desc *first;
 	uint16_t first_flags;
 	unsigned int budget;		/* pops left in a notification */
+	bool lent;			/* to the host's kernel: it is touched by nobody here */
 
 	struct iowatch doorbell;	/* an eventfd */
 };
@@ -115,6 +116,13 @@ size_t virtq_write(const struct virtq_chain *chain, size_t offset, const void *b
 unsigned int virtq_slice(const struct iovec *from, unsigned int count, size_t offset, size_t len,
 			 struct iovec *iov);
 
+/*
+ * Let the host's kernel (vhost) have a split queue of which nothing is in flight, with its
+ * doorbell; and take it back when the kernel has stopped at @avail. Then a notification follows.
+ */
+void virtq_lend(struct virtq *vq);
+void virtq_take_back(struct virtq *vq, uint16_t avail);
+
 /* ---- for the core ---- */
 
 /* The queue as after a reset; @size is the largest. */
@@ -126,6 +134,9 @@ void virtq_save(const struct virtq *vq, struct state *state);
 void virtq_load(struct virtq *vq, struct state *state, uint64_t features, uint16_t size);
 
 /* ---- for the two kinds of ring ---- */
+
+/* What was used is what the ring says: another has written it. */
+void virtq_split_resync(struct virtq *vq);
 
 /* The start and size of a ring's part as the process sees it, aligned; NULL: not RAM. */
 void *virtq_area(struct virtq *vq, uint64_t gpa, uint64_t size, uint64_t align);

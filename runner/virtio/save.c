@@ -33,6 +33,17 @@ void virtio_resume(struct virtio_core *core)
 		virtio_notify(core, i);
 }
 
+/* Who works for the device is chosen anew. */
+void virtio_set_logged(struct virtio_core *core, bool logged)
+{
+	bool paused = core->paused;
+
+	virtio_quiesce(core);
+	core->logged = logged;
+	if (!paused)
+		virtio_resume(core);
+}
+
 static void save_own(const struct virtio_core *core, struct state *state)
 {
 	size_t start;

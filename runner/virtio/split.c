@@ -179,6 +179,12 @@ static bool split_flush(struct virtq *vq)
 					  vq->used, old);
 }
 
+void virtq_split_resync(struct virtq *vq)
+{
+	vq->used = __atomic_load_n(&used_ring(vq)->idx, __ATOMIC_ACQUIRE);
+	vq->signalled_valid = false;
+}
+
 const struct virtq_ops virtq_split = {
 	split_map, split_pop, split_unpop, split_push, split_flush,
 };

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <linux/if_tun.h>
 #include "netdev.h"
+#include "vhost.h"
 
 #define TUN_FILE	"/dev/net/tun"
 #define HAS(features, bit)	((features) & 1ULL << (bit))
@@ -87,6 +88,37 @@ enum status netdev_open_tap(struct netdev *dev, const char *name)
 		status = open_queue(dev, i, &request);
 	return status;
 }
+
+/* ---- vhost ---- */
+
+static enum status refuse_vhost(const struct netdev *dev)
+{
+	complain("net %s: /dev/vhost-net: %s; %s, or leave vhost=on out", dev->name,
+		 strerror(errno), errno == EACCES || errno == EPERM ? "let this user open it" :
+								      "load the module vhost_net");
+	return errno == EACCES || errno == EPERM ? STATUS_NO_PERMISSION : STATUS_NO_DEVICE;
+}
+
+enum status netdev_open_vhost(struct netdev *dev)
+{
+	bool on = netdev_vhost_is(dev, "on");
+
+	if (on && dev->kind != NETDEV_TAP) {
+		complain("--net %s: only a tap can have vhost; leave it out", dev->name);
+		return STATUS_USAGE;
+	}
+	/* vhost knows no limits. */
+	if (dev->kind != NETDEV_TAP || netdev_vhost_is(dev, "off") || dev->pps || dev->bps)
+		return STATUS_OK;
+	for (unsigned int i = 0; i < dev->pairs; i++) {
+		dev->vhost[i] = vhost_open();
+		if (dev->vhost[i] < 0 && on)
+			return refuse_vhost(dev);
+	}
+	return STATUS_OK;
+}
+
+/* ---- what a driver changes ---- */
 
 void netdev_tap_offloads(const struct netdev *dev, uint64_t features)
 {

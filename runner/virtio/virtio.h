@@ -89,6 +89,10 @@ struct virtio_type {
 	 */
 	void (*quiesce)(void *device);
 	void (*resume)(void *device);
+	/* The device is broken (virtio_broken()): have nobody else work for it either. */
+	void (*broke)(void *device);
+	/* The interrupt of a queue goes to another eventfd: virtio_call_fd(). */
+	void (*rerouted)(void *device, unsigned int queue);
 	/* What is behind the device may have changed: the user says so. At any time. */
 	void (*refresh)(void *device);
 	/* The user pulls the cable of a network, or puts it in: at any time. */
@@ -124,6 +128,15 @@ void virtio_broken(struct virtio *virtio, const char *fmt, ...)
  * of written pages. The queues do it for themselves and for a chain's buffers.
  */
 void virtio_wrote(struct virtio *virtio, const void *at, size_t len);
+
+/* Is there a log of written pages, so that every write has to be told by virtio_wrote()? */
+bool virtio_logged(const struct virtio *virtio);
+
+/*
+ * An eventfd whose writes are @queue's interrupt, for the host's kernel to signal; -1: there is
+ * none, call virtio_interrupt().
+ */
+int virtio_call_fd(const struct virtio *virtio, unsigned int queue);
 
 /* Behind virtq_flush(). */
 void virtio_interrupt(struct virtio *virtio, unsigned int queue);
