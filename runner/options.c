@@ -39,7 +39,7 @@ static const struct option_row run_rows[] = {
 	{ "vsock", "SOCKET", OPTION_DEVICE, AT(devices), 0, 0,
 	  "AF_VSOCK by Unix sockets, as socket=PATH[,cid=N]" },
 	{ "net", "KIND", OPTION_DEVICE, AT(devices), 0, 0,
-	  "network: user|tap[=NAME]|socket=PATH|fd=N[,...]" },
+	  "network: user|passt|tap[=NAME]|socket=PATH|fd=N[,...]" },
 	{ "transport", "KIND", OPTION_STRING, AT(transport), 0, 0,
 	  "how devices are found: pci (default) or mmio" },
 	{ "rings", "KIND", OPTION_STRING, AT(rings), 0, 0,

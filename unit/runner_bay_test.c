@@ -4,7 +4,7 @@
 /* unit-sources: ../runner/virtio/block.c ../runner/virtio/disk.c ../runner/virtio/engine.c */
 /* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
 /* unit-sources: ../runner/virtio/netmac.c ../runner/virtio/netuser.c ../runner/virtio/tap.c */
-/* unit-sources: ../runner/virtio/vhost.c */
+/* unit-sources: ../runner/virtio/vhost.c ../runner/virtio/netpasst.c ../runner/usernet/forward.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c ../runner/virtio/mmio.c */
 /* unit-sources: ../runner/virtio/pci.c ../runner/pci/host.c ../runner/pci/function.c */
 /* unit-sources: ../runner/pci/msix.c ../runner/devices/82093aa.c ../runner/bus.c */

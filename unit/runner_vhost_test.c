@@ -5,7 +5,7 @@
  */
 /* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
 /* unit-sources: ../runner/virtio/netmac.c ../runner/virtio/netuser.c ../runner/virtio/tap.c */
-/* unit-sources: ../runner/virtio/vhost.c */
+/* unit-sources: ../runner/virtio/vhost.c ../runner/virtio/netpasst.c ../runner/usernet/forward.c */
 /* unit-sources: ../runner/virtio/tokens.c ../runner/words.c */
 /* unit-sources: ../runner/virtio/queue.c ../runner/virtio/split.c ../runner/virtio/core.c */
 /* unit-sources: ../runner/virtio/packed.c */

@@ -47,7 +47,7 @@ enum status usernet_forward(const char *text, struct usernet_forward *forward)
 {
 	if (parse(text, forward))
 		return STATUS_OK;
-	complain("--net user: hostfwd=%s: not understood; write it like tcp:127.0.0.1:2222-:22",
+	complain("--net: hostfwd=%s: not understood; write it like tcp:127.0.0.1:2222-:22",
 		 text);
 	return STATUS_USAGE;
 }

@@ -114,13 +114,15 @@ static enum status open_kind(struct netdev *dev)
 		return check_fd(dev);
 	if (!strcmp(name, "user"))
 		return netdev_open_user(dev);
+	if (!strcmp(name, "passt"))
+		return netdev_open_passt(dev);
 	if (!strcmp(name, "tap"))
 		return netdev_open_tap(dev, NULL);
 	if (!strncmp(name, "tap=", 4))
 		return netdev_open_tap(dev, name + 4);
 	if (!strncmp(name, "socket=", 7))
 		return open_path(dev, name + 7);
-	complain("--net %s: unknown; use user, tap, tap=NAME, socket=PATH or fd=N", name);
+	complain("--net %s: unknown; use user, passt, tap, tap=NAME, socket=PATH or fd=N", name);
 	return STATUS_USAGE;
 }
 
@@ -144,11 +146,11 @@ static const char *check_vhost(const struct netdev *dev)
 /* Words that only one kind knows. */
 static enum status check_words(const struct netdev *dev)
 {
-	bool user = !strcmp(dev->name, "user");
+	bool user = !strcmp(dev->name, "user") || !strcmp(dev->name, "passt");
 	const char *wrong = check_vhost(dev);
 
 	if (!wrong && !user && (dev->loopback || dev->hostfwd.count))
-		wrong = "loopback and hostfwd are for user; leave them out";
+		wrong = "loopback and hostfwd are for user and passt; leave them out";
 	else if (!wrong && dev->pairs > 1 && strncmp(dev->name, "tap", 3))
 		wrong = "only a tap can have several queues; leave queues out";
 	if (!wrong)

@@ -102,6 +102,9 @@ enum status netdev_open_vhost(struct netdev *dev);
 /* Start the user-mode network in a process of its own. */
 enum status netdev_open_user(struct netdev *dev);
 
+/* Start passt, which must be installed. */
+enum status netdev_open_passt(struct netdev *dev);
+
 /* Fill dev->mac from dev->mac_text, or derive it: netmac.c says from what. */
 enum status netdev_set_mac(struct netdev *dev, unsigned int index);
 
