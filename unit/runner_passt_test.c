@@ -122,11 +122,12 @@ static void ask(void)
 {
 	struct request request = question();
 	uint64_t at = world_alloc(world, SIZE);
+	const struct buffer buffers[] = { { at, NETDEV_HEADER, false },
+					  { at + 64, sizeof(request), false } };
 
 	memset(world_at(world, at, NETDEV_HEADER), 0, NETDEV_HEADER);
 	memcpy(world_at(world, at + 64, sizeof(request)), &request, sizeof(request));
-	driver_add(world, TX, (struct buffer[]) { { at, NETDEV_HEADER, false },
-						  { at + 64, sizeof(request), false } }, 2);
+	driver_add(world, TX, buffers, 2);
 	driver_kick(world, TX);
 }
 
