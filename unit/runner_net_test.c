@@ -661,7 +661,7 @@ static void test_words(void)
 	char text[64];
 
 	refuses("", STATUS_USAGE, "nothing");
-	refuses("wifi", STATUS_USAGE, "user, tap");
+	refuses("wifi", STATUS_USAGE, "user, passt, tap");
 	refuses("tap=", STATUS_USAGE, "name");
 	refuses("tap=a/b", STATUS_USAGE, "name");
 	refuses("tap=a-name-that-is-too-long", STATUS_USAGE, "name");

@@ -16,7 +16,8 @@ for cpu in 0 1 2 3; do
 	check "disk: random blocks by the queue of CPU $cpu" \
 		taskset -c $cpu /blockio verify /dev/vda 128 32
 done
-is "disk: all queues are used" "$(used 'virtio[0-9]+-req\.')" 4
+disk=$(readlink /sys/block/vda/device)
+is "disk: all queues are used" "$(used "${disk##*/}-req\\.")" 4
 for disk in a b c d; do
 	/blockio verify /dev/vd$disk 256 16 >/dev/null && echo $disk >>/verified &
 done
