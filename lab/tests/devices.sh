@@ -3,7 +3,7 @@
 #
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
 # HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
-# VSOCK_MIB there are what goes both ways over each network (8) and over a socket (8).
+# VSOCK_MIB there are what goes both ways over each network (1) and over a socket (4).
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
 # a shell of its own, with the functions of guest_functions() below.
@@ -299,7 +299,7 @@ several_queues()
 		vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --cpus 4 \
 			--append "quiet console=ttyS0 script queues" \
 			--disk /disks/a,queues=4 --disk /disks/b,queues=4 --disk /disks/c,queues=4 \
-			--disk /disks/d,queues=4 --net tap=vmmtap,queues=4 </dev/null' \
+			--disk /disks/d,queues=4 --net tap=vmmtap,queues=4,vhost=auto </dev/null' \
 		</dev/null >"$work/out" 2>"$work/err"
 	ok "a guest with four CPUs powered off" test $? = 0
 	take_points "four queues"
@@ -314,7 +314,7 @@ for tool in blockio sockio; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"
-sizes="net-mib=${NET_MIB:-8} vsock-mib=${VSOCK_MIB:-8}"
+sizes="net-mib=${NET_MIB:-1} vsock-mib=${VSOCK_MIB:-4}"
 drive pci "over-pci $sizes"
 drive "mmio, packed rings" "over-mmio $sizes" --transport mmio --rings packed
 # The process is the same whatever the kernels are: one of them will do.
