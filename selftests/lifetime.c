@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -447,12 +448,26 @@ TEST_TIMEOUT(kill_9_at_any_moment_leaves_no_memory_and_no_reference, 300)
 	EXPECT_EQ(0, settled_references());
 }
 
+/* @n descriptors beside those that are open. */
+static bool allow_files(unsigned int n)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return false;
+	files.rlim_cur += n;
+	if (files.rlim_max < files.rlim_cur)
+		files.rlim_max = files.rlim_cur;
+	return !setrlimit(RLIMIT_NOFILE, &files);
+}
+
 TEST(many_vcpus)
 {
 	struct vmm_info info = get_info();
 	struct vm *vm = vm_new_bare();
 	struct vmm_create_vcpu args = { 0 };
 
+	ASSERT_TRUE(allow_files(info.max_vcpus));
 	for (args.id = 0; args.id < info.max_vcpus; args.id++) {
 		int fd = vmm_call(vm->fd, VMM_CREATE_VCPU, &args);
 
