@@ -45,7 +45,7 @@ expect guest#
 mode raw
 send echo "sum $((40+2))"\r
 expect sum 42
-send echo now $((40+1)); sleep 1000\r
+send sh -c 'echo now $((40+1)); exec sleep 1000'\r
 expect now 41
 send \x03
 expect guest#
