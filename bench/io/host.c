@@ -32,7 +32,8 @@
 
 /* Instructions in a turn of the spinner. */
 #define SPIN_LENGTH	2
-/* Seconds of the host's in which a load ends, or the guest's start. */
+/* Seconds of the host's in which a guest starts, and in which a load ends. */
+#define LIMIT_START	8
 #define LIMIT		2
 #define STATUS_STUCK	3
 #define KVM_STATS	"/sys/kernel/debug/kvm/"
@@ -273,8 +274,8 @@ static void watch(void)
 	while (fgets(line, sizeof(line), from_vm)) {
 		if (!strncmp(line, "mark bye", 8))
 			return;
-		alarm(LIMIT);
 		if (sscanf(line, "mark begin %31s", name) == 1) {
+			alarm(LIMIT);
 			sample(&before, true);
 			answer();
 		} else if (sscanf(line, "mark end %31s %u %lu", name, &count, &irqs) == 3) {
@@ -303,7 +304,7 @@ int main(int argc, char **argv)
 	start_peer();
 	signal(SIGALRM, stuck);
 	start_vm(argv + 3);
-	alarm(LIMIT);
+	alarm(LIMIT_START);
 	watch();
 	end_vm();
 	printf("end\n");

@@ -115,6 +115,11 @@ static void svm_teardown(void)
 	free_cpus();
 }
 
+static void set_tsc_ratio(u64 ratio)
+{
+	wrmsrl(MSR_AMD64_TSC_RATIO, ratio);
+}
+
 static int svm_cpu_enable(void)
 {
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
@@ -128,7 +133,7 @@ static int svm_cpu_enable(void)
 	if (boot_cpu_has(X86_FEATURE_RDTSCP))
 		rdmsrl(MSR_TSC_AUX, c->host_tsc_aux);
 	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR))
-		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+		set_tsc_ratio(SVM_TSC_RATIO_DEFAULT);
 	c->tsc_ratio = SVM_TSC_RATIO_DEFAULT;
 	c->max_asid = cpuid_ebx(SVM_CPUID_FUNC) - 1;
 	/* The first vCPU starts a generation, and with it an empty TLB. */
@@ -149,7 +154,7 @@ static void svm_cpu_disable(void)
 	asm volatile("stgi" ::: "memory");
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	if (__this_cpu_read(svm_cpu.tsc_ratio) != SVM_TSC_RATIO_DEFAULT)
-		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+		set_tsc_ratio(SVM_TSC_RATIO_DEFAULT);
 	rdmsrl(MSR_EFER, efer);
 	wrmsrl(MSR_EFER, efer & ~(u64)EFER_SVME);
 }
