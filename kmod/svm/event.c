@@ -130,10 +130,10 @@ bool svm_event_interrupted(struct vmm_vcpu *vcpu, struct vmm_event *event)
 
 	/* The host was first, or a page of the IDT or the stack was missing. */
 	if (unlikely(svm_virtual_waits(&svm->vmcb->control))) {
-		end_virtual(&svm->vmcb->control);
-		info = svm->injected.vector | SVM_EXITINTINFO_VALID | SVM_EXITINTINFO_TYPE_INTR;
+		vector = svm->vmcb->control.int_vector;
 		type = SVM_EXITINTINFO_TYPE_INTR;
-		vector = svm->injected.vector;
+		info = vector | type | SVM_EXITINTINFO_VALID;
+		end_virtual(&svm->vmcb->control);
 	}
 	if (likely(!(info & SVM_EXITINTINFO_VALID)))
 		goto out;
