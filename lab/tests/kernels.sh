@@ -109,7 +109,7 @@ for kernel in mb32 mb64 mbflat; do
 	said $kernel "long mode 0x123456701234567"
 	said $kernel "processors 0x3"
 done
-for cpus in 64 255; do
+for cpus in 64 255 512; do
 	run --kernel mb32 --append "exit=21 cpus=$cpus" --cpus $cpus --mem 64M >out 2>err
 	is "$cpus CPUs: status" $? 43
 	said "$cpus CPUs start" "processors $(printf '0x%x' $cpus)"
