@@ -166,7 +166,7 @@ line() { tr -d '\r' <out | sed -n "s/^$1: //p"; }
 pause()
 {
 	told ready
-	# Linux counts lost ticks as no time until it has its clock: it is late from the start.
+	# On this host a guest is some seconds late from the start (docs/testing.md).
 	late=$(($(date +%s) - $(line ready)))
 	kill -STOP $vm
 	sleep 10
