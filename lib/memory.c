@@ -161,7 +161,11 @@ void vmm_dirty_mark(struct vmm *vm, uint64_t gpa, uint64_t len)
 	const struct region *region;
 	uint64_t left;
 
-	/* A log that begins now need not have what was written before: no lock for nothing. */
+	/*
+	 * No lock for nothing: a log that begins now need not have what was written before it.
+	 * The fence makes that so: else the write may still be on its way, behind the look.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (!atomic_load(&vm->logs))
 		return;
 	pthread_rwlock_rdlock(&vm->lock);

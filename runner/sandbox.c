@@ -85,8 +85,7 @@ static const struct sandbox_rule rules[] = {
 	{ SCMP_SYS(sched_yield), SANDBOX_ANY },
 	{ SCMP_SYS(prctl), SANDBOX_IS(0, PR_SET_NAME) },
 	{ SCMP_SYS(sched_setaffinity), SANDBOX_IS(0, 0) },	/* a thread's own, --pin */
-	{ SCMP_SYS(sched_setscheduler), SANDBOX_IS(0, 0) },	/* the same, --sched */
-	{ SCMP_SYS(setpriority), SANDBOX_IS(1, 0) },		/* the same */
+	{ SCMP_SYS(sched_setattr), SANDBOX_IS(0, 0) },		/* the same, --sched */
 	{ SCMP_SYS(futex), SANDBOX_ANY },
 	{ SCMP_SYS(gettid), SANDBOX_ANY },
 	{ SCMP_SYS(getpid), SANDBOX_ANY },

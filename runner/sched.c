@@ -6,11 +6,14 @@
  * is in two limits of the process, which are raised before, if somebody privileged started it.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
 #include "keys.h"
 #include "sched.h"
 
@@ -26,8 +29,8 @@ static const struct {
 	bool has_value;
 	int min, max;
 } policies[] = {
-	{ "nice", SCHED_OTHER, true, NICE_MIN, NICE_MAX },
-	{ "other", SCHED_OTHER, false, 0, 0 },
+	{ "nice", SCHED_NORMAL, true, NICE_MIN, NICE_MAX },
+	{ "other", SCHED_NORMAL, false, 0, 0 },
 	{ "batch", SCHED_BATCH, false, 0, 0 },
 	{ "idle", SCHED_IDLE, false, 0, 0 },
 	{ "fifo", SCHED_FIFO, true, RT_MIN, RT_MAX },
@@ -129,20 +132,19 @@ enum status sched_permit(const struct sched_list *list)
 	return STATUS_OK;
 }
 
+/* One call for both: setpriority() would have to be let pass for other processes of the user, too. */
 int sched_apply(const struct sched_list *list, unsigned int cpu)
 {
+	struct sched_attr attr = { .size = sizeof(attr) };
 	const struct sched_attribute *item;
-	struct sched_param param = { 0 };
 
 	if (!list->count)
 		return 0;
 	item = &list->item[cpu % list->count];
+	attr.sched_policy = item->policy;
 	if (is_real_time(item->policy))
-		param.sched_priority = item->value;
-	if (sched_setscheduler(0, item->policy, &param))
-		return -errno;
-	/* In Linux a nice value is a thread's. */
-	if (!is_real_time(item->policy) && setpriority(PRIO_PROCESS, 0, item->value))
-		return -errno;
-	return 0;
+		attr.sched_priority = item->value;
+	else
+		attr.sched_nice = item->value;
+	return syscall(SYS_sched_setattr, 0, &attr, 0) ? -errno : 0;
 }

@@ -13,10 +13,11 @@
 void machine_cpu_start(void *opaque, unsigned int cpu, uint64_t vector)
 {
 	struct machine *machine = opaque;
-	struct vcpu *vcpu = &machine->vcpu[cpu];
+	struct vcpu *vcpu;
 
 	if (cpu >= machine->vcpus)
 		return;
+	vcpu = &machine->vcpu[cpu];
 	pthread_mutex_lock(&machine->vcpu_lock);
 	if (vcpu->presence == VCPU_PRESENT && vcpu->started && !vcpu->woken) {
 		vcpu->woken = true;

@@ -167,6 +167,9 @@ static void test_several(void)
 	vmm_memory_log(vm, 0, true);
 	is(harvest(vm, 0, 0), 0, "one that begins again is empty");
 	is(vmm_memory_log(vm, 5, true), -ENOENT, "where no slot is there is none");
+	is(atomic_load(&vm->logs), 1, "one is left of them");
+	vmm_memory_remove(vm, 0);
+	is(atomic_load(&vm->logs), 0, "and none when its slot has gone");
 	vmm_destroy(vm);
 }
 

@@ -21,6 +21,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tap.h"
@@ -178,6 +179,36 @@ static void test_frames(void)
 	ok(wait(&status) > 0, "it ends with its guest");
 }
 
+/* In its place a script, which succeeds if it has the socket and not what our caller left open. */
+static void test_descriptors(void)
+{
+	char dir[] = "runner_passt_test.XXXXXX", name[64], *path = getenv("PATH"), *both;
+	int left = dup2(0, 50), status;
+	void *backend;
+	FILE *script;
+
+	if (!mkdtemp(dir))
+		abort();
+	snprintf(name, sizeof(name), "%s/passt", dir);
+	script = fopen(name, "w");
+	fprintf(script, "#!/bin/sh\n[ -e /proc/$$/fd/3 ] && [ ! -e /proc/$$/fd/%d ]\n", left);
+	fchmod(fileno(script), 0700);
+	fclose(script);
+	if (asprintf(&both, "%s:%s", dir, path) < 0)
+		abort();
+	path = strdup(path);
+	setenv("PATH", both, 1);
+	is(virtio_net.open("passt", &backend), STATUS_OK, "a passt in the place of the real one");
+	ok(wait(&status) > 0 && !status, "has the socket, and no descriptor of the guest's");
+	virtio_net.close(backend);
+	setenv("PATH", path, 1);
+	free(path);
+	free(both);
+	close(left);
+	unlink(name);
+	rmdir(dir);
+}
+
 static void refuses(const char *text, enum status want, const char *why)
 {
 	void *none;
@@ -197,6 +228,7 @@ int main(void)
 		test_frames();
 	else
 		tap_skip("frames pass", "passt cannot work here");
+	test_descriptors();
 	setenv("PATH", "/nowhere", 1);
 	refuses("passt", STATUS_BAD_FILE, "install passt");
 	return tap_end();

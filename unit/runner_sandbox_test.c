@@ -49,6 +49,7 @@ struct attempt {
 #define X32	0x40000000
 
 static const char path[] = "/dev/null";
+static const char no_attr[64];
 static char *const argv[] = { "/bin/true", NULL };
 
 static const struct attempt forbidden[] = {
@@ -75,6 +76,8 @@ static const struct attempt forbidden[] = {
 	{ "userfaultfd", SYS_userfaultfd, { 0 } },
 	{ "bpf", SYS_bpf, { 0 } },
 	{ "a name other than the thread's", SYS_prctl, { PR_SET_DUMPABLE, 1 } },
+	{ "nice values of all of the user's processes", SYS_setpriority, { PRIO_USER, 0, 19 } },
+	{ "another thread's scheduling", SYS_sched_setattr, { 1, (long)no_attr, 0 } },
 	{ "a call of another ABI", SYS_getpid | X32, { 0 } },
 };
 
@@ -89,6 +92,7 @@ static const struct attempt allowed[] = {
 	{ "clone3 answers that there is none", SYS_clone3, { 0, 0 }, ENOSYS },
 	{ "a thread", SYS_clone, { CLONE_THREAD | CLONE_VM }, EINVAL },
 	{ "the thread's name", SYS_prctl, { PR_SET_NAME, (long)path }, 0 },
+	{ "the thread's own scheduling", SYS_sched_setattr, { 0, (long)no_attr, 1 }, EINVAL },
 	{ "getpid", SYS_getpid, { 0 }, 0 },
 };
 

@@ -226,6 +226,7 @@ static void test_told(void)
 	is(world->interrupts[TX], 1, "and interrupts, by way of the process");
 	close_net();
 	ok(stopped(), "in the end it has nothing any more");
+	is(world_complaints, 0, "and nobody has complained");
 }
 
 /* Hands change in both directions in the middle of a ring. */

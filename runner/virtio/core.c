@@ -371,6 +371,9 @@ void virtio_destroy(struct virtio_core *core)
 {
 	if (!core)
 		return;
+	/* The first: it may have lent queues, which come back with their doorbells. */
+	if (core->device)
+		core->type->destroy(core->device);
 	for (unsigned int i = 0; core->pub.queue && i < core->pub.queues; i++) {
 		struct virtq *vq = &core->pub.queue[i];
 
@@ -379,8 +382,6 @@ void virtio_destroy(struct virtio_core *core)
 		iothread_unwatch(core->pub.io, &vq->doorbell);
 		close(vq->doorbell.fd);
 	}
-	if (core->device)
-		core->type->destroy(core->device);
 	free(core->pub.queue);
 	free(core->pub.config);
 	free(core);

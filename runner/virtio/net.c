@@ -496,8 +496,12 @@ static void empty_taps(struct net *net)
 
 static bool net_activate(void *device)
 {
-	empty_taps(device);
-	start(device);
+	struct net *net = device;
+
+	/* Before: what comes from then on is as this driver can bear it. */
+	netdev_tap_offloads(net->dev, net->virtio->features);
+	empty_taps(net);
+	start(net);
 	return true;
 }
 

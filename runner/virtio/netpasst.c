@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,8 @@ static void run_program(char **args, int fd, int report)
 		fcntl(fd, F_SETFD, 0);
 	else
 		dup2(fd, SOCKET);
+	/* Those that the user handed down are the guest's. */
+	close_range(SOCKET + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	execvp(PROGRAM, args);
 	err = errno;
 	n = write(spare, &err, sizeof(err));
@@ -131,9 +134,13 @@ static enum status start(struct netdev *dev, struct passt_args *args)
 	if (pid > 0 && read(report[0], &err, sizeof(err)) != sizeof(err))
 		err = 0;
 	close(report[0]);
-	if (pid > 0 && !err)
+	if (pid < 0) {
+		complain("net passt: cannot start a process; allow more");
+		return STATUS_HOST;
+	}
+	if (!err)
 		return STATUS_OK;
-	complain("net passt: cannot start it: %s; install passt", strerror(err ? err : EAGAIN));
+	complain("net passt: cannot start it: %s; install passt", strerror(err));
 	return STATUS_BAD_FILE;
 none:
 	complain("net passt: %s; allow more open files", strerror(errno));

@@ -93,10 +93,11 @@ enum status netdev_open_tap(struct netdev *dev, const char *name)
 
 static enum status refuse_vhost(const struct netdev *dev)
 {
+	bool refused = errno == EACCES || errno == EPERM;
+
 	complain("net %s: /dev/vhost-net: %s; %s, or leave vhost=on out", dev->name,
-		 strerror(errno), errno == EACCES || errno == EPERM ? "let this user open it" :
-								      "load the module vhost_net");
-	return errno == EACCES || errno == EPERM ? STATUS_NO_PERMISSION : STATUS_NO_DEVICE;
+		 strerror(errno), refused ? "let this user open it" : "load the module vhost_net");
+	return refused ? STATUS_NO_PERMISSION : STATUS_NO_DEVICE;
 }
 
 enum status netdev_open_vhost(struct netdev *dev)
