@@ -148,31 +148,58 @@ static void compact(u8 *window)
 	in_child(window, make_holes_and_compact);
 }
 
+/* Whole entries of /proc/self/pagemap: without a right to see frames all are alike. */
+static void get_frames(u8 *window, u64 frames[PAGES])
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	if (fd < 0 || pread(fd, frames, PAGES * 8, (u64)window / 4096 * 8) != PAGES * 8)
+		die("pagemap: %s", strerror(errno));
+	close(fd);
+}
+
+static u64 window_moved;	/* pages of it */
+
 /* Where all pages lie together already, nothing moves: then with more holes. */
 static void compact_until_some_move(u8 *window)
 {
-	const u64 before = read_number("/proc/vmstat", PAGES_MOVED);
+	static u64 before[PAGES], after[PAGES];
+	u64 moved = 0;
 
-	for (u32 tries = 0; tries < 8; tries++) {
+	get_frames(window, before);
+	for (u32 tries = 0; tries < 8 && !moved; tries++) {
 		compact(window);
-		if (read_number("/proc/vmstat", PAGES_MOVED) != before)
-			break;
+		get_frames(window, after);
+		for (u64 i = 0; i < PAGES; i++)
+			moved += before[i] != after[i];
 	}
+	window_moved += moved;
+}
+
+/* Small pages: large ones lie as compaction wants them. */
+static u8 *small_window(void)
+{
+	u8 *window = map_memory(PAGES * 4096);
+
+	if (madvise(window, PAGES * 4096, MADV_NOHUGEPAGE))
+		die("MADV_NOHUGEPAGE: %s", strerror(errno));
+	memset(window, 0, PAGES * 4096);
+	return window;
 }
 
 TEST_TIMEOUT(pages_that_are_moved, 60)
 {
-	u64 before = read_number("/proc/vmstat", PAGES_MOVED);
-
 	holes_size = 0;
+	window_moved = 0;
 	/* Kernels may have compaction that finds nothing to do in memory as empty as here. */
-	compact_until_some_move(map_memory(PAGES * 4096));
-	if (read_number("/proc/vmstat", PAGES_MOVED) == before)
+	compact_until_some_move(small_window());
+	if (!window_moved)
 		SKIP(return, "the kernel's compaction moves nothing");
-	before = read_number("/proc/vmstat", PAGES_MOVED);
 	holes_size = 0;
-	under_pattern(map_memory(PAGES * 4096), compact_until_some_move, 2 + share_of(4));
-	EXPECT_LT(before, read_number("/proc/vmstat", PAGES_MOVED));
+	window_moved = 0;
+	under_pattern(small_window(), compact_until_some_move, 2 + share_of(4));
+	printf("# %lu moves of %lu pages\n", window_moved, PAGES);
+	EXPECT_LT(0, window_moved);
 }
 
 /* ---- nodes ---- */
@@ -466,13 +493,16 @@ TEST(a_page_with_an_error_is_a_memory_exit)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_read_once);
 	u8 *window = map_memory(2 * 4096);
+	int error;
 
 	madvise(window, 2 * 4096, MADV_NOHUGEPAGE);
 	memset(window, 0, 2 * 4096);
 	/* The process is told as well. */
 	signal(SIGBUS, on_bus_error);
-	if (madvise(window, 4096, MADV_HWPOISON))
+	error = madvise(window, 4096, MADV_HWPOISON) ? errno : 0;
+	if (error == EINVAL)
 		SKIP(return, "the kernel takes no pages out of use");
+	ASSERT_EQ(0, error);
 	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 2 * 4096, window, 0));
 	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
 	EXPECT_EQ(EHWPOISON, vcpu->run->memory.error);

@@ -129,6 +129,12 @@ static bool known_gap(u32 env)
 	       get_info().paging == VMM_PAGING_SHADOW;
 }
 
+/* Of the 16 of WP, SMEP, SMAP and NX, can @env be tested here? */
+static bool has_env(enum probe_mode mode, u32 env)
+{
+	return !(env & ~probe_env_supported(mode)) && !known_gap(env);
+}
+
 /* ---- permissions ---- */
 
 static u64 bits_of(u32 choice)
@@ -146,7 +152,7 @@ static bool left_out(enum probe_mode mode, u32 env, u32 choice)
 	u32 below = 0, all = 0, share;
 
 	for (u32 i = 0; i < 16; i++)
-		if (!(i & ~probe_env_supported(mode)) && !known_gap(i)) {
+		if (has_env(mode, i)) {
 			below += i < env;
 			all++;
 		}
@@ -222,6 +228,14 @@ static struct probe_list *new_list(struct probe *probe)
 		new_list(&self->probe);					\
 	})
 
+/* A way that permits all, in an environment. */
+#define BEGIN(env)							\
+	do {								\
+		MAKE_WAY();						\
+		probe_model_sync(self->probe.model);			\
+		ENTER(env);						\
+	} while (0)
+
 TEST_F_TIMEOUT(paging, every_permission_at_two_levels_for_every_access, 200)
 {
 	const u64 nx = probe_entry_size(variant->mode) == 8 ? ~0UL : ~PTE_NX;
@@ -231,11 +245,9 @@ TEST_F_TIMEOUT(paging, every_permission_at_two_levels_for_every_access, 200)
 	/* Too slow for so many. */
 	audit(false);
 	for (env = 0; env < 16; env++) {
-		if ((env & ~SUPPORTED) || known_gap(env))
+		if (!has_env(variant->mode, env))
 			continue;
-		MAKE_WAY();
-		probe_model_sync(self->probe.model);
-		ENTER(env);
+		BEGIN(env);
 		for (choice = 0; choice < 64; choice++) {
 			if (left_out(variant->mode, env, choice))
 				continue;
@@ -258,11 +270,9 @@ TEST_F_TIMEOUT(paging, permissions_of_each_level, 200)
 
 	audit(false);
 	for (env = 0; env < 16; env++) {
-		if ((env & ~SUPPORTED) || known_gap(env))
+		if (!has_env(variant->mode, env))
 			continue;
-		MAKE_WAY();
-		probe_model_sync(self->probe.model);
-		ENTER(env);
+		BEGIN(env);
 		for (level = 2; level <= self->levels; level++) {
 			const u64 table = PROBE_TABLE(self->levels - level + 1);
 
@@ -291,11 +301,9 @@ TEST_F_TIMEOUT(paging, permissions_of_large_pages, 200)
 	audit(false);
 	list = NEW_LIST();
 	for (env = 0; env < 16; env++) {
-		if ((env & ~SUPPORTED) || known_gap(env))
+		if (!has_env(variant->mode, env))
 			continue;
-		MAKE_WAY();
-		probe_model_sync(self->probe.model);
-		ENTER(env);
+		BEGIN(env);
 		for (choice = 0; choice < 8; choice++) {
 			if (left_out(variant->mode, env, choice))
 				continue;
@@ -317,16 +325,16 @@ TEST_F(paging, permissions_of_the_largest_pages)
 	u32 env, choice;
 	u64 gva;
 
-	if (variant->mode != PROBE_LONG || !probe_has_gib_pages())
-		SKIP(return, "no pages of 1 GiB");
+	if (variant->mode != PROBE_LONG)
+		SKIP(return, "pages of 1 GiB are long mode's");
+	if (!probe_has_gib_pages())
+		SKIP(return, "the CPU has no pages of 1 GiB");
 	audit(false);
 	list = NEW_LIST();
 	for (env = 0; env < 16; env++) {
-		if ((env & ~SUPPORTED) || known_gap(env))
+		if (!has_env(variant->mode, env))
 			continue;
-		MAKE_WAY();
-		probe_model_sync(self->probe.model);
-		ENTER(env);
+		BEGIN(env);
 		gva = (self->gva & ~((1UL << 30) - 1)) | DATA(3);
 		for (choice = 0; choice < 16; choice++)
 			if (!left_out(variant->mode, env, choice))
@@ -346,9 +354,7 @@ TEST_F_TIMEOUT(paging, every_bit_beside_the_address_at_every_level, 200)
 	u32 nxe;
 
 	for (nxe = 0; nxe <= PROBE_NXE; nxe += PROBE_NXE) {
-		MAKE_WAY();
-		probe_model_sync(self->probe.model);
-		ENTER(PROBE_WP | nxe);
+		BEGIN(PROBE_WP | nxe);
 		for (level = 1; level <= self->levels; level++) {
 			const u64 good = probe_entry(self->vm, variant->mode, AT(level));
 
@@ -475,26 +481,30 @@ TEST_F(paging, the_process_changes_a_page_and_the_guest_flushes_the_address)
 
 TEST_F(paging, upper_levels_change_with_either_flush)
 {
+	const u32 second = 8;	/* tables of another way begin there */
 	unsigned int level, n;
 
 	MAKE_WAY();
-	ENTER(PROBE_WP);
-	for (n = 0; n < 8; n++)
+	for (level = self->levels - 1; level; level--) {
+		const u32 table = second + self->levels - level;
+
 		probe_set_entry(self->vm, variant->mode,
-				entry_at(variant->mode, 8 + n, 1, self->gva), DATA(n) | P);
+				entry_at(variant->mode, table, level, self->gva),
+				(level == 1 ? DATA(1) : PROBE_TABLE(table + 1)) | P);
+	}
+	ENTER(PROBE_WP);
 	for (level = 2; level <= self->levels; level++) {
-		/* Table 8 + n takes the part of that of level 1 only. */
-		if (level != 2)
-			continue;
 		for (n = 0; n < 8; n++) {
-			probe_store(&self->probe, AT(level), PROBE_TABLE(8 + n) | P);
-			if (n & 1)
-				probe_invlpg(&self->probe, self->gva + 0x100000);
+			const u32 table = (n & 1 ? 0 : second) + self->levels - level + 1;
+
+			probe_store(&self->probe, AT(level),
+				    PROBE_TABLE(table) | top_flags(variant->mode, level));
+			/* Of PAE's top table CR3 alone takes notice. */
+			if (n & 2 && top_flags(variant->mode, level) == P)
+				probe_invlpg(&self->probe, self->gva);
 			else
 				probe_load_cr3(&self->probe, self->probe.cr3);
-			if (n & 1)
-				probe_invlpg(&self->probe, self->gva);
-			READS(DATA(n));
+			READS(DATA(n & 1 ? 0 : 1));
 		}
 	}
 }

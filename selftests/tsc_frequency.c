@@ -4,9 +4,12 @@
  * where not; and all that counts in ticks or tells frequencies goes by it. The host's own
  * TSC is the measure: a guest's reading lies between two of the host's, scaled.
  */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/kvmclock.h"
 #include "lib/test.h"
 
-#define MSR_KVM_SYSTEM_TIME	0x4b564d01
 #define TIME_PAGE		GUEST_DATA
 #define VECTOR			0x61
 #define NO_SCALING		"the CPU has no TSC scaling"
@@ -14,6 +17,28 @@
 static bool scales(void)
 {
 	return get_info().features & VMM_FEATURE_TSC_SCALING;
+}
+
+static bool file_has(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char line[4096];
+	bool found = false;
+
+	if (!file)
+		die("%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), file))
+		found = strstr(line, word);
+	fclose(file);
+	return found;
+}
+
+/* By the kernel's words: tsc_scale is AMD's, tsc_scaling Intel's. */
+TEST(it_is_there_where_the_cpu_has_it)
+{
+	bool wanted = file_has("/sys/module/vmm/parameters/tsc_scaling", "Y");
+
+	EXPECT_EQ(wanted && file_has("/proc/cpuinfo", " tsc_scal"), scales());
 }
 
 /* VMM_CREATE_VM with @khz: 0 or -errno. */
@@ -68,13 +93,16 @@ static u64 scaled(u64 host, u64 khz)
 	return host * khz / get_info().tsc_khz;
 }
 
-/* From @first to @second it counted at @khz; a tick more or less for each rounding. */
-#define EXPECT_RATE(khz, first, second) do {						\
+/* From @first to @second it counted at @khz, give or take @slack. */
+#define EXPECT_RATE(khz, first, second, slack) do {					\
 	u64 ticks = (second).guest - (first).guest;					\
 											\
-	EXPECT_LE(scaled((second).before - (first).after, khz), ticks + 4);		\
-	EXPECT_GE(scaled((second).after - (first).before, khz) + 4, ticks);		\
+	EXPECT_LE(scaled((second).before - (first).after, khz), ticks + (slack));	\
+	EXPECT_GE(scaled((second).after - (first).before, khz) + (slack), ticks);	\
 } while (0)
+
+#define ROUNDING	4	/* a tick for each */
+#define NS_KHZ		1000000	/* what a clock of nanoseconds counts at */
 
 TEST(what_cannot_be_had_is_refused)
 {
@@ -149,7 +177,7 @@ TEST(tscs_of_several_frequencies_beside_each_other)
 		usleep(2000);
 		for (u32 i = 0; i < ARRAY_SIZE(khz); i++) {
 			second[i] = read_guest(vcpu[i]);
-			EXPECT_RATE(khz[i], first[i], second[i]);
+			EXPECT_RATE(khz[i], first[i], second[i], ROUNDING);
 		}
 	}
 }
@@ -169,7 +197,7 @@ TEST(the_process_reads_and_sets_the_same)
 	second.before = rdtsc();
 	second.guest = vcpu_get_msr(vcpu, MSR_TSC);
 	second.after = rdtsc();
-	EXPECT_RATE(khz, first, second);
+	EXPECT_RATE(khz, first, second, ROUNDING);
 	/* A vCPU of another VM takes over where the first one stopped. */
 	restored = vcpu_at(khz, guest_read);
 	first.before = rdtsc();
@@ -178,32 +206,14 @@ TEST(the_process_reads_and_sets_the_same)
 	first.after = rdtsc();
 	usleep(2000);
 	second = read_guest(restored);
-	EXPECT_RATE(khz, first, second);
+	EXPECT_RATE(khz, first, second, ROUNDING);
 }
-
-/* KVM's documented layout of the page that MSR_KVM_SYSTEM_TIME names. */
-struct time_info {
-	u32 version;
-	u32 pad0;
-	u64 tsc_timestamp;
-	u64 system_time;
-	u32 tsc_to_system_mul;
-	signed char tsc_shift;
-	u8 flags;
-	u8 pad[2];
-} __attribute__((packed));
 
 static void guest_clock(void)
 {
-	volatile struct time_info *info = (void *)TIME_PAGE;
-	u64 delta;
-
 	wrmsr(MSR_KVM_SYSTEM_TIME, TIME_PAGE | 1);
 	for (;;) {
-		delta = rdtsc() - info->tsc_timestamp;
-		delta = info->tsc_shift < 0 ? delta >> -info->tsc_shift : delta << info->tsc_shift;
-		seen = info->system_time + (delta >> 32) * info->tsc_to_system_mul +
-		       ((delta & 0xffffffff) * info->tsc_to_system_mul >> 32);
+		seen = read_clock((void *)TIME_PAGE);
 		GUEST_SYNC(1);
 	}
 }
@@ -225,17 +235,21 @@ TEST(kvmclock_goes_by_it)
 	pin_to_cpu(0);
 	for (u32 i = 0; i < ARRAY_SIZE(khz); i++) {
 		struct vcpu *vcpu = vcpu_at(khz[i], guest_clock);
+		struct reading first = read_guest(vcpu), now;
 
 		for (u32 round = 0; round < 5; round++) {
-			u64 before = get_clock(vcpu->vm), after;
+			u64 before, after;
 
-			vcpu_sync(vcpu, 1);
+			usleep(2000);
+			before = get_clock(vcpu->vm);
+			now = read_guest(vcpu);
 			after = get_clock(vcpu->vm);
 			/* A tick's worth for rounding. */
-			EXPECT_LE(before, guest_var(vcpu->vm, seen) + 100);
-			EXPECT_GE(after + 100, guest_var(vcpu->vm, seen));
-			usleep(2000);
+			EXPECT_LE(before, now.guest + 100);
+			EXPECT_GE(after + 100, now.guest);
 		}
+		/* Both go by one factor, so by the host's TSC as well; a thousandth of it all. */
+		EXPECT_RATE(NS_KHZ, first, now, 10000);
 	}
 }
 
@@ -265,7 +279,7 @@ static void guest_timer(void)
 	GUEST_DONE();
 }
 
-/* Neither early for the guest, nor with the other frequency's ticks, which is twice as late. */
+/* Never early: with the host's ticks those of the slower VM would be. */
 TEST(timers_go_by_it)
 {
 	const u32 host = get_info().tsc_khz, khz[] = { host / 2, host * 2 };

@@ -46,23 +46,28 @@ static void page_faults(void)
 	is(step(0x48, 0x89, 0x03), EMUL_FAULT, "a write that runs into an absent page faults");
 	is(world.ctx.cr2, PAGE_AT(3), "CR2 is the start of the absent page");
 	is(world.memory[3 * EMUL_PAGE_SIZE - 1], 0, "and the first page is not written");
+}
 
+/* One operand is a device's, the other absent. */
+static void device_and_absent(uint64_t rbx, uint64_t rsp)
+{
 	world_reset(LONG64);
 	world.kind[2] = DEVICE;
 	world.kind[5] = ABSENT;
-	world.ctx.regs.rbx = PAGE_AT(2);
-	world.ctx.regs.rsp = PAGE_AT(6);
+	world.ctx.regs.rbx = rbx;
+	world.ctx.regs.rsp = rsp;
+}
+
+static void faults_before_devices(void)
+{
+	device_and_absent(PAGE_AT(2), PAGE_AT(6));
 	is(step(0xff, 0x33), EMUL_FAULT, "push [device] on an absent stack faults");
 	is(world.ctx.regs.rsp, PAGE_AT(6), "the stack pointer is as before");
 	is(world.logged, 0, "and the device was not read");
 	is(step(0xff, 0x13), EMUL_FAULT, "so does call [device]");
 	is(world.logged, 0, "which does not read it either");
 
-	world_reset(LONG64);
-	world.kind[2] = DEVICE;
-	world.kind[5] = ABSENT;
-	world.ctx.regs.rsp = PAGE_AT(2);
-	world.ctx.regs.rbx = PAGE_AT(5);
+	device_and_absent(PAGE_AT(5), PAGE_AT(2));
 	is(step(0x8f, 0x03), EMUL_FAULT, "pop [absent] from a stack on a device faults");
 	is(world.logged, 0, "nor is the device read for it");
 }
@@ -445,6 +450,7 @@ static void stacks(void)
 int main(void)
 {
 	page_faults();
+	faults_before_devices();
 	resume_flag();
 	vector_prefix();
 	length_limit();

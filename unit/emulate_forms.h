@@ -8,18 +8,9 @@
 #define UNIT_EMULATE_FORMS_H
 
 #include "emulate_outside.h"
+#include "random.h"
 
 #define MAX_RUN		40	/* elements of a repetition that is not traced */
-
-static uint64_t random64(void)
-{
-	static uint64_t state = 0xd1b54a32d192ed03ull;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
 
 static unsigned int below(unsigned int limit)
 {

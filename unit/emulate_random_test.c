@@ -8,19 +8,10 @@
  * instruction changes nothing and no more than EMUL_MAX_REP elements are done.
  */
 #include "emulate_random.h"
+#include "random.h"
 
 #define ROUNDS		200000
 #define MAX_NOTES	5
-
-static uint64_t random64(void)
-{
-	static uint64_t state = 0x2545f4914f6cdd1dull;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
-}
 
 /* Opcodes that the emulator knows are made likely, prefixes as well. */
 static void choose(uint8_t *bytes)

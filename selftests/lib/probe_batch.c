@@ -207,8 +207,10 @@ static const char *compare_page(struct probe_list *list, u64 page)
 	const u64 size = probe_entry_size(probe->mode);
 	u64 gpa;
 
-	if (!memcmp(model->memory + page, vm_ptr(model->vm, page), 4096))
+	if (!memcmp(model->memory + page, vm_ptr(model->vm, page), 4096)) {
+		memset(model->maybe + page / 4, 0, 4096 / 4);
 		return NULL;
+	}
 	for (gpa = page; gpa < page + 4096; gpa += size) {
 		const u64 now = probe_entry(model->vm, probe->mode, gpa);
 		u64 want = 0;

@@ -63,68 +63,42 @@
 	.org	PROBE_CODE_SIZE, 0xf4
 	.endm
 
-	.section .rodata.probe32, "a", @progbits
-	.globl	probe_code32
-	.code32
-probe_code32:
-	mov	%ebp, %esp
-	lldt	OP_LDT(%esi)
-	pushl	OP_SS(%esi)
-	pushl	OP_RSP(%esi)
-	pushl	OP_RFLAGS(%esi)
-	pushl	OP_CS(%esi)
-	pushl	OP_RIP(%esi)
-	mov	OP_RBX(%esi), %ebx
-	movl	OP_RDX(%esi), %edx
-	mov	OP_RAX(%esi), %eax
-	iret
+	/* The loop and all it enters, of @bits, with E or R before the names of registers. */
+	.macro	CODE bits, r, suffix
+	.section .rodata.probe\bits, "a", @progbits
+	.globl	probe_code\bits
+	.code\bits
+probe_code\bits:
+	mov	%\r\()bp, %\r\()sp
+	lldt	OP_LDT(%\r\()si)
+	push\suffix	OP_SS(%\r\()si)
+	push\suffix	OP_RSP(%\r\()si)
+	push\suffix	OP_RFLAGS(%\r\()si)
+	push\suffix	OP_CS(%\r\()si)
+	push\suffix	OP_RIP(%\r\()si)
+	mov	OP_RBX(%\r\()si), %\r\()bx
+	movl	OP_RDX(%\r\()si), %edx
+	mov	OP_RAX(%\r\()si), %\r\()ax
+	iret\suffix
 
 	.org	PROBE_COMMON, 0xf4
-1:	mov	%eax, END_RAX(%edi)
-	mov	%cr2, %eax
-	mov	%eax, END_CR2(%edi)
-	pop	%eax
-	movl	%eax, END_VECTOR(%edi)
-	pop	%eax
-	movl	%eax, END_ERROR(%edi)
-	add	$OP_SIZE, %esi
-	add	$END_SIZE, %edi
+1:	mov	%\r\()ax, END_RAX(%\r\()di)
+	mov	%cr2, %\r\()ax
+	mov	%\r\()ax, END_CR2(%\r\()di)
+	pop	%\r\()ax
+	movl	%eax, END_VECTOR(%\r\()di)
+	pop	%\r\()ax
+	movl	%eax, END_ERROR(%\r\()di)
+	add	$OP_SIZE, %\r\()si
+	add	$END_SIZE, %\r\()di
 	decl	%ecx
-	jnz	probe_code32
+	jnz	probe_code\bits
 	outb	%al, $PROBE_PORT_DONE
-	OPERATIONS %eax, %ebx
+	OPERATIONS %\r\()ax, %\r\()bx
 	VECTORS
+	.endm
 
-	.section .rodata.probe64, "a", @progbits
-	.globl	probe_code64
-	.code64
-probe_code64:
-	mov	%rbp, %rsp
-	lldt	OP_LDT(%rsi)
-	pushq	OP_SS(%rsi)
-	pushq	OP_RSP(%rsi)
-	pushq	OP_RFLAGS(%rsi)
-	pushq	OP_CS(%rsi)
-	pushq	OP_RIP(%rsi)
-	mov	OP_RBX(%rsi), %rbx
-	movl	OP_RDX(%rsi), %edx
-	mov	OP_RAX(%rsi), %rax
-	iretq
-
-	.org	PROBE_COMMON, 0xf4
-1:	mov	%rax, END_RAX(%rdi)
-	mov	%cr2, %rax
-	mov	%rax, END_CR2(%rdi)
-	pop	%rax
-	movl	%eax, END_VECTOR(%rdi)
-	pop	%rax
-	movl	%eax, END_ERROR(%rdi)
-	add	$OP_SIZE, %rsi
-	add	$END_SIZE, %rdi
-	decl	%ecx
-	jnz	probe_code64
-	outb	%al, $PROBE_PORT_DONE
-	OPERATIONS %rax, %rbx
-	VECTORS
+	CODE	32, e, l
+	CODE	64, r, q
 
 	.section .note.GNU-stack, "", @progbits
