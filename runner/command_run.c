@@ -7,9 +7,11 @@
  * guest runs before it.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "command.h"
 #include "control.h"
@@ -266,22 +268,82 @@ static void count_exits(struct session *session, struct machine *machine)
 			 strerror(-err));
 }
 
+/* A machine that has to be stopped, and what is to be known of it. */
+struct ending {
+	struct session *session;
+	struct machine *machine;
+	struct machine_end end;
+	int done_fd;			/* an eventfd */
+};
+
+static void stop_machine(struct ending *ending)
+{
+	struct session *session = ending->session;
+	struct machine *machine = ending->machine;
+
+	machine_stop(machine);
+	count_exits(session, machine);
+	ending->end = machine_get_end(machine);
+	/* A guest that restarts keeps the CPUs that it has been given. */
+	session->source.cpus = machine_get_cpus(machine).wanted;
+	machine_destroy(machine);
+}
+
+static void *ending_thread(void *opaque)
+{
+	struct ending *ending = opaque;
+	uint64_t one = 1;
+
+	stop_machine(ending);
+	/* An eventfd at 0 takes a 1. */
+	if (write(ending->done_fd, &one, sizeof(one)) < 0)
+		abort();
+	return NULL;
+}
+
+/*
+ * In a thread of its own: what waits for a disk that does not answer can be waited for no longer
+ * than the user wants. Such a thread stays behind, and the process ends.
+ */
+static void end_machine(struct ending *ending, struct loop_result *result)
+{
+	struct session *session = ending->session;
+	pthread_t thread;
+	int err;
+
+	ending->done_fd = eventfd(0, EFD_CLOEXEC);
+	err = ending->done_fd < 0 ? errno : pthread_create(&thread, NULL, ending_thread, ending);
+	if (err) {
+		stop_machine(ending);
+		return;
+	}
+	if (!loop_wait(&session->loop, ending->done_fd, result)) {
+		terminal_restore();
+		complain("a disk or network of the host does not answer: what the guest had not "
+			 "flushed may be lost; see to the host");
+		return;
+	}
+	pthread_join(thread, NULL);
+	close(ending->done_fd);
+}
+
 /* Run @machine to its end and give it back. */
 static enum status run_machine(struct session *session, struct machine *machine,
 			       struct loop_result *result, struct machine_end *end)
 {
+	/* A thread that stays behind has it. */
+	static struct ending ending;
 	enum status status = machine_start(machine);
 
-	if (!status) {
-		*result = loop_run(&session->loop, machine);
-		machine_stop(machine);
-		count_exits(session, machine);
-		*end = machine_get_end(machine);
-		/* A guest that restarts keeps the CPUs that it has been given. */
-		session->source.cpus = machine_get_cpus(machine).wanted;
+	if (status) {
+		machine_destroy(machine);
+		return status;
 	}
-	machine_destroy(machine);
-	return status;
+	ending = (struct ending) { .session = session, .machine = machine };
+	*result = loop_run(&session->loop, machine);
+	end_machine(&ending, result);
+	*end = ending.end;
+	return STATUS_OK;
 }
 
 /* Output that nobody can read any more, as the shell knows it from other programs. */

@@ -196,6 +196,26 @@ struct loop_result loop_run(struct loop *loop, struct machine *machine)
 	return result;
 }
 
+bool loop_wait(struct loop *loop, int fd, struct loop_result *result)
+{
+	struct pollfd source[] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = loop->signal_fd, .events = POLLIN },
+	};
+
+	for (;;) {
+		bool asked = result->end != LOOP_MACHINE;
+		int ready = poll(source, 2, asked ? LOOP_GRACE_MS : -1);
+
+		if (ready < 0)
+			continue;
+		if (source[0].revents)
+			return true;
+		if (!ready || (on_signal(loop, result) && asked))
+			return false;
+	}
+}
+
 struct loop_result loop_drain(struct loop *loop)
 {
 	struct loop_result result = { .end = LOOP_DRAINED };

@@ -10,6 +10,9 @@
 #include "machine.h"
 #include "stats.h"
 
+/* For what the host does not finish: a disk may not answer any more. */
+#define LOOP_GRACE_MS	2000
+
 struct loop {
 	int signal_fd;
 	bool terminal;		/* input is one, and not always ours */
@@ -42,6 +45,13 @@ void loop_close(struct loop *loop);
 
 /* Until the machine, the user or a signal ends it. The machine is still to be stopped. */
 struct loop_result loop_run(struct loop *loop, struct machine *machine);
+
+/*
+ * Until @fd is readable, which says that the machine of @result is stopped. false: somebody asked
+ * for the end, before or meanwhile, which then is in @result, and LOOP_GRACE_MS later it is not;
+ * or asked again.
+ */
+bool loop_wait(struct loop *loop, int fd, struct loop_result *result);
 
 /* Until all output is written, or the user or a signal gives up on it. */
 struct loop_result loop_drain(struct loop *loop);

@@ -3,7 +3,9 @@
 #
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
 # HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
-# VSOCK_MIB there are what goes both ways over each network (1) and over a socket (4).
+# VSOCK_MIB there are what goes both ways over each network (1) and over a socket (4), PARTS what is
+# run: of pci, mmio, flush, hang and queues, without it what the kernel is meant for. With BRIEF=1
+# each device does a little of everything, for hosts whose instructions are dear.
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
 # a shell of its own, with the functions of guest_functions() below.
@@ -22,7 +24,14 @@ lab()
 
 guest_functions()
 {
+	echo "brief=${BRIEF:-0}"
 	cat <<'END'
+# How much: size FULL BRIEF.
+size()
+{
+	if [ $brief = 1 ]; then echo "$2"; else echo "$1"; fi
+}
+
 # check NAME COMMAND...
 check()
 {
@@ -62,6 +71,13 @@ case " $(cat /proc/cmdline) " in
 	modprobe virtio_blk
 	/blockio flush /dev/vda
 	exit ;;
+*" hang "*)
+	modprobe virtio_pci
+	modprobe virtio_blk
+	while dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null; do
+		echo "it answers"
+	done
+	exit ;;
 esac
 case " $(cat /proc/cmdline) " in
 *" net-peer "*)
@@ -74,6 +90,8 @@ case " $(cat /proc/cmdline) " in
 	exit ;;
 esac
 for piece in /pieces/*; do
+	read up rest </proc/uptime
+	echo "# ${piece##*/} from second $up on"
 	sh -c ". /functions; . $piece" || echo "not ok ${piece##*/} ran to its end"
 done
 echo "all pieces ran"
@@ -91,6 +109,7 @@ take_points()
 		case $line in
 		"ok "*) ok "$1: ${line#ok }" true ;;
 		"not ok "*) ok "$1: ${line#not ok }" false ;;
+		"# "*) echo "$line" ;;
 		esac
 	done < <(tr -d '\r' <"$work/out")
 }
@@ -99,13 +118,16 @@ take_points()
 cat >"$work/host.sh" <<'END'
 series=$1
 words=$2
-shift 2
+brief=$3
+shift 3
+size() { if [ $brief = 1 ]; then echo "$2"; else echo "$1"; fi; }
+lines=$(size 50000 500)
 cat /boot/initrd "/boot/modules-$series" script.cpio >/tmp/initrd
 mkdir -p /disks
 mount -t tmpfs disks /disks
 for disk in a b c; do
 	truncate -s 64M /disks/$disk
-	for i in $(seq 0 63); do
+	for i in $(seq 0 $(size 1 9) 63); do
 		echo "mark $i" | dd of=/disks/$disk bs=1M seek=$i conv=notrunc 2>/dev/null
 	done
 done
@@ -136,7 +158,7 @@ wished()
 # The other end of the guest's port, until the port is gone: says a line and then a lot.
 talk()
 {
-	{ echo "hello from the host"; seq 1 50000; } | ./sockio connect unix:/tmp/port >/tmp/heard
+	{ echo "hello from the host"; seq 1 $lines; } | ./sockio connect unix:/tmp/port >/tmp/heard
 }
 
 # point NAME COMMAND...
@@ -175,12 +197,13 @@ to_guest() { { echo "CONNECT 1000"; cat; } | ./sockio connect unix:/tmp/vsock; }
 dial()
 {
 	point "vsock: what the guest sends back" test \
-		"$(seq 1 100000 | to_guest | tail -n +2 | md5sum)" = "$(seq 1 100000 | md5sum)"
+		"$(seq 1 $((lines * 2)) | to_guest | tail -n +2 | md5sum)" = \
+		"$(seq 1 $((lines * 2)) | md5sum)"
 	i=0
-	while [ $i -lt 100 ] && [ "$(echo "$i" | to_guest | tail -n 1)" = "$i" ]; do
+	while [ $i -lt $(size 100 5) ] && [ "$(echo "$i" | to_guest | tail -n 1)" = "$i" ]; do
 		i=$((i + 1))
 	done
-	point "vsock: a hundred connections to the guest" test $i = 100
+	point "vsock: $i connections to the guest" test $i = $(size 100 5)
 	point "vsock: a port of the guest's without a listener" test -z \
 		"$(echo "CONNECT 1001" | ./sockio connect unix:/tmp/vsock)"
 	echo over
@@ -191,14 +214,14 @@ dial()
 give_and_take()
 {
 	before=$(most)
-	point "balloon: what the guest reports as free falls away" within below $((before - 40))
+	point "balloon: what the guest reports as free falls away" within below $((before - $(size 40 8)))
 	low=$(now)
-	ask "target 224M" >/tmp/balloon.ok
-	point "balloon: it leaves the guest what it is told" within leaves $((226 << 20))
+	ask "target $(size 224 248)M" >/tmp/balloon.ok
+	point "balloon: it leaves the guest what it is told" within leaves $(($(size 226 249) << 20))
 	point "balloon: and has the guest's figures" within figures
 	ask "target 256M" >>/tmp/balloon.ok
 	point "balloon: the guest fills memory again" within grep -q "^filled again" /tmp/out
-	point "balloon: which comes back" test "$(now)" -gt $((low + 20))
+	point "balloon: which comes back" test "$(now)" -gt $((low + $(size 20 4)))
 	echo "# $before MiB at most, then $low, at last $(now)"
 	echo over
 } >/tmp/balloon.points
@@ -234,7 +257,7 @@ point "balloon: its socket answers" test "$(tr '\n' ' ' </tmp/balloon.ok)" = "ok
 point "console: a peer gets all from the first byte on" test "$(head -n 1 /tmp/heard)" = \
 	"before anybody connected"
 point "console: and as much as the guest has" test \
-	"$(tail -n +2 /tmp/heard | md5sum)" = "$(seq 1 50000 | md5sum)"
+	"$(tail -n +2 /tmp/heard | md5sum)" = "$(seq 1 $lines | md5sum)"
 point "console: output is in its file" test "$(tr -d '\r' </tmp/hvc)" = "to the file"
 exit $status
 END
@@ -246,7 +269,7 @@ drive()
 
 	shift 2
 	lab --put "$work/script.cpio" --put "$work/host.sh" --put "$work/sockio" \
-		--put lab/tests/devices/net-host -- sh host.sh "$kernel" "$words" "$@" \
+		--put lab/tests/devices/net-host -- sh host.sh "$kernel" "$words" "${BRIEF:-0}" "$@" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
 	take_points "$name"
@@ -285,6 +308,43 @@ flush_and_kill()
 	sed 's/^/# /' "$work/out"
 }
 
+# A disk that does not answer any more does not keep who ends the machine waiting.
+hang_and_end()
+{
+	lab --put "$work/script.cpio" --put "$work/hangfs" -- sh -c '
+		cat /boot/initrd /boot/modules-'"$kernel"' script.cpio >/tmp/initrd
+		modprobe fuse
+		mkdir /disks
+		./hangfs /disks &
+		server=$!
+		until [ -e /disks/disk ]; do sleep 0.1; done
+		vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd \
+			--append "quiet console=ttyS0 script hang" --disk /disks/disk \
+			</dev/null >/tmp/out 2>/tmp/err &
+		guest=$!
+		for _ in $(seq 1500); do
+			grep -q "^it answers" /tmp/out && break
+			sleep 0.1
+		done
+		kill -USR1 $server
+		sleep 2
+		before=$(grep -c "^it answers" /tmp/out)
+		sleep 1
+		echo "$before answers, later $(grep -c "^it answers" /tmp/out)"
+		[ "$before" -gt 0 ] && [ "$(grep -c "^it answers" /tmp/out)" = "$before" ] || exit 1
+		kill -TERM $guest
+		wait $guest
+		status=$?
+		cat /tmp/err
+		echo "status $status"
+		[ $status = 143 ] && grep -q "does not answer: .*; ." /tmp/err
+		status=$?
+		kill -9 $server
+		exit $status' </dev/null >"$work/out" 2>"$work/err"
+	ok "a disk that does not answer any more keeps SIGTERM from nothing" test $? = 0
+	sed 's/^/# /' "$work/out"
+}
+
 # Devices with a queue for each of four CPUs.
 several_queues()
 {
@@ -310,14 +370,20 @@ several_queues()
 }
 
 echo "TAP version 13"
-for tool in blockio sockio; do
+for tool in blockio sockio hangfs; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"
 sizes="net-mib=${NET_MIB:-1} vsock-mib=${VSOCK_MIB:-4}"
-drive pci "over-pci $sizes"
-drive "mmio, packed rings" "over-mmio $sizes" --transport mmio --rings packed
-# The process is the same whatever the kernels are: one of them will do.
-if [ "$kernel" = 6.1 ]; then flush_and_kill; else several_queues; fi
+# The process is the same whatever the kernels are: of what is not the guest's, one of them will do.
+for part in ${PARTS:-pci mmio $([ "$kernel" = 6.1 ] && echo flush hang || echo queues)}; do
+	case $part in
+	pci) drive pci "over-pci $sizes" ;;
+	mmio) drive "mmio, packed rings" "over-mmio $sizes" --transport mmio --rings packed ;;
+	flush) flush_and_kill ;;
+	hang) hang_and_end ;;
+	queues) several_queues ;;
+	esac
+done
 echo "1..$n"
 exit $bad
