@@ -312,6 +312,7 @@ static void test_refused(void)
 	open_net();
 	driver_start(world, PACKED);
 	ok(!runs() && stopped(), "packed rings are not for it");
+	ok(!kernel.owned, "nor has it a thread for them");
 	guest_sends();
 	is(peer_gets(), 1, "the process sends");
 	close_net();

@@ -109,8 +109,7 @@ enum status netdev_open_vhost(struct netdev *dev)
 		return STATUS_USAGE;
 	}
 	/* vhost knows no limits. */
-	if (dev->kind != NETDEV_TAP || (!on && !netdev_vhost_is(dev, "auto")) || dev->pps ||
-	    dev->bps)
+	if (dev->kind != NETDEV_TAP || netdev_vhost_is(dev, "off") || dev->pps || dev->bps)
 		return STATUS_OK;
 	for (unsigned int i = 0; i < dev->pairs; i++) {
 		dev->vhost[i] = vhost_open();

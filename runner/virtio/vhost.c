@@ -207,9 +207,10 @@ bool vhost_start(struct vhost *vhost, int tap)
 		vhost->queue[i].vq = &vhost->virtio->queue[vhost->queue[i].number];
 	if (!startable(vhost))
 		return false;
-	err = set_owner(vhost);
+	/* The owner behind what it may refuse: it brings a thread. */
+	err = set_features(vhost);
 	if (!err)
-		err = set_features(vhost);
+		err = set_owner(vhost);
 	if (!err)
 		err = set_memory(vhost);
 	if (!err)

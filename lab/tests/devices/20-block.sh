@@ -9,16 +9,16 @@ is "disk: the serial number" "$(cat /sys/block/vda/serial)" first-disk
 is "disk: one is read-only" "$(cat /sys/block/vdb/ro)" 1
 is "disk: one offers several queues" "$(cut -c13 /sys/block/vdc/device/features)" 1
 is "disk: what the host wrote" \
-	"$(for i in 0 7 63; do dd if=/dev/vda bs=1M skip=$i count=1 2>/dev/null | head -n 1; done)" \
+	"$(for i in 0 9 63; do dd if=/dev/vda bs=1M skip=$i count=1 2>/dev/null | head -n 1; done)" \
 	"mark 0
-mark 7
+mark 9
 mark 63"
 check "disk: a read-only one cannot be written" sh -c \
 	'! dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null'
-for depth in 1 8 32; do
-	check "disk: random blocks, $depth at a time" /blockio verify /dev/vda 128 $depth
+for depth in $(size "1 8 32" 8); do
+	check "disk: random blocks, $depth at a time" /blockio verify /dev/vda $(size 128 16) $depth
 	check "disk: random blocks of a direct disk, $depth at a time" \
-		/blockio verify /dev/vdc 128 $depth
+		/blockio verify /dev/vdc $(size 128 16) $depth
 done
 
 # The host looks for the zeros afterwards.

@@ -19,7 +19,8 @@ echo "to the file" >/dev/hvc0
 echo "please connect"
 exec 3<>"$port"
 is "console: what the host says" "$(dd bs=1 count=20 <&3 2>/dev/null)" "hello from the host"
-is "console: and a lot of it" "$(head -c "$(seq 1 50000 | wc -c)" <&3 | md5sum)" \
-	"$(seq 1 50000 | md5sum)"
-seq 1 50000 >&3
+lines=$(size 50000 500)
+is "console: and a lot of it" "$(head -c "$(seq 1 $lines | wc -c)" <&3 | md5sum)" \
+	"$(seq 1 $lines | md5sum)"
+seq 1 $lines >&3
 exec 3<&-

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # In the guest: networks, which their hardware addresses tell apart: 01 is user, with the
-# host's loopback, 02 user without it, 03 a tap, 04 the switch. The host's part is net-host.
+# host's loopback, 02 user without it, 03 a tap, 04 the switch. The host's part is net-host. In
+# brief there are the first and the third.
 # With net-peer on the command line it is the other guest at the switch.
 
 case " $(cat /proc/cmdline) " in
@@ -9,7 +10,8 @@ esac
 modprobe virtio_net
 ip link set lo up
 mkdir -p /www
-dd if=/dev/urandom of=/www/blob bs=1M count=2 2>/dev/null
+kib=$(size 2048 64)
+dd if=/dev/urandom of=/www/blob bs=1024 count=$kib 2>/dev/null
 sha256sum </www/blob | cut -d' ' -f1 >/www/sum
 httpd -p 80 -h /www
 
@@ -119,58 +121,94 @@ case " $(cat /proc/cmdline) " in
 	exit ;;
 esac
 
-user=$(nic 01)
-ask_dhcp "$user"
-is "net: an address by DHCP" "$(cat /lease)" "10.0.2.15 10.0.2.2 10.0.2.3"
-check "net: the gateway answers a ping" pings 10.0.2.2
-is "net: packets as large as can be" "$(cat "/sys/class/net/$user/mtu")" 65520
-same "net: 2 MiB from the host" http://10.0.2.2:8080
-host_fetches "net: 2 MiB to the host by a forwarded port" http://127.0.0.1:8000 10.0.2.2 by-user
-check "net: an address of IPv6 by its router" until_true has_prefix "$user"
-check "net: the gateway answers a ping by IPv6" ping -6 -c 2 -W 20 fd00:a02::2
-check "net: and is the host" until_true get_sum 'http://[fd00:a02::2]:8080'
-check "net: $mib MiB of TCP both ways at once" /sockio exchange tcp:10.0.2.2:8081 "$mib"
+by_user()
+{
+	user=$(nic 01)
+	ask_dhcp "$user"
+	is "net: an address by DHCP" "$(cat /lease)" "10.0.2.15 10.0.2.2 10.0.2.3"
+	check "net: the gateway answers a ping" pings 10.0.2.2
+	is "net: packets as large as can be" "$(cat "/sys/class/net/$user/mtu")" 65520
+	same "net: $kib KiB from the host" http://10.0.2.2:8080
+	host_fetches "net: $kib KiB to the host by a forwarded port" http://127.0.0.1:8000 10.0.2.2 by-user
+}
+
+by_ipv6()
+{
+	check "net: an address of IPv6 by its router" until_true has_prefix "$user"
+	check "net: the gateway answers a ping by IPv6" ping -6 -c 2 -W 20 fd00:a02::2
+	check "net: and is the host" until_true get_sum 'http://[fd00:a02::2]:8080'
+}
+
+without_loopback()
+{
+	user=$(nic 02)
+	ask_dhcp "$user"
+	check "net: the gateway of another network answers" pings 10.0.2.2
+	check "net: which is no way to the host's loopback" \
+		sh -c '! timeout 10 wget -q -O /dev/null http://10.0.2.2:8080/sum 2>/dev/null'
+	check "net: it has an address of IPv6 too" until_true has_prefix "$user"
+	check "net: nor is there a way by IPv6" \
+		sh -c '! timeout 10 wget -q -O /dev/null "http://[fd00:a02::2]:8080/sum" 2>/dev/null'
+	ip link set "$user" down
+	ip addr flush dev "$user"
+}
+
+by_tap()
+{
+	tap=$(nic 03)
+	up "$tap" 10.2.0.2
+	check "net: a tap: the host answers a ping" pings 10.2.0.1
+	same "net: a tap: $kib KiB from the host" http://10.2.0.1:8080
+	mean "$tap"
+	host_fetches "net: a tap: $kib KiB to the host" http://10.2.0.2 10.2.0.1 by-tap
+	mean "$tap"
+}
+
+by_switch()
+{
+	up "$(nic 04)" 10.1.0.1
+	check "net: the switch: the other guest answers" until_true pings 10.1.0.2
+	same "net: the switch: $kib KiB from it" http://10.1.0.2
+}
+
+plug()
+{
+	echo "please plug $1 down"
+	check "net: a link that the user takes down: no carrier" until_true carrier "$tap" 0
+	check "net: and no way" sh -c '! ping -c 1 -W 2 10.2.0.1 >/dev/null 2>&1'
+	echo "please plug $1 up"
+	check "net: it comes up again" until_true carrier "$tap" 1
+	check "net: and the host answers" until_true pings 10.2.0.1
+}
+
+# The driver anew.
+without_offloads()
+{
+	modprobe -r virtio_net
+	modprobe virtio_net csum=0 gso=0
+	tap=$(nic 03)
+	up "$tap" 10.2.0.2
+	old_bytes=0
+	old_frames=0
+	host_fetches "net: a tap without offloads: $kib KiB to the host" http://10.2.0.2 10.2.0.1 without
+	mean "$tap"
+	check "net: a tap without offloads: in frames ($mean bytes)" test $mean -lt 1515
+}
+
+by_user
+[ $brief = 1 ] || {
+	by_ipv6
+	check "net: $mib MiB of TCP both ways at once" /sockio exchange tcp:10.0.2.2:8081 "$mib"
+}
 ip link set "$user" down
 ip addr flush dev "$user"
-user=$(nic 02)
-ask_dhcp "$user"
-check "net: the gateway of another network answers" pings 10.0.2.2
-check "net: which is no way to the host's loopback" \
-	sh -c '! timeout 10 wget -q -O /dev/null http://10.0.2.2:8080/sum 2>/dev/null'
-check "net: it has an address of IPv6 too" until_true has_prefix "$user"
-check "net: nor is there a way by IPv6" \
-	sh -c '! timeout 10 wget -q -O /dev/null "http://[fd00:a02::2]:8080/sum" 2>/dev/null'
-ip link set "$user" down
-ip addr flush dev "$user"
-
-tap=$(nic 03)
-up "$tap" 10.2.0.2
-check "net: a tap: the host answers a ping" pings 10.2.0.1
-same "net: a tap: 2 MiB from the host" http://10.2.0.1:8080
-mean "$tap"
-host_fetches "net: a tap: 2 MiB to the host" http://10.2.0.2 10.2.0.1 by-tap
-mean "$tap"
-check "net: a tap: $mib MiB of TCP both ways at once" /sockio exchange tcp:10.2.0.1:8081 "$mib"
-check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt 1700
-
-up "$(nic 04)" 10.1.0.1
-check "net: the switch: the other guest answers" until_true pings 10.1.0.2
-same "net: the switch: 2 MiB from it" http://10.1.0.2
-
-echo "please plug net2 down"
-check "net: a link that the user takes down: no carrier" until_true carrier "$tap" 0
-check "net: and no way" sh -c '! ping -c 1 -W 2 10.2.0.1 >/dev/null 2>&1'
-echo "please plug net2 up"
-check "net: it comes up again" until_true carrier "$tap" 1
-check "net: and the host answers" until_true pings 10.2.0.1
-
-# The driver anew, without offloads.
-modprobe -r virtio_net
-modprobe virtio_net csum=0 gso=0
-tap=$(nic 03)
-up "$tap" 10.2.0.2
-old_bytes=0
-old_frames=0
-host_fetches "net: a tap without offloads: 2 MiB to the host" http://10.2.0.2 10.2.0.1 without
-mean "$tap"
-check "net: a tap without offloads: in frames ($mean bytes)" test $mean -lt 1515
+[ $brief = 1 ] || without_loopback
+by_tap
+[ $brief = 1 ] || {
+	check "net: a tap: $mib MiB of TCP both ways at once" \
+		/sockio exchange tcp:10.2.0.1:8081 "$mib"
+	check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt 1700
+	by_switch
+}
+plug net$(size 2 1)
+[ $brief = 1 ] || without_offloads

@@ -9,22 +9,24 @@ inflated()
 }
 
 mkdir -p /fill && mount -t tmpfs fill /fill
-dd if=/dev/zero of=/fill/a bs=1M count=64 2>/dev/null
+mib=$(size 64 16)
+dd if=/dev/zero of=/fill/a bs=1M count=$mib 2>/dev/null
 rm /fill/a
 echo "please take"
 i=0
-while [ "$(inflated)" -lt 8000 ] && [ $i -lt 600 ]; do
+pages=$(size 8000 2000)
+while [ "$(inflated)" -lt $pages ] && [ $i -lt 600 ]; do
 	sleep 0.2
 	i=$((i + 1))
 done
-check "balloon: it takes what is told" test "$(inflated)" -ge 8000
+check "balloon: it takes what is told" test "$(inflated)" -ge $pages
 # Out of the balloon again: only then there is room for it.
 i=0
-while [ "$(sed -n 's/^balloon_deflate //p' /proc/vmstat)" -lt 8000 ] && [ $i -lt 600 ]; do
+while [ "$(sed -n 's/^balloon_deflate //p' /proc/vmstat)" -lt $pages ] && [ $i -lt 600 ]; do
 	sleep 0.2
 	i=$((i + 1))
 done
-dd if=/dev/zero of=/fill/a bs=1M count=64 2>/dev/null
-is "balloon: what it gives back is of use" "$(stat -c %s /fill/a)" $((64 << 20))
+dd if=/dev/zero of=/fill/a bs=1M count=$mib 2>/dev/null
+is "balloon: what it gives back is of use" "$(stat -c %s /fill/a)" $((mib << 20))
 echo "filled again"
 umount /fill
