@@ -9,7 +9,7 @@ inflated()
 }
 
 mkdir -p /fill && mount -t tmpfs fill /fill
-mib=$(size 64 16)
+mib=$(size 64 32)
 dd if=/dev/zero of=/fill/a bs=1M count=$mib 2>/dev/null
 rm /fill/a
 echo "please take"

@@ -4,7 +4,7 @@
 # it gives the disk another size.
 
 [ $brief = 0 ] || return 0
-port=$(grep -l '^org.vmm.test$' /sys/class/virtio-ports/*/name)
+port=$(grep -l '^org.vmm.flood$' /sys/class/virtio-ports/*/name)
 port=${port%/name}
 size=$(cat /sys/block/vda/size)
 touch /flood
