@@ -14,6 +14,7 @@
 #include "../lib/libvmm.h"
 #include "console.h"
 #include "control.h"
+#include "layout.h"
 #include "machine.h"
 
 /* ---- what devices reach ---- */
@@ -45,6 +46,16 @@ static int doorbell(void *opaque, const struct device_doorbell *bell, bool add)
 	};
 
 	return add ? vmm_ioeventfd_add(machine->vm, &ev) : vmm_ioeventfd_remove(machine->vm, &ev);
+}
+
+static int show(void *opaque, unsigned int n, uint64_t gpa, void *page)
+{
+	struct machine *machine = opaque;
+	unsigned int slot = RAM_PARTS + n;
+
+	return page ? vmm_memory_add(machine->vm, slot, gpa, LAYOUT_VIRTIO_MMIO_SIZE, page,
+				     VMM_SLOT_READONLY) :
+		      vmm_memory_remove(machine->vm, slot);
 }
 
 static void wrote(void *opaque, uint64_t gpa, uint64_t len)
@@ -188,6 +199,7 @@ static enum status create_devices(struct machine *machine)
 		.send_msi = send_msi,
 		.route = route,
 		.doorbell = doorbell,
+		.show = show,
 		.wrote = wrote,
 		.event = on_event,
 		.exit = on_exit_status,

@@ -28,6 +28,7 @@ static struct {
 	int fd;
 	struct vmm_msi msi;
 	struct device_doorbell bell;
+	const uint32_t *page;		/* that is shown at BASE */
 } module;
 
 static int fake_route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
@@ -47,7 +48,18 @@ static int fake_doorbell(void *opaque, const struct device_doorbell *bell, bool 
 	return 0;
 }
 
-static struct device_env env = { .route = fake_route, .doorbell = fake_doorbell };
+static int fake_show(void *opaque, unsigned int n, uint64_t gpa, void *page)
+{
+	(void)opaque;
+	if (n != SLOT || gpa != BASE)
+		abort();
+	module.page = page;
+	return 0;
+}
+
+static struct device_env env = {
+	.route = fake_route, .doorbell = fake_doorbell, .show = fake_show,
+};
 
 static struct bus bus;
 static struct world world;
@@ -81,6 +93,7 @@ static void close_machine(void)
 	ram_unmap(&world.ram);
 	is(module.routes, 0, "no route is left");
 	is(module.bells, 0, "no doorbell is left");
+	ok(!module.page, "no page is left");
 }
 
 static uint32_t reg(unsigned int offset)
@@ -124,6 +137,16 @@ static void drive(void)
 	set(VIRTIO_MMIO_STATUS, 15);
 }
 
+/* What a driver reads without an exit is what a register's read would give. */
+static bool page_is_right(void)
+{
+	unsigned int bad = 0;
+
+	for (unsigned int at = 0; at < LAYOUT_VIRTIO_MMIO_SIZE; at += 4)
+		bad += module.page[at / 4] != reg(at);
+	return !bad;
+}
+
 static void test_driver(void)
 {
 	uint64_t count = 0;
@@ -137,7 +160,9 @@ static void test_driver(void)
 	is(reg(VIRTIO_MMIO_DEVICE_FEATURES) & 1, 1, "of version 1");
 	is(module.bell.gpa, BASE + VIRTIO_MMIO_QUEUE_NOTIFY, "its doorbell is the register");
 	ok(module.bell.match && module.bell.value == 0, "with the queue's number");
+	ok(page_is_right(), "the page has it all");
 	drive();
+	ok(page_is_right(), "and follows the driver");
 	is(reg(VIRTIO_MMIO_STATUS), 15, "a driver brings it up");
 	is(reg(VIRTIO_MMIO_QUEUE_READY), 1, "with its queue");
 	set(VIRTIO_MMIO_QUEUE_NUM, 16);
@@ -153,14 +178,70 @@ static void test_driver(void)
 	is(driver_used(&world, 0, NULL), 0, "a request is served");
 	ok(read(module.fd, &count, sizeof(count)) == 8 && count == 1, "and is an edge of the line");
 	is(reg(VIRTIO_MMIO_INTERRUPT_STATUS), 1, "the status says why");
+	is(module.page[VIRTIO_MMIO_INTERRUPT_STATUS / 4], 1, "in the page, too");
 	set(VIRTIO_MMIO_INTERRUPT_ACK, 1);
 	is(reg(VIRTIO_MMIO_INTERRUPT_STATUS), 0, "until it is acknowledged");
+	ok(page_is_right(), "and so has the page");
+	driver_publish(&world, 0, 8);
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	world_settle(&world);
+	is(module.page[VIRTIO_MMIO_STATUS / 4], 15 | VIRTIO_CONFIG_S_NEEDS_RESET,
+	   "a broken device is seen there");
+	ok(page_is_right() && module.page[VIRTIO_MMIO_INTERRUPT_STATUS / 4] == 2,
+	   "with its interrupt");
 	ioapic_entry(0x8032);
 	is(module.routes, 0, "a level-triggered line is silent");
 	ioapic_entry(0x10000);
 	set(VIRTIO_MMIO_STATUS, 0);
 	is(reg(VIRTIO_MMIO_STATUS), 0, "a reset");
 	is(reg(VIRTIO_MMIO_QUEUE_READY), 0, "takes the queue");
+	ok(page_is_right(), "and the page has that");
+	close_machine();
+}
+
+/* A configuration that changes by itself, and by the driver. */
+static void *changing_create(struct virtio *virtio, void *backend)
+{
+	(void)backend;
+	memcpy(virtio->config, "abcdefgh", 8);
+	return virtio;
+}
+
+static void changing_destroy(void *device)
+{
+	(void)device;
+}
+
+static void changing_write(void *device, size_t offset, const void *data, size_t len)
+{
+	struct virtio *virtio = device;
+
+	memcpy((char *)virtio->config + offset, data, len);
+}
+
+static void test_config(void)
+{
+	static const struct virtio_type changing_type = {
+		.name = "changing", .id = 1, .queues = 1, .queue_size = 8, .config_size = 8,
+		.create = changing_create, .destroy = changing_destroy,
+		.config_write = changing_write,
+	};
+	uint32_t before;
+
+	type = &changing_type;
+	open_machine();
+	type = &virtio_rng;
+	ok(page_is_right() && !memcmp(&module.page[VIRTIO_MMIO_CONFIG / 4], "abcdefgh", 9),
+	   "the configuration is in the page");
+	before = module.page[VIRTIO_MMIO_CONFIG_GENERATION / 4];
+	memcpy(world.core->pub.config, "ABCD", 4);
+	virtio_config_changed(&world.core->pub);
+	ok(page_is_right() && !memcmp(&module.page[VIRTIO_MMIO_CONFIG / 4], "ABCDefgh", 9),
+	   "and what changes in it");
+	ok(module.page[VIRTIO_MMIO_CONFIG_GENERATION / 4] != before, "with another generation");
+	bus_write(&bus, BASE + VIRTIO_MMIO_CONFIG + 5, 1, 'x');
+	ok(page_is_right() && !memcmp(&module.page[VIRTIO_MMIO_CONFIG / 4], "ABCDexgh", 9),
+	   "the driver's changes, too");
 	close_machine();
 }
 
@@ -262,6 +343,7 @@ static void test_round_trip(void)
 	virtio_mmio_load(device, &first);
 	ok(state_good(&first) && first.at == first.len, "saved and loaded");
 	is(reg(VIRTIO_MMIO_STATUS), 15, "with its status");
+	ok(page_is_right(), "in the page as well");
 	state_init(&second);
 	virtio_mmio_save(device, &second);
 	ok(second.len == first.len && !memcmp(second.buf, first.buf, first.len),
@@ -275,6 +357,7 @@ int main(void)
 {
 	test_driver();
 	test_stop();
+	test_config();
 	test_last_interrupt();
 	test_vandal();
 	test_round_trip();

@@ -46,6 +46,12 @@ struct device_env {
 	/* Have a guest's writes signal an eventfd instead of arriving, or no longer. */
 	int (*doorbell)(void *opaque, const struct device_doorbell *bell, bool add);
 	/*
+	 * Have reads of the page at @gpa come from @page of the process and not arrive any more;
+	 * NULL: no longer. Writes arrive as before. @n: which of such pages, from 0 on, below
+	 * LAYOUT_VIRTIO_MMIO_MAX. 0 or -errno.
+	 */
+	int (*show)(void *opaque, unsigned int n, uint64_t gpa, void *page);
+	/*
 	 * The process has written RAM by a pointer of its own: to be called after the write, for
 	 * logs of written pages. Any thread.
 	 */

@@ -61,7 +61,7 @@ void virtio_interrupt(struct virtio *virtio, unsigned int queue)
 {
 	struct virtio_core *core = core_of(virtio);
 
-	atomic_fetch_or(&core->isr, VIRTIO_ISR_QUEUE);
+	atomic_fetch_or(core->isr, VIRTIO_ISR_QUEUE);
 	core->interrupt(core->transport, queue);
 }
 
@@ -70,9 +70,11 @@ void virtio_config_changed(struct virtio *virtio)
 	struct virtio_core *core = core_of(virtio);
 
 	core->generation++;
+	if (core->changed)
+		core->changed(core->transport);
 	if (!(core->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
-	atomic_fetch_or(&core->isr, VIRTIO_ISR_CONFIG);
+	atomic_fetch_or(core->isr, VIRTIO_ISR_CONFIG);
 	core->interrupt(core->transport, VIRTIO_CONFIG_INTERRUPT);
 }
 
@@ -152,7 +154,7 @@ static void reset(struct virtio_core *core)
 	core->status = 0;
 	core->wanted = 0;
 	core->pub.features = core->offered;
-	atomic_store(&core->isr, 0);
+	atomic_store(core->isr, 0);
 	for (unsigned int i = 0; i < core->pub.queues; i++)
 		virtq_reset(&core->pub.queue[i], core->pub.queue_size);
 }
@@ -301,7 +303,7 @@ void virtio_config_write(struct virtio_core *core, size_t offset, const void *da
 
 uint32_t virtio_isr(struct virtio_core *core, uint32_t clear)
 {
-	return atomic_fetch_and(&core->isr, ~clear);
+	return atomic_fetch_and(core->isr, ~clear);
 }
 
 void virtio_rerouted(struct virtio_core *core, unsigned int n)
@@ -353,6 +355,7 @@ struct virtio_core *virtio_create(const struct virtio_type *type, void *backend,
 	if (!core)
 		return NULL;
 	core->type = type;
+	core->isr = &core->own_isr;
 	core->pub = (struct virtio) { .ram = ram, .io = io, .features = type->features,
 				      .queues = type->queues, .queue_size = type->queue_size };
 	core->pub.config = calloc(1, type->config_size + 1);

@@ -34,7 +34,8 @@ struct virtio_core {
 	bool broken;
 	bool complained;		/* one line a machine, not a reset */
 	bool paused;
-	atomic_uint isr;
+	atomic_uint *isr;		/* own_isr, or where the transport shows it */
+	atomic_uint own_isr;
 
 	/* As device_env's; NULL: nobody wants to know. Its opaque is the memory. */
 	void (*wrote)(void *memory, uint64_t gpa, uint64_t len);
@@ -43,6 +44,8 @@ struct virtio_core {
 
 	/* The transport: raise @what, a queue or VIRTIO_CONFIG_INTERRUPT. */
 	void (*interrupt)(void *transport, unsigned int what);
+	/* Status or configuration changed, and no register was written. NULL: no matter. */
+	void (*changed)(void *transport);
 	/* The eventfd that raises queue @queue, or -1. NULL: there are none. */
 	int (*call_fd)(void *transport, unsigned int queue);
 	void *transport;

@@ -5,11 +5,17 @@
  * A device is a page of registers and an interrupt line, edge-triggered: an eventfd that
  * the I/O APIC has sent with its line's message. Doorbells are writes of the queue's
  * number to one register. The members are the I/O thread's.
+ *
+ * No read of a register changes anything, so the page is memory that the guest cannot write: a
+ * driver reads it without an exit, above all the interrupt status at each interrupt. Invariant:
+ * when a write of a register has been served, and when an interrupt comes, the page has what
+ * the registers have.
  */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <linux/virtio_mmio.h>
 #include "../devices/82093aa.h"
@@ -22,10 +28,15 @@
 #define QUEUE_RESET	0x0c0		/* of version 1.2, younger than the header */
 #define MMIO_VERSION	1
 
+#define CONFIG_WORDS	((LAYOUT_VIRTIO_MMIO_SIZE - VIRTIO_MMIO_CONFIG) / sizeof(uint32_t))
+
 struct virtio_mmio {
 	struct virtio_core *core;
 	const struct device_env *env;
 	uint64_t gpa;
+	unsigned int slot;
+	uint32_t *page;			/* what a guest reads; the ISR of the core is in it */
+	bool shown;
 	unsigned int line;
 	int irq_fd;
 	bool attached;
@@ -87,6 +98,44 @@ static uint32_t mmio_read_register(struct virtio_mmio *mmio, uint32_t offset)
 	default:
 		return queue_read(mmio, offset);
 	}
+}
+
+/* All that can be read, but for the interrupt status. */
+static const uint32_t readable[] = {
+	VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_DEVICE_ID, VIRTIO_MMIO_VENDOR_ID,
+	VIRTIO_MMIO_DEVICE_FEATURES, VIRTIO_MMIO_QUEUE_NUM_MAX, VIRTIO_MMIO_QUEUE_READY,
+	VIRTIO_MMIO_STATUS, VIRTIO_MMIO_SHM_LEN_LOW, VIRTIO_MMIO_SHM_LEN_HIGH,
+};
+
+static void show_word(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
+{
+	__atomic_store_n(&mmio->page[offset / sizeof(value)], value, __ATOMIC_RELEASE);
+}
+
+/*
+ * The generation goes before and behind the configuration: who reads it before and behind, too,
+ * does not take one half of it old and one new.
+ */
+static void show_config(struct virtio_mmio *mmio)
+{
+	uint32_t config[CONFIG_WORDS];
+
+	virtio_config_read(mmio->core, 0, config, sizeof(config));
+	if (memcmp(config, &mmio->page[VIRTIO_MMIO_CONFIG / sizeof(*config)], sizeof(config))) {
+		show_word(mmio, VIRTIO_MMIO_CONFIG_GENERATION, mmio->core->generation++);
+		for (unsigned int i = 0; i < CONFIG_WORDS; i++)
+			show_word(mmio, VIRTIO_MMIO_CONFIG + i * sizeof(*config), config[i]);
+	}
+	show_word(mmio, VIRTIO_MMIO_CONFIG_GENERATION, mmio->core->generation);
+}
+
+static void show(void *transport)
+{
+	struct virtio_mmio *mmio = transport;
+
+	for (unsigned int i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
+		show_word(mmio, readable[i], mmio_read_register(mmio, readable[i]));
+	show_config(mmio);
 }
 
 /* A register of the selected queue that can be set until it is enabled. */
@@ -174,8 +223,11 @@ static void serve(void *opaque)
 		mmio_write_register(mmio, access->offset, access->value);
 	else if (access->size == 4)
 		access->value = mmio_read_register(mmio, access->offset);
+	if (access->write)
+		show(mmio);
 }
 
+/* For where the page cannot be had. */
 static uint64_t mmio_read(void *device, uint64_t offset, unsigned int size)
 {
 	struct virtio_mmio *mmio = device;
@@ -226,24 +278,46 @@ static void add_bells(struct virtio_mmio *mmio)
 	}
 }
 
+/* Where it cannot be had, a read exits and comes by mmio_read(). */
+static void show_page(struct virtio_mmio *mmio)
+{
+	const struct device_env *env = mmio->env;
+
+	show(mmio);
+	mmio->shown = env->show && !env->show(env->opaque, mmio->slot, mmio->gpa, mmio->page);
+}
+
+static uint32_t *map_page(void)
+{
+	void *page = mmap(NULL, LAYOUT_VIRTIO_MMIO_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return page == MAP_FAILED ? NULL : page;
+}
+
 struct virtio_mmio *virtio_mmio_create(const struct device_env *env, struct bus *bus,
 				       unsigned int slot, struct virtio_core *core)
 {
 	struct virtio_mmio *mmio = calloc(1, sizeof(*mmio));
 	struct bus_range range = { .size = LAYOUT_VIRTIO_MMIO_SIZE, .ops = &mmio_ops };
 
-	if (!mmio || slot >= LAYOUT_VIRTIO_MMIO_MAX) {
+	if (mmio && slot < LAYOUT_VIRTIO_MMIO_MAX)
+		mmio->page = map_page();
+	if (!mmio || !mmio->page) {
 		free(mmio);
 		virtio_destroy(core);
 		return NULL;
 	}
 	mmio->core = core;
+	mmio->slot = slot;
 	mmio->env = env;
 	mmio->gpa = LAYOUT_VIRTIO_MMIO + (uint64_t)slot * LAYOUT_VIRTIO_MMIO_SIZE;
 	mmio->line = LAYOUT_VIRTIO_MMIO_IRQ + slot;
 	mmio->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	core->interrupt = interrupt;
+	core->changed = show;
 	core->transport = mmio;
+	core->isr = (atomic_uint *)&mmio->page[VIRTIO_MMIO_INTERRUPT_STATUS / sizeof(uint32_t)];
 	range.start = mmio->gpa;
 	range.device = mmio;
 	if (mmio->irq_fd < 0 || !bus_add(bus, &range)) {
@@ -253,6 +327,7 @@ struct virtio_mmio *virtio_mmio_create(const struct device_env *env, struct bus 
 	i82093aa_attach(env->ioapic, mmio->line, mmio->irq_fd);
 	mmio->attached = true;
 	add_bells(mmio);
+	show_page(mmio);
 	return mmio;
 }
 
@@ -267,8 +342,11 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 	}
 	if (mmio->attached)
 		i82093aa_detach(mmio->env->ioapic, mmio->line);
+	if (mmio->shown)
+		mmio->env->show(mmio->env->opaque, mmio->slot, mmio->gpa, NULL);
 	/* What ends then may still interrupt. */
 	virtio_destroy(mmio->core);
+	munmap(mmio->page, LAYOUT_VIRTIO_MMIO_SIZE);
 	if (mmio->irq_fd >= 0)
 		close(mmio->irq_fd);
 	free(mmio);
@@ -297,4 +375,5 @@ void virtio_mmio_load(struct virtio_mmio *mmio, struct state *state)
 	mmio->queue_select = state_get_max(&section, UINT32_MAX);
 	state_leave(state, &section);
 	virtio_load(mmio->core, state);
+	show(mmio);
 }

@@ -67,7 +67,7 @@ void virtio_save(struct virtio_core *core, struct state *state)
 	state_put(state, core->generation);
 	state_put(state, core->active);
 	state_put(state, core->broken);
-	state_put(state, atomic_load(&core->isr));
+	state_put(state, atomic_load(core->isr));
 	state_put(state, core->type->config_size);
 	state_put_bytes(state, core->pub.config, core->type->config_size);
 	state_end(state, start);
@@ -90,7 +90,7 @@ static void load_common(struct virtio_core *core, struct state *state)
 	core->generation = state_get_max(&section, UINT8_MAX);
 	core->active = state_get_max(&section, 1);
 	core->broken = state_get_max(&section, 1);
-	atomic_store(&core->isr, state_get_max(&section, VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG));
+	atomic_store(core->isr, state_get_max(&section, VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG));
 	if (state_get(&section) != core->type->config_size)
 		section.bad = true;
 	state_get_bytes(&section, core->pub.config, core->type->config_size);
