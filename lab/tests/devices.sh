@@ -17,6 +17,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . lab/tests/tap.sh
 
+# What the lab spares its hosts (lab/lab), which is nearly half of a boot in Bochs.
+quick="quiet cryptomgr.notests=1 initcall_blacklist=load_system_certificate_list,trace_eval_init,jent_mod_init"
+
 lab()
 {
 	lab/lab --host "$host" --kernel "$kernel" --timeout "${LIMIT:-420}" "$@"
@@ -123,8 +126,9 @@ take_points()
 # What runs in the emulated host: disks, the guest, and what is to be seen of it from there.
 cat >"$work/host.sh" <<'END'
 series=$1
-words=$2
-shift 2
+quick=$2
+words=$3
+shift 3
 brief=0
 case " $words " in
 *" brief "*) brief=1 ;;
@@ -134,7 +138,8 @@ lines=$(size 50000 500)
 pause=$(size 0.2 2)
 # It may be the second guest here.
 killall httpd sockio 2>/dev/null
-umount /disks 2>/dev/null && losetup -d /dev/loop0
+losetup -d /dev/loop0 2>/dev/null
+umount /disks 2>/dev/null
 rm -rf /tmp/* /www
 cat /boot/initrd "/boot/modules-$series" script.cpio >/tmp/initrd
 mkdir -p /disks
@@ -157,7 +162,7 @@ losetup /dev/loop0 /disks/c && direct=/dev/loop0,direct ||
 mkfifo /tmp/says
 tee /tmp/out </tmp/says &
 tee=$!
-vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "quiet console=ttyS0 script $words" \
+vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --append "$quick console=ttyS0 script $words" \
 	--disk /disks/a,id=first-disk --disk /disks/b,ro --disk $direct,queues=2 \
 	--console file=/tmp/hvc --console socket=/tmp/port,name=org.vmm.test \
 	--console socket=/tmp/flood,name=org.vmm.flood \
@@ -300,14 +305,14 @@ drive()
 	local name=$1 words=$2
 
 	shift 2
-	in_host "$name" 1 sh host.sh "$kernel" "$words" "$@"
+	in_host "$name" 1 sh host.sh "$kernel" "$quick" "$words" "$@"
 }
 
 # Both transports, one after the other in one host, whose start is dear in Bochs.
 drive_both_in_brief()
 {
-	in_host pci 2 sh -c 'sh host.sh "$1" "over-pci brief" && echo "=== mmio" &&
-		sh host.sh "$1" "over-mmio brief" --transport mmio' sh "$kernel"
+	in_host pci 2 sh -c 'sh host.sh "$@" "over-pci brief" && echo "=== mmio" &&
+		sh host.sh "$@" "over-mmio brief" --transport mmio' sh "$kernel" "$quick"
 }
 
 # in_host NAME GUESTS COMMAND...
@@ -338,7 +343,7 @@ flush_and_kill()
 			rm -f /disks/a
 			truncate -s 16M /disks/a
 			vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd \
-				--append "quiet console=ttyS0 script flush" --disk /disks/a \
+				--append "'"$quick"' console=ttyS0 script flush" --disk /disks/a \
 				</dev/null >/tmp/out 2>&1 &
 			for _ in $(seq 1500); do
 				grep -q "^flushed 5" /tmp/out && break
@@ -366,7 +371,7 @@ hang_and_end()
 		server=$!
 		until [ -e /disks/disk ]; do sleep 0.1; done
 		vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd \
-			--append "quiet console=ttyS0 script hang" --disk /disks/disk \
+			--append "'"$quick"' console=ttyS0 script hang" --disk /disks/disk \
 			</dev/null >/tmp/out 2>/tmp/err &
 		guest=$!
 		for _ in $(seq 1500); do
@@ -404,7 +409,7 @@ several_queues()
 		./sockio echo tcp:0.0.0.0:8081 4 >/dev/null &
 		until ifconfig vmmtap 10.2.0.1 netmask 255.255.255.0 up 2>/dev/null; do sleep 0.1; done &
 		vmm run --kernel /boot/vmlinuz --initrd /tmp/initrd --cpus 4 \
-			--append "quiet console=ttyS0 script queues" \
+			--append "'"$quick"' console=ttyS0 script queues" \
 			--disk /disks/a,queues=4 --disk /disks/b,queues=4 --disk /disks/c,queues=4 \
 			--disk /disks/d,queues=4 --net tap=vmmtap,queues=4,vhost=auto </dev/null' \
 		</dev/null >"$work/out" 2>"$work/err"
