@@ -16,6 +16,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
 #include "tap.h"
@@ -371,6 +373,44 @@ static void test_resize(void)
 	reset_file();
 }
 
+/* In place of the C library's: a host that fails with these, if they are not 0. */
+static int write_error, read_error;
+
+ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	errno = write_error;
+	return write_error ? -1 : syscall(SYS_pwritev2, fd, iov, count, offset, 0, flags);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	errno = read_error;
+	return read_error ? -1 : syscall(SYS_preadv, fd, iov, count, offset, 0);
+}
+
+/* The request that fails says so, the user gets cause and cure, all else goes on. */
+static void test_host_errors(void)
+{
+	open_disk("");
+	driver_start(world, FLUSH);
+	write_error = ENOSPC;
+	is(request(VIRTIO_BLK_T_OUT, 0, 512), VIRTIO_BLK_S_IOERR, "a host that is full");
+	ok(strstr(world_complaint, "No space left") && strstr(world_complaint, "make room"),
+	   "is told, with the cure");
+	is(request(VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_OK, "what is there can be read");
+	write_error = 0;
+	is(request(VIRTIO_BLK_T_OUT, 0, 512), VIRTIO_BLK_S_OK, "with room again all is well");
+	read_error = EIO;
+	is(request(VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_IOERR, "a disk of the host's that fails");
+	ok(strstr(world_complaint, "Input/output error") && strstr(world_complaint, "host's log"),
+	   "is told, with the place to look");
+	read_error = 0;
+	is(request(VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_OK, "what it can read is read");
+	is(world_complaints, 2, "a line for each kind");
+	close_disk();
+	reset_file();
+}
+
 /* A guest that has two errors in turn does not fill the user's terminal. */
 static void test_two_errors(void)
 {
@@ -653,6 +693,7 @@ int main(void)
 	}
 	test_shapes();
 	test_resize();
+	test_host_errors();
 	test_two_errors();
 	test_reset_drops();
 	test_limits();
