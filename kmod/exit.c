@@ -354,31 +354,6 @@ static u64 lmsw_value(struct vmm_vcpu *vcpu, u64 operand)
 	return (cr0 & ~low) | (operand & (low | X86_CR0_PE));
 }
 
-/* The memory form of LMSW and SMSW; @insn->memory. false: #PF was queued. */
-static bool msw_memory(struct vmm_vcpu *vcpu, const struct insn *insn, bool write, u16 *value)
-{
-	u32 access = write ? VMM_ACCESS_WRITE : VMM_ACCESS_READ;
-	struct vmm_walk walk;
-	gva_t gva;
-
-	vmm_pull(vcpu, VMM_STATE_SEGS | VMM_STATE_CTRL);
-	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	if (insn->segment != INSN_FLAT)
-		gva += vcpu->segs.seg[insn->segment].base;
-	if (vmm_cpl(vcpu) == 3)
-		access |= VMM_ACCESS_USER;
-	if (!vmm_walk(vcpu, gva, access, &walk, false)) {
-		vmm_queue_page_fault(vcpu, gva, walk.error);
-		return false;
-	}
-	/* Outside memory reads are all-ones and writes are lost, as on a bus. */
-	if (write)
-		vmm_guest_write(vcpu->vm, walk.gpa, value, sizeof(*value));
-	else if (vmm_guest_read(vcpu->vm, walk.gpa, value, sizeof(*value)))
-		*value = 0xffff;
-	return true;
-}
-
 static enum vmm_next finish_cr_write(struct vmm_vcpu *vcpu, u8 cr, u64 value, u8 length)
 {
 	if (write_cr(vcpu, cr, value))
@@ -410,12 +385,13 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	enum insn_mode mode;
 	struct insn insn;
 	unsigned int n;
-	u16 word;
 	u64 value;
 
 	n = fetch(vcpu, bytes, &mode, false);
 	if (insn_decode(bytes, n, mode, &insn))
 		return VMM_ENTER;
+	if (insn.memory && (insn.class == INSN_LMSW || insn.class == INSN_SMSW))
+		return insn_to_user(vcpu, VMM_INSN_CR, 0, 0, bytes, n);
 	switch (insn.class) {
 	case INSN_MOV_TO_CR:
 		/* CR2 is not intercepted: the code is another one by now. */
@@ -433,17 +409,10 @@ static enum vmm_next exit_cr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	case INSN_CLTS:
 		return finish_cr_write(vcpu, 0, read_cr(vcpu, 0) & ~(u64)X86_CR0_TS, insn.length);
 	case INSN_LMSW:
-		word = vcpu->regs.gpr[insn.rm & 15];
-		if (insn.memory && !msw_memory(vcpu, &insn, false, &word))
-			return VMM_ENTER;
-		return finish_cr_write(vcpu, 0, lmsw_value(vcpu, word), insn.length);
+		return finish_cr_write(vcpu, 0, lmsw_value(vcpu, vcpu->regs.gpr[insn.rm]),
+				       insn.length);
 	case INSN_SMSW:
-		value = read_cr(vcpu, 0);
-		word = value;
-		if (!insn.memory)
-			write_gpr(vcpu, insn.rm, value, insn.opsize);
-		else if (!msw_memory(vcpu, &insn, true, &word))
-			return VMM_ENTER;
+		write_gpr(vcpu, insn.rm, read_cr(vcpu, 0), insn.opsize);
 		break;
 	default:
 		return VMM_ENTER;

@@ -9,16 +9,21 @@
  */
 
 /*
- * INT n and its like come to a handler that increments EBX. What SMSW stores to is
- * written before: the kernel, which carries it out, does not mark the page dirty.
+ * INT n and its like come to a handler that increments EBX. Of SMSW and LMSW in memory some
+ * CPUs exit and some do not; the last byte of a segment has no room for their operand.
  */
 #define PRIVILEGED_FORMS(FORM, A)						\
 	FORM("cli", ALL, "cli")							\
 	FORM("sti", ALL, "sti; nop")						\
-	FORM("smsw", ALL, "smsw %eax; smsw %cx; movl %eax, (%edi); smsw (%edi)") \
+	FORM("smsw", ALL, "smsw %eax; smsw %cx; smsw (%edi)")			\
+	FORM("smsw over a page's end", ALL, "smsw 0xbff(%edi)")			\
+	FORM("smsw over a segment's end", REAL | PROTECTED, "smsw 0xfbff(%edi)")	\
 	FORM("lmsw", ALL, "smsw %eax; orb $2, %al; lmsw %ax")			\
-	FORM("clts", ALL, "movl %eax, (%edi); smsw %eax; orb $10, %al; lmsw %ax; " \
-	     "smsw (%edi); clts")						\
+	FORM("lmsw of memory", ALL, "lmsw 2(%esi); smsw %eax")			\
+	FORM("lmsw over a page's end", ALL, "movl $0xb0b, 0xbff(%edi); lmsw 0xbff(%edi); " \
+	     "smsw %eax")							\
+	FORM("lmsw over a segment's end", REAL | PROTECTED, "lmsw 0xfbff(%edi)")	\
+	FORM("clts", ALL, "smsw %eax; orb $10, %al; lmsw %ax; smsw (%edi); clts") \
 	FORM("lgdt", ALL, "lgdt (%esi); sgdt (%edi)")				\
 	FORM("sgdt", ALL, "sgdt (%edi)")					\
 	FORM("lidt", ALL, "lidt (%esi)")					\

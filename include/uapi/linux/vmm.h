@@ -708,6 +708,7 @@ struct vmm_exit_mmio {
  * VMM_RUN carries them out in any mode.
  */
 #define VMM_INSN_REAL_MODE	3
+#define VMM_INSN_CR		4	/* SMSW, LMSW with an operand in memory */
 
 struct vmm_exit_insn {
 	__u32 cause;
