@@ -731,11 +731,11 @@ out_table:
 /* ---- reading ---- */
 
 /* What depends on the reader: @e is the table's entry, @out its answer so far. */
-static void personalize(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *e, u32 out[4])
+static __always_inline void personalize(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *e, u32 out[4])
 {
 	switch (e->function) {
 	case 1:
-		vmm_pull(vcpu, VMM_STATE_CTRL);
+		/* Who changes OSXSAVE exits: the cache has it, always. */
 		out[EBX] = (out[EBX] & GENMASK(23, 0)) | vcpu->id << 24;
 		out[ECX] &= ~F(OSXSAVE);
 		if (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE)
@@ -753,12 +753,12 @@ static void personalize(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *e, 
 	}
 }
 
-bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4])
+static __always_inline bool leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4])
 {
 	const struct vmm_cpuid_entry *e = find(vcpu->cpuid, function, index);
 
 	if (!e) {
-		memset(out, 0, 4 * sizeof(out[0]));
+		out[EAX] = out[EBX] = out[ECX] = out[EDX] = 0;
 		return false;
 	}
 	out[EAX] = e->eax;
@@ -769,11 +769,16 @@ bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4])
 	return true;
 }
 
+bool vmm_cpuid_leaf(struct vmm_vcpu *vcpu, u32 function, u32 index, u32 out[4])
+{
+	return leaf(vcpu, function, index, out);
+}
+
 void vmm_cpuid_exec(struct vmm_vcpu *vcpu)
 {
 	u32 out[4];
 
-	vmm_cpuid_leaf(vcpu, vcpu->regs.rax, vcpu->regs.rcx, out);
+	leaf(vcpu, vcpu->regs.rax, vcpu->regs.rcx, out);
 	vcpu->regs.rax = out[EAX];
 	vcpu->regs.rbx = out[EBX];
 	vcpu->regs.rcx = out[ECX];

@@ -169,7 +169,7 @@ static bool deliver_nmi(struct vmm_vcpu *vcpu)
 	return true;
 }
 
-static bool deliver_interrupt(struct vmm_vcpu *vcpu, u8 vector)
+static noinline bool deliver_interrupt(struct vmm_vcpu *vcpu, u8 vector)
 {
 	struct vmm_event event = {
 		.type = VMM_EVENT_INTR,

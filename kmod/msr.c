@@ -178,7 +178,7 @@ static int write_tsc_adjust(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin or
 	u64 delta = value - vcpu->msr->tsc_adjust;
 
 	vcpu->msr->tsc_adjust = value;
-	if (origin == VMM_ORIGIN_GUEST)
+	if (origin == VMM_ORIGIN_GUEST && delta)
 		move_tsc(vcpu, delta);
 	return 0;
 }

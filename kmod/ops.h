@@ -140,7 +140,8 @@ struct vmm_ops {
 	void (*enter)(struct vmm_vcpu *vcpu);
 	/*
 	 * exit_irqoff - what has to happen before host IRQs are enabled: machine
-	 * check, the host interrupt that was acknowledged. [entry]
+	 * check, NMI, the log of written pages. [entry], once a turn, behind its
+	 * last exit: what vmm_exit_fast() finishes needs none of that.
 	 */
 	void (*exit_irqoff)(struct vmm_vcpu *vcpu);
 	/*

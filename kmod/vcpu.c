@@ -345,7 +345,6 @@ static void enter_guest(struct vmm_vcpu *vcpu)
 	context_tracking_guest_enter();
 	vmm_op(enter)(vcpu);
 	context_tracking_guest_exit();
-	vmm_op(exit_irqoff)(vcpu);
 	vcpu->ran = true;
 	vmm_op(decode_exit)(vcpu, &vcpu->exit);
 	vcpu->exits[vcpu->exit.kind]++;
@@ -396,6 +395,7 @@ static bool vcpu_enter(struct vmm_vcpu *vcpu)
 		enter_guest(vcpu);
 		done = vmm_exit_fast(vcpu);
 	} while (done && !must_leave(vcpu));
+	vmm_op(exit_irqoff)(vcpu);
 	vmm_fpu_leave(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 	leave_guest_time();

@@ -47,13 +47,12 @@ static u8 highest_request(struct vmm_apic *apic)
 	return vector;
 }
 
-int vmm_apic_pending(struct vmm_vcpu *vcpu)
+/* vmm_apic_pending() when there may be one. */
+static noinline int pending(struct vmm_vcpu *vcpu)
 {
 	struct vmm_apic *apic = vcpu->apic;
 	u8 vector;
 
-	if (likely(!READ_ONCE(apic->irr_hint)))
-		return -1;
 	if (apic->by_cpu) {
 		vmm_op(state_push)(vcpu, VMM_STATE_APIC);
 		return -1;
@@ -64,6 +63,11 @@ int vmm_apic_pending(struct vmm_vcpu *vcpu)
 	if (!apic_pv_sync(apic))
 		return VMM_APIC_ASK;
 	return PRIORITY_CLASS(vector) > PRIORITY_CLASS(apic_priority(apic)) ? vector : -1;
+}
+
+int vmm_apic_pending(struct vmm_vcpu *vcpu)
+{
+	return unlikely(READ_ONCE(vcpu->apic->irr_hint)) ? pending(vcpu) : -1;
 }
 
 bool vmm_apic_waiting(struct vmm_vcpu *vcpu)

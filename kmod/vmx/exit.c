@@ -26,6 +26,9 @@
 /* Of EPT violations, full logs (pml.c) and VM_EXIT_INTR_INFO: "NMI unblocking due to IRET" */
 #define UNBLOCKED_NMI	INTR_INFO_UNBLOCK_NMI
 
+/* "Interruptibility State" */
+#define SHADOWS		(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
+
 #define EXIT_REASON_GETSEC	11	/* the header leaves it out */
 
 /* Kinds by exit reason; what is not named is VMM_X_UNKNOWN. INSN: its length is known. */
@@ -192,39 +195,12 @@ static void decode_no_entry(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 	exit->raw.info[3] = vmx->refused_by;
 }
 
-void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+/* Exits that no instruction asked for. */
+static noinline void decode_event(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 {
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 reason = vmx->exit_reason;
-	u8 kind;
-
-	exit->length = 0;
-	if (reason == EXIT_REASON_EPT_VIOLATION) {
-		decode_memory(vmx, exit);
-		return;
-	}
-	if (unlikely(reason >= VMX_NO_EXIT_REFUSED)) {
-		decode_no_entry(vmx, exit);
-		return;
-	}
-	kind = reason < ARRAY_SIZE(kinds) ? kinds[reason] : 0;
-	if (unlikely(!kind)) {
-		decode_raw(vmx, exit, VMM_X_UNKNOWN);
-		return;
-	}
-	if (unlikely(reason == EXIT_REASON_PML_FULL) &&
-	    (vmcs_read(EXIT_QUALIFICATION) & UNBLOCKED_NMI))
-		vmx_iret_faulted(vmx);
-	exit->kind = (kind & ~HAS_LENGTH) - 1;
-	if (kind & HAS_LENGTH)
-		exit->length = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-
 	switch (exit->kind) {
 	case VMM_X_EXCEPTION:
 		decode_exception(vmx, exit);
-		break;
-	case VMM_X_PIO:
-		decode_pio(exit);
 		break;
 	case VMM_X_APIC:
 		decode_apic(vmx, exit);
@@ -236,13 +212,40 @@ void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 		vmx->controls &= ~CPU_BASED_NMI_WINDOW_EXITING;
 		break;
 	default:
+		if (vmx->exit_reason == EXIT_REASON_PML_FULL &&
+		    (vmcs_read(EXIT_QUALIFICATION) & UNBLOCKED_NMI))
+			vmx_iret_faulted(vmx);
 		break;
+	}
+}
+
+void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 reason = vmx->exit_reason;
+	u8 kind = reason < ARRAY_SIZE(kinds) ? kinds[reason] : 0;
+
+	exit->length = 0;
+	exit->kind = (kind & ~HAS_LENGTH) - 1;
+	if (likely(kind & HAS_LENGTH)) {
+		exit->length = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+		if (exit->kind == VMM_X_PIO)
+			decode_pio(exit);
+	} else if (reason == EXIT_REASON_EPT_VIOLATION) {
+		decode_memory(vmx, exit);
+	} else if (kind) {
+		decode_event(vmx, exit);
+	} else if (reason >= VMX_NO_EXIT_REFUSED) {
+		decode_no_entry(vmx, exit);
+	} else {
+		decode_raw(vmx, exit, VMM_X_UNKNOWN);
 	}
 }
 
 void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 {
 	u64 old = vcpu->regs.rip, rip = old + length;
+	u32 info;
 
 	/* Only 64-bit code has more than 32 bits to count with. */
 	if (unlikely((rip ^ old) >> 32)) {
@@ -251,11 +254,9 @@ void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 			rip = (u32)rip;
 	}
 	vcpu->regs.rip = rip;
-	vmm_pull(vcpu, VMM_STATE_EVENTS);
-	if (unlikely(vcpu->shadow)) {
-		vcpu->shadow = 0;
-		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
-			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) &
-			   ~(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS));
-	}
+	/* In the cache too, whether it had been read or not. */
+	vcpu->shadow = 0;
+	info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	if (unlikely(info & SHADOWS))
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info & ~SHADOWS);
 }

@@ -4,8 +4,9 @@
  * an EPT leaf, the CPU puts the frame's address into a page of ours, from the last entry
  * down, and exits before the write that finds no room.
  *
- * The page is emptied at each exit with IRQs off: outside of the guest it holds nothing, so
- * whoever takes the vCPUs out of the guest has all reports in the logs.
+ * The page is emptied when a turn ends, with IRQs off and before vcpu->mode says so: outside
+ * of VMM_IN_GUEST it holds nothing, so whoever takes the vCPUs out of there has all reports
+ * in the logs. Exits in the middle of a turn leave it alone; a full page ends the turn.
  */
 #include <linux/io.h>
 
