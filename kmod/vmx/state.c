@@ -135,8 +135,14 @@ void vmx_cpu_ctrl(const struct vmm_vcpu *vcpu, struct vmm_ctrl *cpu)
 	cpu->cr4 |= native_read_cr4() & X86_CR4_MCE;
 }
 
+/*
+ * Nothing where an identity map is lent: only a load that changes CD, NW or PG loads PDPTEs
+ * from CR3, but Bochs has any do it, and those of the map are not there.
+ */
 static u64 cr0_owned(const struct vmm_vcpu *vcpu)
 {
+	if (vmm_vcpu_nested(vcpu) && vmx_flat_needed(vcpu))
+		return 0;
 	return own_paging(vcpu) ? CR0_OWNED & ~(u64)CR0_NOT_OWNED : CR0_OWNED;
 }
 
