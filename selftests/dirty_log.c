@@ -504,6 +504,8 @@ static void guest_scribble(u64 id)
 	for (;;) {
 		seed = seed * 6364136223846793005UL + 1442695040888963407UL;
 		write64(WINDOW + (seed >> 33) % PAGES * 4096 + id * 8, ++count);
+		if (!(count % 64))
+			cpu_relax();
 	}
 }
 
