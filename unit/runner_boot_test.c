@@ -22,6 +22,11 @@
 #define LOAD_AT		(16 * MIB)
 #define INIT_SIZE	(8 * MIB)
 
+/* What goes behind the user's words. */
+#define AHEAD		"sysctl.vm.compaction_proactiveness="
+#define NOT_AHEAD	AHEAD "0"
+#define DEFAULTS	"panic=-1 reboot=acpi " NOT_AHEAD
+
 static void set_initrd(uint64_t size)
 {
 	if (source.modules)
@@ -83,7 +88,7 @@ static void test_linux_plan(void)
 	is(plan_bzimage(64 * MIB), STATUS_OK, "a bzImage is planned");
 	is(plan->mode, BOOT_LONG, "for the 64-bit entry");
 	is(plan->entry, LOAD_AT + 0x200, "which is at 0x200");
-	is_str(plan->cmdline, "quiet panic=-1 reboot=acpi", "defaults go behind the user's words");
+	is_str(plan->cmdline, "quiet " DEFAULTS, "defaults go behind the user's words");
 	is(plan_bzimage(24 * MIB), STATUS_OK, "it may fill the memory to the last byte");
 	is(plan_bzimage(24 * MIB - 4096), STATUS_NO_ROOM, "and needs the last page");
 
@@ -130,7 +135,7 @@ static void test_linux_narrow(void)
 	is(state.segs.seg[VMM_CS].attr, 0xc09b, "32-bit code");
 	source.append = NULL;
 	plan_bzimage(64 * MIB);
-	is_str(plan->cmdline, "console=ttyS0 panic=-1 reboot=acpi", "the default command line");
+	is_str(plan->cmdline, "console=ttyS0 " DEFAULTS, "the default command line");
 	source.append = "quiet";
 	set_initrd(5000);
 	source.modules = 2;
@@ -145,11 +150,12 @@ static void test_linux_cmdline(void)
 	static const struct {
 		const char *append, *want;
 	} cases[] = {
-		{ "", "panic=-1 reboot=acpi" },
-		{ "panic=5", "panic=5 reboot=acpi" },
-		{ "a reboot=t", "a reboot=t panic=-1" },
-		{ "softlockup_panic=1", "softlockup_panic=1 panic=-1 reboot=acpi" },
-		{ "x_panic=1 panic=0 reboot=k", "x_panic=1 panic=0 reboot=k" },
+		{ "", DEFAULTS },
+		{ "panic=5", "panic=5 reboot=acpi " NOT_AHEAD },
+		{ "a reboot=t", "a reboot=t panic=-1 " NOT_AHEAD },
+		{ "softlockup_panic=1", "softlockup_panic=1 " DEFAULTS },
+		{ AHEAD "20", AHEAD "20 panic=-1 reboot=acpi" },
+		{ "x_panic=1 panic=0 reboot=k", "x_panic=1 panic=0 reboot=k " NOT_AHEAD },
 	};
 
 	make_bzimage();
@@ -159,7 +165,7 @@ static void test_linux_cmdline(void)
 		is_str(plan ? plan->cmdline : NULL, cases[i].want, "command line of '%s'",
 		       cases[i].append);
 	}
-	memset(line, 'a', 2047 - strlen(" panic=-1 reboot=acpi"));
+	memset(line, 'a', 2047 - strlen(" " DEFAULTS));
 	source.append = line;
 	is(plan_bzimage(64 * MIB), STATUS_OK, "a command line may have the kernel's limit");
 	strcat(line, "a");
@@ -275,7 +281,7 @@ static void test_linux_load(void)
 	is(read_u64(LOAD_AT), 0xc3c3c3c3c3c3c3c3, "its code is where it wants to be");
 	is(read_u64(LOAD_AT + PAYLOAD_SIZE), 0, "behind it is nothing");
 	ok(!memcmp(ram_at(&ram, plan->module[0].gpa, 7), "initrd!", 7), "the initrd is there");
-	is_str(ram_at(&ram, LAYOUT_CMDLINE, 64), "quiet panic=-1 reboot=acpi",
+	is_str(ram_at(&ram, LAYOUT_CMDLINE, 128), "quiet " DEFAULTS,
 	       "so is the command line");
 
 	params = ram_at(&ram, LAYOUT_BOOT_PARAMS, sizeof(*params));
@@ -385,7 +391,7 @@ static void test_pvh(void)
 	is(read_u64(plan->info + 8), 1ULL << 32, "one module");
 	is(read_u64(read_u64(plan->info + 16)), plan->module[0].gpa, "which is the initrd");
 	is(read_u64(read_u64(plan->info + 16) + 8), 5000, "with its size");
-	is_str(ram_at(&ram, read_u64(plan->info + 24), 32), "quiet panic=-1 reboot=acpi",
+	is_str(ram_at(&ram, read_u64(plan->info + 24), 128), "quiet " DEFAULTS,
 	       "the command line");
 	is(read_u64(plan->info + 32), LAYOUT_ACPI, "the RSDP");
 	is(read_u64(plan->info + 48), 3, "a memory map of three ranges");
