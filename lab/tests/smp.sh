@@ -9,9 +9,23 @@ cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Runs in the guest of hotplug(): says what it sees when a CPU has come or gone.
+# Runs in the guests: says what it sees when a CPU has come or gone; with the word "each"
+# runs a process on every one.
 mkdir "$work/guest"
 cat >"$work/guest/script" <<'END'
+case " $(cat /proc/cmdline) " in
+*" each "*)
+	cat /proc/cpuinfo
+	each= cpu=0
+	while [ $cpu -lt $(nproc) ]; do
+		set -- $(taskset $(printf %x $((1 << cpu))) cat /proc/self/stat)
+		shift 38
+		each="$each $1"
+		cpu=$((cpu + 1))
+	done
+	echo "each:$each"
+	exit ;;
+esac
 cpu1=/sys/devices/system/cpu/cpu1
 mount -t sysfs sysfs /sys 2>/dev/null
 until_it_is()
@@ -83,17 +97,6 @@ is()
 		tail -n 5 out | sed 's/^/# out: /'
 	fi
 }
-
-# The values of a line of /proc/cpuinfo, each once, in order.
-values() { tr -d '\r' <out | sed -n "s/^$1[[:space:]]*: //p" | sort -nu | tr '\n' ' '; }
-
-run --append 'quiet console=ttyS0' --cpus 8,sockets=2,cores=2,threads=2 </dev/null >out 2>err
-is "8 CPUs: status" $? 0
-is "8 CPUs are there" "$(grep -c '^processor' out)" 8
-is "8 CPUs: sockets" "$(values 'physical id')" "0 1 "
-is "8 CPUs: cores a socket" "$(values 'cpu cores')" "2 "
-is "8 CPUs: cores" "$(values 'core id')" "0 1 "
-is "8 CPUs: threads a socket" "$(values siblings)" "4 "
 
 vmm run --kernel /boot/vmlinuz --append 'quiet console=ttyS0' --cpus 2 --pin "$CPUS" </dev/null >out 2>err &
 for _ in $(seq 600); do
@@ -213,9 +216,20 @@ cat /boot/initrd script.cpio >initrd
 hotplug 6.1 paused
 hotplug 6.12
 
-run --append 'quiet console=ttyS0' --cpus 16 </dev/null >out 2>err
-is "16 CPUs on two: status" $? 0
-is "16 CPUs are there" "$(grep -c '^processor' out)" 16
+# The values of a line of /proc/cpuinfo, each once, in order.
+values() { tr -d '\r' <out | sed -n "s/^$1[[:space:]]*: //p" | sort -nu | tr '\n' ' '; }
+
+for series in 6.1 6.12; do
+	vmm run --kernel "/boot/vmlinuz-$series" --initrd initrd --append 'quiet console=ttyS0 script each' \
+		--cpus 16,sockets=2,cores=4,threads=2 </dev/null >out 2>err
+	is "$series, 16 CPUs on two: status" $? 0
+	is "$series, 16 CPUs are there" "$(grep -c '^processor' out)" 16
+	is "$series, 16 CPUs: sockets" "$(values 'physical id')" "0 1 "
+	is "$series, 16 CPUs: cores a socket" "$(values 'cpu cores')" "4 "
+	is "$series, 16 CPUs: cores" "$(values 'core id')" "0 1 2 3 "
+	is "$series, 16 CPUs: threads a socket" "$(values siblings)" "8 "
+	is "$series, 16 CPUs: a process runs on each" "$(line each)" "$(seq -s ' ' 0 15)"
+done
 echo "1..$n"
 END
 # The lab keeps the command off CPU 0 of QEMU's hosts.
