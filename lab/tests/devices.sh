@@ -4,8 +4,8 @@
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
 # HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
 # VSOCK_MIB there are what goes both ways over each network (4) and over a socket (8), PARTS what is
-# run: of pci, mmio, brief, pci-brief, mmio-brief, flush, hang and queues; default_parts() says what is
-# run without it. In brief each device does a little of everything.
+# run: of pci, mmio, brief, pci-brief, mmio-brief, flush, hang, queues and passt; default_parts() says
+# what is run without it. In brief each device does a little of everything.
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
 # a shell of its own, with the functions of guest_functions() below.
@@ -70,7 +70,7 @@ pack()
 	cp "$work/blockio" "$work/sockio" "$dir"
 	guest_functions >"$dir/functions"
 	cp lab/tests/devices/*.sh "$dir/pieces"
-	mv "$dir/pieces/queues.sh" "$dir"
+	mv "$dir/pieces/queues.sh" "$dir/pieces/passt.sh" "$dir"
 	cat >"$dir/script" <<'END'
 case " $(cat /proc/cmdline) " in
 *" flush "*)
@@ -94,6 +94,9 @@ esac
 case " $(cat /proc/cmdline) " in
 *" queues "*)
 	sh -c ". /functions; . /queues.sh"
+	exit ;;
+*" passt "*)
+	sh -c ". /functions; . /passt.sh"
 	exit ;;
 esac
 for piece in /pieces/*; do
@@ -421,6 +424,24 @@ several_queues()
 	}
 }
 
+# The network of a program that the user may have.
+by_passt()
+{
+	if ! command -v passt >/dev/null; then
+		n=$((n + 1))
+		echo "ok $n passt # SKIP passt is not installed"
+		return
+	fi
+	lab --put "$work/script.cpio" --put lab/tests/devices/passt-host --put "$(command -v passt)" \
+		-- sh passt-host "$kernel" "$quick" </dev/null >"$work/out" 2>"$work/err"
+	ok "a guest with passt powered off" test $? = 0
+	take_points passt
+	[ $bad = 0 ] || {
+		tail -n 40 "$work/out" | sed 's/^/# guest: /'
+		tail -n 40 "$work/err" | sed 's/^/# lab: /'
+	}
+}
+
 echo "TAP version 13"
 for tool in blockio sockio hangfs; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
@@ -433,7 +454,7 @@ default_parts()
 {
 	case $host,$kernel in
 	vmx*) echo brief ;;
-	*,6.12) echo pci-brief mmio queues ;;
+	*,6.12) echo pci-brief mmio queues passt ;;
 	*) echo pci mmio-brief flush hang ;;
 	esac
 }
@@ -449,6 +470,7 @@ for part in ${PARTS:-$(default_parts)}; do
 	flush) flush_and_kill ;;
 	hang) hang_and_end ;;
 	queues) several_queues ;;
+	passt) by_passt ;;
 	esac
 done
 echo "1..$n"
