@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A machine's virtio devices together: what of --disk is settled before anything is made. */
+/* A machine's virtio devices together: what is settled before any is made, and their state. */
 /* unit-sources: ../runner/virtio/bay.c ../runner/virtio/devices.c ../runner/virtio/rng.c */
 /* unit-sources: ../runner/virtio/block.c ../runner/virtio/disk.c ../runner/virtio/engine.c */
 /* unit-sources: ../runner/virtio/net.c ../runner/virtio/netdev.c ../runner/virtio/netio.c */
@@ -19,9 +19,12 @@
 /* unit-sources: ../runner/virtio/port_stdio.c ../runner/virtio/port_stream.c */
 /* unit-flags: -D_GNU_SOURCE */
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "tap.h"
 #include "virtio_world.h"
+#include "../runner/devices/82093aa.h"
+#include "../runner/devices/device.h"
 #include "../runner/virtio/bay.h"
 
 static char file[64] = "runner_bay_test.XXXXXX";
@@ -85,6 +88,97 @@ static void test_slots(void)
 	ok(strstr(world_complaint, "machine or disk uses it"), "and says so");
 }
 
+/* ---- the state of all ---- */
+
+static int fake_route(void *opaque, int fd, const struct vmm_msi *msi, bool on)
+{
+	(void)opaque;
+	(void)fd;
+	(void)msi;
+	(void)on;
+	return 0;
+}
+
+static int fake_doorbell(void *opaque, const struct device_doorbell *bell, bool on)
+{
+	(void)opaque;
+	(void)bell;
+	(void)on;
+	return 0;
+}
+
+static struct device_env env = { .route = fake_route, .doorbell = fake_doorbell };
+static struct ram ram;
+
+/* With buses of its own, which live as long. */
+static struct virtio_bay *make_bay(const struct virtio_slots *slots)
+{
+	static struct bus pio, mmio;
+	const struct virtio_site site = { &ram, &env, &pio, &mmio };
+	struct virtio_bay *bay;
+
+	memset(&pio, 0, sizeof(pio));
+	memset(&mmio, 0, sizeof(mmio));
+	i82093aa_type.create(&env);
+	if (virtio_bay_create(slots, &site, &bay))
+		abort();
+	virtio_bay_quiesce(bay);
+	return bay;
+}
+
+static void drop_bay(struct virtio_bay *bay)
+{
+	virtio_bay_destroy(bay);
+	i82093aa_type.destroy(env.ioapic);
+}
+
+static void test_state(const char *name, bool is_mmio)
+{
+	static const char *const types[] = { "disk", "net", "balloon", "console" };
+	struct virtio_slots slots = { .mmio = is_mmio, .packed = true };
+	char net[16], console[80];
+	const char *const texts[] = { file, net, "8M", console };
+	struct state first, second;
+	struct virtio_bay *bay;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends))
+		abort();
+	snprintf(net, sizeof(net), "fd=%d", ends[0]);
+	snprintf(console, sizeof(console), "file=%s.out,name=a", file);
+	options.count = 4;
+	for (unsigned int i = 0; i < 4; i++)
+		options.option[i] = (struct virtio_option) { types[i], texts[i] };
+	is(virtio_slots_open(&slots, &options), STATUS_OK, "%s: devices", name);
+	is(slots.count, 5, "%s: with the one that every machine has", name);
+	state_init(&first);
+	bay = make_bay(&slots);
+	virtio_bay_save(bay, &first);
+	drop_bay(bay);
+	bay = make_bay(&slots);
+	virtio_bay_load(bay, &first);
+	ok(state_good(&first) && first.at == first.len, "%s: saved, and loaded into others", name);
+	state_init(&second);
+	virtio_bay_save(bay, &second);
+	ok(second.len == first.len && !memcmp(second.buf, first.buf, first.len),
+	   "%s: which save the same", name);
+	virtio_bay_resume(bay);
+	drop_bay(bay);
+	slots.count--;
+	bay = make_bay(&slots);
+	first.at = 0;
+	virtio_bay_load(bay, &first);
+	ok(!state_good(&first), "%s: a state with a device more is refused", name);
+	drop_bay(bay);
+	slots.count++;
+	virtio_slots_close(&slots);
+	state_free(&first);
+	state_free(&second);
+	close(ends[1]);
+	snprintf(console, sizeof(console), "%s.out", file);
+	unlink(console);
+}
+
 int main(void)
 {
 	int fd = mkstemp(file);
@@ -94,6 +188,12 @@ int main(void)
 	close(fd);
 	test_fds();
 	test_slots();
+	ram_plan(&ram, WORLD_RAM);
+	if (ram_map(&ram))
+		return 1;
+	test_state("pci", false);
+	test_state("mmio", true);
+	ram_unmap(&ram);
 	unlink(file);
 	return tap_end();
 }
