@@ -17,12 +17,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . lab/tests/tap.sh
 
-# What the lab spares its hosts (lab/lab), which is nearly half of a boot in Bochs.
+# What the lab spares its hosts (lab/lab), which is two thirds of a guest's boot in Bochs.
 quick="quiet cryptomgr.notests=1 initcall_blacklist=load_system_certificate_list,trace_eval_init,jent_mod_init"
 
 lab()
 {
-	lab/lab --host "$host" --kernel "$kernel" --timeout "${LIMIT:-420}" "$@"
+	lab/lab --host "$host" --kernel "$kernel" --no-selftests --timeout "${LIMIT:-420}" "$@"
 }
 
 guest_functions()
@@ -314,8 +314,8 @@ drive()
 # Both transports, one after the other in one host, whose start is dear in Bochs.
 drive_both_in_brief()
 {
-	in_host pci 2 sh -c 'sh host.sh "$@" "over-pci brief" && echo "=== mmio" &&
-		sh host.sh "$@" "over-mmio brief" --transport mmio' sh "$kernel" "$quick"
+	in_host pci 2 sh -c 'sh host.sh "$1" "$2" "over-pci brief" && echo "=== mmio" &&
+		sh host.sh "$1" "$2" "over-mmio brief" --transport mmio' sh "$kernel" "$quick"
 }
 
 # in_host NAME GUESTS COMMAND...
