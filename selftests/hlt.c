@@ -3,6 +3,7 @@
  * HLT blocks the vCPU's thread and nothing but an event of the guest, a signal or
  * immediate_exit ends that; what comes after is as the manuals say.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -11,6 +12,8 @@
 #include "lib/thread.h"
 
 #define VECTOR	0x41
+#define MSR_POLL	0x4b564d05
+#define NAPS	64
 
 static void send(struct vm *vm, u32 vector)
 {
@@ -191,6 +194,77 @@ TEST(a_vcpu_that_nobody_started_blocks)
 	catch_signal(SIGALRM);
 	alarm_in(30000);
 	EXPECT_EQ(-EINTR, vcpu_run(vcpu));
+}
+
+/* Each ends by the timer after a millisecond. */
+static void take_naps(void)
+{
+	u64 ticks = cpuid(0x40000010, 0).eax;
+
+	for (u32 i = 0; i < NAPS; i++) {
+		wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
+		sti_hlt();
+		cli();
+	}
+}
+
+static void guest_naps(void)
+{
+	guest_apic_enable();
+	guest_handlers[VECTOR] = guest_count_irq;
+	apic_write(APIC_LVT_TIMER, VECTOR | APIC_TIMER_DEADLINE);
+	for (u32 poll = 2; poll--;) {
+		wrmsr(MSR_POLL, poll);
+		GUEST_SYNC(poll);
+		take_naps();
+		GUEST_SYNC(2);
+	}
+	GUEST_DONE();
+}
+
+static void set_halt_poll_ns(const char *ns, char *was, size_t size)
+{
+	int fd = open("/sys/module/vmm/parameters/halt_poll_ns", O_RDWR);
+	ssize_t got = was ? pread(fd, was, size - 1, 0) : 0;
+
+	if (fd < 0 || got < 0 || write(fd, ns, strlen(ns)) < 0)
+		die("the module's parameter halt_poll_ns: %s", strerror(errno));
+	if (was)
+		was[got] = 0;
+	close(fd);
+}
+
+/* How often the thread slept in the naps of @vcpu with that value of POLL_CONTROL. */
+static long sleeps(struct vcpu *vcpu, u32 poll)
+{
+	struct rusage before, after;
+
+	vcpu_sync(vcpu, poll);
+	getrusage(RUSAGE_THREAD, &before);
+	vcpu_sync(vcpu, 2);
+	getrusage(RUSAGE_THREAD, &after);
+	return after.ru_nvcsw - before.ru_nvcsw;
+}
+
+/* Where other threads want the CPU it sleeps now and then all the same. */
+TEST(it_polls_before_it_sleeps_if_module_and_guest_allow)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_naps);
+	long polled, slept, limited;
+	char was[16];
+
+	set_halt_poll_ns("1000000000", was, sizeof(was));
+	polled = sleeps(vcpu, 1);
+	slept = sleeps(vcpu, 0);
+	vcpu_done(vcpu);
+	set_halt_poll_ns("0", NULL, 0);
+	limited = sleeps(vcpu_new(vm_new(), 0, guest_naps), 1);
+	set_halt_poll_ns(was, NULL, 0);
+	TH_LOG("of %u it slept in %ld; in %ld as the guest wants, in %ld as the module does",
+	       NAPS, polled, slept, limited);
+	EXPECT_GT(slept, 2 * polled);
+	EXPECT_LE(NAPS / 2, slept);
+	EXPECT_LE(NAPS / 2, limited);
 }
 
 static void guest_user_hlt(void)
