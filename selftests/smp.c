@@ -210,6 +210,7 @@ static void guest_clocks(void)
 			GUEST_FAIL("TSC behind another vCPU's", before, now);
 		__atomic_compare_exchange_n(&last_tsc, &before, now, false, __ATOMIC_SEQ_CST,
 					    __ATOMIC_SEQ_CST);
+		cpu_relax();
 	}
 	GUEST_DONE();
 }
