@@ -132,7 +132,7 @@ struct rule {
 
 #define FEATURES_7_ECX (F(AVX512VBMI) | F(UMIP) | F(AVX512_VBMI2) | F(GFNI) | F(VAES) | \
 	F(VPCLMULQDQ) | F(AVX512_VNNI) | F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ) | F(RDPID) | \
-	F(CLDEMOTE) | F(MOVDIRI) | F(MOVDIR64B))
+	F(CLDEMOTE) | F(MOVDIRI) | F(MOVDIR64B) | F(LA57))
 
 #define FEATURES_7_EDX (F(AVX512_4VNNIW) | F(AVX512_4FMAPS) | F(FSRM) | F(AVX512_VP2INTERSECT) | \
 	F(MD_CLEAR) | F(SERIALIZE) | F(AVX512_FP16))
@@ -314,10 +314,15 @@ static void fill_invariant_tsc(struct vmm_cpuid_entry *e)
 		e->edx &= ~(u32)INVARIANT_TSC;
 }
 
-/* Physical and linear address bits; 57-bit linear addresses are hidden. */
+static unsigned int linear_bits(void)
+{
+	return boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48;
+}
+
+/* Physical and linear address bits */
 static void fill_sizes(struct vmm_cpuid_entry *e)
 {
-	e->eax = vmm_mmu_phys_bits() | 48 << 8;
+	e->eax = vmm_mmu_phys_bits() | linear_bits() << 8;
 }
 
 #define AS_HOST(leaf) \
@@ -403,6 +408,7 @@ static const struct control {
 	{ 7, EBX, F(SMEP), X86_CR4_SMEP },
 	{ 7, EBX, F(SMAP), X86_CR4_SMAP },
 	{ 7, ECX, F(UMIP), X86_CR4_UMIP },
+	{ 7, ECX, F(LA57), X86_CR4_LA57 },
 	{ 0x80000001, EDX, F(SYSCALL), 0, EFER_SCE },
 	{ 0x80000001, EDX, F(LM), 0, EFER_LME | EFER_LMA | EFER_SCE },
 	{ 0x80000001, EDX, F(NX), 0, EFER_NX },
@@ -665,7 +671,8 @@ static bool sizes_valid(const struct vmm_cpuid_entry *e)
 	u8 phys = e->eax, linear = e->eax >> 8;
 
 	/* 32 bits at least: below, there is no place for the APIC. */
-	return phys >= 32 && phys <= vmm_mmu_phys_bits() && linear <= 48 && !(e->eax >> 16);
+	return phys >= 32 && phys <= vmm_mmu_phys_bits() && linear <= linear_bits() &&
+	       !(e->eax >> 16);
 }
 
 static bool entry_valid(const struct vmm_cpuid_entry *e)

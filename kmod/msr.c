@@ -63,8 +63,7 @@ struct msr_rule {
 
 static bool valid_canonical(struct vmm_vcpu *vcpu, u32 index, u64 value)
 {
-	vmm_pull(vcpu, VMM_STATE_CTRL);
-	return vmm_canonical(vcpu, value);
+	return vmm_canonical_base(vcpu, value);
 }
 
 static bool valid_u32(struct vmm_vcpu *vcpu, u32 index, u64 value)

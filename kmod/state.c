@@ -85,6 +85,11 @@ bool vmm_canonical(const struct vmm_vcpu *vcpu, u64 address)
 	return canonical(address, vcpu->ctrl.cr4);
 }
 
+bool vmm_canonical_base(const struct vmm_vcpu *vcpu, u64 address)
+{
+	return canonical(address, vmm_cpuid_cr4_allowed(vcpu));
+}
+
 /* ---- checks ---- */
 
 static bool cr0_valid(u64 cr0)
@@ -180,12 +185,13 @@ static bool ldtr_valid(const struct vmm_segment *ldtr)
 	       (ldtr->attr & (VMM_SEG_S | VMM_SEG_TYPE | VMM_SEG_P)) == (TYPE_LDT | VMM_SEG_P);
 }
 
-static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
+static bool segs_valid(const struct vmm_vcpu *vcpu, const struct vmm_segs *segs,
+		       const struct vmm_ctrl *ctrl)
 {
 	int i;
 
 	for (i = 0; i < VMM_NR_SREG; i++)
-		if (!seg_valid(&segs->seg[i]) || !canonical(segs->seg[i].base, ctrl->cr4))
+		if (!seg_valid(&segs->seg[i]) || !vmm_canonical_base(vcpu, segs->seg[i].base))
 			return false;
 	for (i = 0; i < VMM_LDTR; i++)
 		if (usable(&segs->seg[i]) && !(segs->seg[i].attr & VMM_SEG_S))
@@ -196,7 +202,7 @@ static bool segs_valid(const struct vmm_segs *segs, const struct vmm_ctrl *ctrl)
 	if (memchr_inv(segs->gdt.pad, 0, sizeof(segs->gdt.pad)) ||
 	    memchr_inv(segs->idt.pad, 0, sizeof(segs->idt.pad)))
 		return false;
-	return canonical(segs->gdt.base, ctrl->cr4) && canonical(segs->idt.base, ctrl->cr4);
+	return vmm_canonical_base(vcpu, segs->gdt.base) && vmm_canonical_base(vcpu, segs->idt.base);
 }
 
 /* Exceptions that push an error code; guests have no CET and no encrypted state. */
@@ -267,7 +273,7 @@ static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state 
 	}
 	if ((mask & VMM_STATE_REGS) && !regs_valid(&state->regs, ctrl))
 		return false;
-	if ((mask & VMM_STATE_SEGS) && !segs_valid(&state->segs, ctrl))
+	if ((mask & VMM_STATE_SEGS) && !segs_valid(vcpu, &state->segs, ctrl))
 		return false;
 	if ((mask & VMM_STATE_DEBUG) && !debug_valid(&state->debug))
 		return false;

@@ -401,7 +401,10 @@ void vmm_get_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[4]);
 /* Needs sections CTRL and CS. */
 enum insn_mode vmm_insn_mode(const struct vmm_vcpu *vcpu);
 unsigned int vmm_cpl(const struct vmm_vcpu *vcpu);
+/* Could the guest use the linear @address now? */
 bool vmm_canonical(const struct vmm_vcpu *vcpu, u64 address);
+/* Could it in any mode: what registers may hold that have bases of segments or entry points. */
+bool vmm_canonical_base(const struct vmm_vcpu *vcpu, u64 address);
 
 /* ---- event.c: what is delivered, in which order ---- */
 void vmm_queue_exception(struct vmm_vcpu *vcpu, u8 vector);	/* [load] */

@@ -41,8 +41,6 @@ static void audit(bool on)
 
 FIXTURE_SETUP(paging)
 {
-	const bool wide = variant->mode >= PROBE_PAE;
-
 	if (probe_mode_broken(variant->mode))
 		SKIP(_exit(255), PROBE_BROKEN);
 	self->vm = vm_new();
@@ -50,9 +48,10 @@ FIXTURE_SETUP(paging)
 	probe_fill(self->vm);
 	probe_tables(self->vm, variant->mode);
 	memset(vm_ptr(self->vm, PROBE_TABLE(1)), 0, (PROBE_POOL_PAGES - 1) * 4096);
-	self->levels = variant->mode == PROBE_LONG ? 4 : wide ? 3 : 2;
+	self->levels = probe_levels(variant->mode);
 	/* The upper half of a table of 1024 entries is another of the shadow's. */
-	self->gva = variant->mode == PROBE_LONG ? 0xffff800040203000UL :
+	self->gva = self->levels == 5 ? 0xff20800040203000UL :
+		    self->levels == 4 ? 0xffff800040203000UL :
 		    variant->mode == PROBE_PAE ? 0xc0203000UL : 0xc0a03000UL;
 	/* Of nested tables, which these tests leave alone, a slow host has no time for it. */
 	audit(host_slowness() < 50 || get_info().paging == VMM_PAGING_SHADOW);
@@ -638,7 +637,7 @@ TEST_F(paging, tables_that_map_themselves)
 	/* The lowest table, through the slot: its entry of gva is a byte of memory there. */
 	window = slot << (12 + bits * (self->levels - 1));
 	if (variant->mode == PROBE_LONG)
-		window |= 0xffff000000000000UL;
+		window |= ~0UL << (12 + bits * self->levels);
 	window |= (self->gva & ((1UL << (12 + bits * self->levels)) - 1)) >> bits & ~0xfffUL;
 	CHECK(.gva = window);
 	CHECK(.gva = window | (AT(1) & 0xfff));

@@ -76,7 +76,7 @@ static u32 table_index(struct world *w, bool root)
 
 static unsigned int levels(const struct world *w)
 {
-	return w->mode == PROBE_LONG ? 4 : w->mode == PROBE_PAE ? 3 : 2;
+	return probe_levels(w->mode);
 }
 
 static u64 random_gva(struct world *w)
@@ -84,11 +84,13 @@ static u64 random_gva(struct world *w)
 	const unsigned int bits = narrow(w) ? 10 : 9;
 	unsigned int level;
 	u64 gva = 0;
+	int unused;
 
 	for (level = levels(w); level; level--)
 		gva = gva << bits | table_index(w, level == levels(w));
 	gva = gva << 12 | below(w, 4096);
-	return w->mode == PROBE_LONG ? (u64)((int64_t)(gva << 16) >> 16) : (u32)gva;
+	unused = 64 - 12 - bits * levels(w);
+	return w->mode == PROBE_LONG ? (u64)((int64_t)(gva << unused) >> unused) : (u32)gva;
 }
 
 static u64 random_flags(struct world *w)

@@ -6,7 +6,7 @@
  */
 #include "lib/test.h"
 
-#define NONCANONICAL	0x800000000000UL
+#define NONCANONICAL	0x100000000000000UL	/* with 57 bits, too */
 
 static void guest_done(void)
 {

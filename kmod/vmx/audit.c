@@ -85,9 +85,10 @@ static bool checked(enum vmm_sreg sreg)
 	return sreg == VMM_CS || usable(sreg);
 }
 
-static bool canonical(u64 address, const struct guest *g)
+/* To the linear-address width that the CPU supports, whatever CR4.LA57 says. */
+static bool canonical(u64 address)
 {
-	unsigned int unused = 64 - (g->cr4 & X86_CR4_LA57 ? 57 : 48);
+	unsigned int unused = 64 - (boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
 
 	return (u64)((s64)(address << unused) >> unused) == address;
 }
@@ -147,8 +148,8 @@ static bool dr7_width(const struct guest *g)
 
 static bool sysenter_canonical(const struct guest *g)
 {
-	return canonical(vmcs_read(GUEST_SYSENTER_ESP), g) &&
-	       canonical(vmcs_read(GUEST_SYSENTER_EIP), g);
+	return canonical(vmcs_read(GUEST_SYSENTER_ESP)) &&
+	       canonical(vmcs_read(GUEST_SYSENTER_EIP));
 }
 
 static bool efer_reserved(const struct guest *g)
@@ -187,8 +188,8 @@ static bool v8086_segments(const struct guest *g)
 
 static bool bases_canonical(const struct guest *g)
 {
-	return canonical(base(VMM_TR), g) && canonical(base(VMM_FS), g) &&
-	       canonical(base(VMM_GS), g) && (!usable(VMM_LDTR) || canonical(base(VMM_LDTR), g));
+	return canonical(base(VMM_TR)) && canonical(base(VMM_FS)) &&
+	       canonical(base(VMM_GS)) && (!usable(VMM_LDTR) || canonical(base(VMM_LDTR)));
 }
 
 static bool bases_narrow(const struct guest *g)
@@ -314,15 +315,15 @@ static bool ldtr_type(const struct guest *g)
 
 static bool tables(const struct guest *g)
 {
-	return canonical(vmcs_read(GUEST_GDTR_BASE), g) &&
-	       canonical(vmcs_read(GUEST_IDTR_BASE), g) &&
+	return canonical(vmcs_read(GUEST_GDTR_BASE)) &&
+	       canonical(vmcs_read(GUEST_IDTR_BASE)) &&
 	       !(vmcs_read(GUEST_GDTR_LIMIT) >> 16) && !(vmcs_read(GUEST_IDTR_LIMIT) >> 16);
 }
 
 static bool rip(const struct guest *g)
 {
 	if (g->long_mode && (ar(VMM_CS) & VMX_AR_L_MASK))
-		return canonical(g->rip, g);
+		return canonical(g->rip);
 	return !(g->rip >> 32);
 }
 

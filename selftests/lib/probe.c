@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* See probe.h. Everything is laid out by hand here, in the guest's GUEST_DATA. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 #include <cpuid.h>
@@ -127,6 +128,13 @@ void probe_fill(struct vm *vm)
 
 /* ---- modes ---- */
 
+unsigned int probe_levels(enum probe_mode mode)
+{
+	if (mode == PROBE_LONG)
+		return getenv("SELFTEST_LA57") ? 5 : 4;
+	return mode == PROBE_PAE ? 3 : 2;
+}
+
 static bool is_long(const struct probe *probe)
 {
 	return probe->mode == PROBE_LONG;
@@ -170,6 +178,8 @@ u64 probe_cr4(const struct probe *probe)
 		cr4 |= X86_CR4_PSE;
 	if (probe->mode >= PROBE_PAE)
 		cr4 |= X86_CR4_PAE;
+	if (probe_levels(probe->mode) == 5)
+		cr4 |= X86_CR4_LA57;
 	cr4 |= probe->env & PROBE_SMEP ? X86_CR4_SMEP : 0;
 	cr4 |= probe->env & PROBE_SMAP ? X86_CR4_SMAP : 0;
 	return cr4 | (probe->env & PROBE_PGE ? X86_CR4_PGE : 0);
@@ -219,6 +229,7 @@ static void tables_wide(struct vm *vm, enum probe_mode mode)
 {
 	u64 *root = vm_ptr(vm, PROBE_TABLE(0)), *directory = vm_ptr(vm, FIXED);
 	u64 *pdpt = vm_ptr(vm, FIXED + 4096), *user = vm_ptr(vm, FIXED + 2 * 4096);
+	u64 *pml4 = vm_ptr(vm, FIXED + 3 * 4096);
 	unsigned int i, n = LOW / (2UL << 20);
 
 	for (i = 0; i < n; i++)
@@ -228,7 +239,8 @@ static void tables_wide(struct vm *vm, enum probe_mode mode)
 		directory[n] = CODE32 | ENTRY_U | PTE_PS;
 		return;
 	}
-	root[0] = (FIXED + 4096) | ENTRY_U;
+	pml4[0] = (FIXED + 4096) | ENTRY_U;
+	root[0] = probe_levels(mode) == 5 ? (FIXED + 3 * 4096) | ENTRY_U : pml4[0];
 	pdpt[0] = FIXED | ENTRY_S;
 	pdpt[1] = (FIXED + 2 * 4096) | ENTRY_U;
 	user[0] = CODE32 | ENTRY_U | PTE_PS;

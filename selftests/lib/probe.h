@@ -26,6 +26,9 @@ enum probe_mode {
 
 extern const char *const probe_mode_name[PROBE_MODES];
 
+/* Of tables; long mode has five with SELFTEST_LA57 in the environment, for hosts that can. */
+unsigned int probe_levels(enum probe_mode mode);
+
 #define PROBE_POOL	(GUEST_DATA + 0x100000)	/* tables; the first is the root */
 #define PROBE_POOL_PAGES 16U
 #define PROBE_TABLE(n)	(PROBE_POOL + (n) * 4096UL)
@@ -151,7 +154,7 @@ struct reference {
 		u64 gpa;
 		u64 entry;	/* before the access */
 		bool no_used;	/* an entry without accessed bit */
-	} step[4];
+	} step[5];
 };
 
 unsigned int probe_entry_size(enum probe_mode mode);

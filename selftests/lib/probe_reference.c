@@ -84,7 +84,7 @@ static u64 reserved(const struct probe *probe, unsigned int level, bool page)
 	}
 	if (page && level > 1)
 		return bits | ones(13, 11 + 9 * (level - 1));
-	return bits | (level == 4 || (level == 3 && !probe_has_gib_pages()) ? PTE_PS : 0);
+	return bits | (level > 3 || (level == 3 && !probe_has_gib_pages()) ? PTE_PS : 0);
 }
 
 static bool is_page(const struct probe *probe, unsigned int level, u64 entry)
@@ -145,7 +145,7 @@ void probe_reference(const struct probe *probe, const struct probe_access *acces
 	const unsigned int bits = probe->mode < PROBE_PAE ? 10 : 9;
 	const unsigned int size = probe_entry_size(probe->mode);
 	const u64 address = probe->mode < PROBE_PAE ? 0xfffff000UL : ones(12, 51);
-	unsigned int level = probe->mode == PROBE_LONG ? 4 : probe->mode == PROBE_PAE ? 3 : 2;
+	unsigned int level = probe_levels(probe->mode);
 	u64 table = probe->cr3 & ~0x1fUL, gva = access->gva, entry, inside;
 	bool w = true, u = true, nx = false, page;
 
