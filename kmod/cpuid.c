@@ -132,7 +132,7 @@ struct rule {
 
 #define FEATURES_7_ECX (F(AVX512VBMI) | F(UMIP) | F(AVX512_VBMI2) | F(GFNI) | F(VAES) | \
 	F(VPCLMULQDQ) | F(AVX512_VNNI) | F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ) | F(RDPID) | \
-	F(CLDEMOTE) | F(MOVDIRI) | F(MOVDIR64B) | F(LA57))
+	F(CLDEMOTE) | F(MOVDIRI) | F(MOVDIR64B) | F(LA57) | F(PKU))
 
 #define FEATURES_7_EDX (F(AVX512_4VNNIW) | F(AVX512_4FMAPS) | F(FSRM) | F(AVX512_VP2INTERSECT) | \
 	F(MD_CLEAR) | F(SERIALIZE) | F(AVX512_FP16))
@@ -198,6 +198,8 @@ static void fill_features_7(struct vmm_cpuid_entry *e)
 		e->ebx &= ~F(INVPCID);
 	if (vmm_caps.no_rdtscp)
 		e->ecx &= ~F(RDPID);
+	if (!boot_cpu_has(X86_FEATURE_OSPKE))
+		e->ecx &= ~F(PKU);
 }
 
 static void fill_features_extended(struct vmm_cpuid_entry *e)
@@ -409,6 +411,7 @@ static const struct control {
 	{ 7, EBX, F(SMAP), X86_CR4_SMAP },
 	{ 7, ECX, F(UMIP), X86_CR4_UMIP },
 	{ 7, ECX, F(LA57), X86_CR4_LA57 },
+	{ 7, ECX, F(PKU), X86_CR4_PKE },
 	{ 0x80000001, EDX, F(SYSCALL), 0, EFER_SCE },
 	{ 0x80000001, EDX, F(LM), 0, EFER_LME | EFER_LMA | EFER_SCE },
 	{ 0x80000001, EDX, F(NX), 0, EFER_NX },
@@ -600,6 +603,8 @@ static void find_xsave(void)
 
 	if (!boot_cpu_has(X86_FEATURE_OSXSAVE))
 		return;
+	if (boot_cpu_has(X86_FEATURE_OSPKE))
+		known |= XFEATURE_MASK_PKRU;
 	xcr0_supported = xgetbv(XCR_XFEATURE_ENABLED_MASK) & known;
 	if ((xcr0_supported & XFEATURE_MASK_AVX512) != XFEATURE_MASK_AVX512)
 		xcr0_supported &= ~(u64)XFEATURE_MASK_AVX512;
@@ -747,6 +752,11 @@ static __always_inline void personalize(struct vmm_vcpu *vcpu, const struct vmm_
 		out[ECX] &= ~F(OSXSAVE);
 		if (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE)
 			out[ECX] |= F(OSXSAVE);
+		break;
+	case 7:
+		vmm_pull(vcpu, VMM_STATE_CTRL);
+		if (!e->index && (vcpu->ctrl.cr4 & X86_CR4_PKE))
+			out[ECX] |= F(OSPKE);
 		break;
 	case LEAF_TOPOLOGY:
 		out[EDX] = vcpu->id;

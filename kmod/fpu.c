@@ -13,9 +13,11 @@
  * sets the CPU's XCR0. So the CPU is asked before its value counts: the host never
  * goes on with a guest's, and what the guest set is not lost.
  *
- * Protection keys and supervisor state (XSS) are hidden from guests: PKRU stays
- * the process's, which without CR4.PKE the guest can neither read nor feel, and
- * IA32_XSS is 0 in the guest.
+ * PKRU is changed by instructions that do not exit, as XCR0 in that emulator; so it is
+ * read from the CPU in the same places. The kernel's container has a place for it that the
+ * kernel leaves alone.
+ *
+ * Supervisor state (XSS) is hidden from guests: IA32_XSS is 0 in the guest.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -23,6 +25,7 @@
 
 #include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
+#include <asm/pkru.h>
 
 #include "vmm.h"
 
@@ -40,6 +43,8 @@ struct vmm_fpu {
 	struct fpu_guest guest;
 	u64 host_xcr0;
 	u64 host_xss;
+	u32 host_pkru;
+	u32 pkru;		/* the guest's, but for what it has changed since it was entered */
 	bool entered;		/* between vmm_fpu_enter() and vmm_fpu_leave() */
 };
 
@@ -76,17 +81,21 @@ u32 vmm_fpu_size(void)
 }
 
 /*
- * -EINVAL as VMM_SET_XSAVE. The kernel's copy reads the components that the header
+ * -EINVAL as VMM_SET_XSAVE; PKRU is initial without its component. The kernel's copy reads the components that the header
  * names, and of those only what guest_features() has.
  */
 static int set_image(struct vmm_fpu *fpu, const struct xregs_state *image)
 {
-	u32 pkru;
+	u32 pkru = 0;
+	int r;
 
 	if (image->header.xcomp_bv ||
 	    memchr_inv(image->header.reserved, 0, sizeof(image->header.reserved)))
 		return -EINVAL;
-	return fpu_copy_uabi_to_guest_fpstate(&fpu->guest, image, guest_features(), &pkru);
+	r = fpu_copy_uabi_to_guest_fpstate(&fpu->guest, image, guest_features(), &pkru);
+	if (!r)
+		fpu->pkru = pkru;
+	return r;
 }
 
 static const struct xregs_state power_up = {
@@ -143,6 +152,40 @@ static bool uses_xcr0(const struct vmm_vcpu *vcpu)
 	return vcpu->ctrl.cr4 & X86_CR4_OSXSAVE;
 }
 
+/* Does PKRU, by its own instructions or as a component of XSAVE's? */
+static bool uses_pkru(const struct vmm_vcpu *vcpu)
+{
+	return (vcpu->ctrl.cr4 & X86_CR4_PKE) || (vcpu->ctrl.xcr0 & XFEATURE_MASK_PKRU);
+}
+
+static void enter_pkru(struct vmm_vcpu *vcpu)
+{
+	struct vmm_fpu *fpu = vcpu->fpu;
+
+	fpu->host_pkru = rdpkru();
+	if (uses_pkru(vcpu) && fpu->pkru != fpu->host_pkru)
+		wrpkru(fpu->pkru);
+}
+
+/* Behind that of XCR0: what the guest can have loaded is known. */
+static void leave_pkru(struct vmm_vcpu *vcpu)
+{
+	struct vmm_fpu *fpu = vcpu->fpu;
+	const u32 pkru = rdpkru();
+
+	if (uses_pkru(vcpu))
+		fpu->pkru = pkru;
+	if (pkru != fpu->host_pkru)
+		wrpkru(fpu->host_pkru);
+}
+
+u32 vmm_fpu_pkru(const struct vmm_vcpu *vcpu)
+{
+	const struct vmm_fpu *fpu = vcpu->fpu;
+
+	return fpu->entered && uses_pkru(vcpu) ? rdpkru() : fpu->pkru;
+}
+
 void vmm_fpu_enter(struct vmm_vcpu *vcpu)
 {
 	struct vmm_fpu *fpu = vcpu->fpu;
@@ -155,6 +198,8 @@ void vmm_fpu_enter(struct vmm_vcpu *vcpu)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->ctrl.xcr0);
 	if (unlikely(fpu->host_xss))
 		wrmsrl(MSR_IA32_XSS, 0);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		enter_pkru(vcpu);
 	fpu->entered = true;
 }
 
@@ -182,6 +227,8 @@ void vmm_fpu_leave(struct vmm_vcpu *vcpu)
 		wrmsrl(MSR_IA32_XSS, fpu->host_xss);
 	if (uses_xcr0(vcpu) && sync_xcr0(vcpu) != fpu->host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, fpu->host_xcr0);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		leave_pkru(vcpu);
 	fpu->entered = false;
 }
 
@@ -200,7 +247,10 @@ int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args)
 	image = kvzalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!image)
 		return -ENOMEM;
-	fpu_copy_guest_fpstate_to_uabi(&vcpu->fpu->guest, image, size, guest_features(), 0);
+	fpu_copy_guest_fpstate_to_uabi(&vcpu->fpu->guest, image, size, guest_features(),
+				       vcpu->fpu->pkru);
+	/* Whether the component is initial the kernel says of its own value. */
+	image->header.xfeatures |= guest_features() & XFEATURE_MASK_PKRU;
 	/* Left to software by XSAVE; the kernel's marks for signal frames are not state. */
 	memset(image->i387.sw_reserved, 0, sizeof(image->i387.sw_reserved));
 	if (copy_to_user(u64_to_user_ptr(args->data), image, size))

@@ -723,6 +723,7 @@ void vmm_fpu_enter(struct vmm_vcpu *vcpu);	/* [entry]: XCR0 and PKRU of the gues
 void vmm_fpu_leave(struct vmm_vcpu *vcpu);
 /* The guest's XCR0 while ctrl.xcr0 may be old, which is between enter and leave. */
 u64 vmm_fpu_xcr0(struct vmm_vcpu *vcpu);
+u32 vmm_fpu_pkru(const struct vmm_vcpu *vcpu);	/* the guest's; 0 where it has none */
 int vmm_fpu_get(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);	/* copies to user */
 int vmm_fpu_set(struct vmm_vcpu *vcpu, const struct vmm_xsave *args);
 u32 vmm_fpu_size(void);

@@ -120,11 +120,11 @@ static void make_way(struct vm *vm, enum probe_mode mode, unsigned int levels, u
 
 /*
  * A gap that docs/mmu.md names: on shadow paging, a leaf that a supervisor could write
- * because CR0.WP is clear is not guarded by SMAP.
+ * because CR0.WP is clear is not guarded by SMAP, nor by its protection key.
  */
 static bool known_gap(u32 env)
 {
-	return (env & PROBE_SMAP) && !(env & PROBE_WP) &&
+	return (env & (PROBE_SMAP | PROBE_PKE)) && !(env & PROBE_WP) &&
 	       get_info().paging == VMM_PAGING_SHADOW;
 }
 
@@ -339,6 +339,77 @@ TEST_F(paging, permissions_of_the_largest_pages)
 			if (!left_out(variant->mode, env, choice))
 				queue_entry(list, AT(3), PTE_PS | bits_of(choice) |
 					    (u64)(choice / 8) << (13 + env), gva);
+		RUN(list);
+	}
+	SAY_COMPARED(list);
+}
+
+/* Which takes from the supervisor what SMAP and SMEP guard. */
+TEST_F(paging, a_supervisors_page_becomes_a_users)
+{
+	const u64 used = DATA(2) | P | PTE_A | PTE_D;	/* of which a shadow need not change */
+	unsigned int kind;
+
+	MAKE_WAY();
+	ENTER(PROBE_WP | PROBE_SMAP | PROBE_SMEP);
+	for (kind = PROBE_READ; kind <= PROBE_EXEC; kind++) {
+		probe_store(&self->probe, AT(1), used & ~PTE_U);
+		probe_invlpg(&self->probe, self->gva);
+		CHECK(.gva = self->gva, .kind = kind, .value = probe_id(DATA(2)));
+		probe_store(&self->probe, AT(1), used);
+		probe_invlpg(&self->probe, self->gva);
+		CHECK(.gva = self->gva, .kind = kind, .value = probe_id(DATA(2)));
+	}
+}
+
+/* Rights of @key are @rights; those of all others are what these are not. */
+static u32 pkru_of(u32 key, u32 rights)
+{
+	const u32 others = (~rights & 3) * 0x55555555U;
+
+	return (others & ~(3U << key * 2)) | rights << key * 2;
+}
+
+static void queue_keys(struct probe_list *list, enum probe_mode mode, u64 at, u64 page, u64 gva)
+{
+	const u32 keys = mode == PROBE_LONG ? 16 : 1;
+	u32 key, rights, choice;
+
+	for (key = 0; key < keys; key++)
+		for (rights = 0; rights < 4; rights++) {
+			queue(list, PROBE_LOAD_PKRU, pkru_of(key, rights), 0);
+			for (choice = 0; choice < 4; choice++)
+				queue_entry(list, at, page | bits_of(choice) | (u64)key << 59,
+					    gva);
+		}
+}
+
+TEST_F_TIMEOUT(paging, protection_keys, 200)
+{
+	static const u32 envs[] = {
+		PROBE_WP, PROBE_WP | PROBE_NXE | PROBE_SMEP | PROBE_SMAP, 0,
+	};
+	struct probe_list *list;
+	u32 i;
+
+	if (!(SUPPORTED & PROBE_PKE))
+		SKIP(return, "the CPU has no protection keys");
+	audit(false);
+	list = NEW_LIST();
+	for (i = 0; i < ARRAY_SIZE(envs); i++) {
+		if (known_gap(envs[i] | PROBE_PKE))
+			continue;
+		BEGIN(envs[i] | PROBE_PKE);
+		queue_keys(list, variant->mode, AT(1), DATA(1), self->gva);
+		if (variant->mode != PROBE_32)
+			queue_keys(list, variant->mode, AT(2), LARGE | PTE_PS, self->gva);
+		/* What is forbidden is so by the register alone: nothing is flushed. */
+		queue_entry(list, AT(2), PROBE_TABLE(self->levels - 1) | P, self->gva);
+		queue_entry(list, AT(1), DATA(1) | P, self->gva);
+		for (u32 rights = 4; rights--;) {
+			queue(list, PROBE_LOAD_PKRU, rights, 0);
+			queue_accesses(list, self->gva);
+		}
 		RUN(list);
 	}
 	SAY_COMPARED(list);

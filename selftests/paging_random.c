@@ -105,6 +105,8 @@ static u64 random_flags(struct world *w)
 	if (narrow(w))
 		return flags;
 	flags |= chance(w, 15) ? PTE_NX : 0;
+	if (w->mode == PROBE_LONG && (probe_env_supported(w->mode) & PROBE_PKE))
+		flags |= (u64)below(w, 16) << 59;
 	if (chance(w, 2))
 		flags |= 1UL << (get_info().phys_bits + below(w, 52 - get_info().phys_bits));
 	return flags;
@@ -331,6 +333,8 @@ static void access_once(struct world *w)
 		.value = below(w, 256),
 	};
 
+	if ((w->probe[vcpu].env & PROBE_PKE) && chance(w, 10))
+		add(w, PROBE_LOAD_PKRU, below(w, 1U << 31) * 2U + below(w, 2), 0);
 	if (!tame(w, &access))
 		return;
 	if (probe_is_system(access.kind) && !probe_system_ac())
@@ -348,11 +352,16 @@ static void access_once(struct world *w)
 
 static u32 random_env(struct world *w)
 {
-	u32 env = below(w, 16) & probe_env_supported(w->mode);
+	const u32 supported = probe_env_supported(w->mode);
+	u32 env = below(w, 16) & supported;
+
+	/* No number is drawn where it has no use: a seed means the same on most hosts. */
+	if (supported & PROBE_PKE)
+		env |= chance(w, 50) ? PROBE_PKE : 0;
 
 	/* The gap of paging.c. */
 	if (get_info().paging == VMM_PAGING_SHADOW && !(env & PROBE_WP))
-		env &= ~PROBE_SMAP;
+		env &= ~(PROBE_SMAP | PROBE_PKE);
 	return env;
 }
 

@@ -57,6 +57,7 @@ static bool ram_read(void *context, u64 gpa, unsigned int shift, u64 *entry)
 struct guest {
 	struct vmm_ctrl ctrl;
 	u64 rflags;
+	u32 pkru;
 	unsigned int phys_bits;
 	bool gbpages;
 	bool pdpte_registers;
@@ -242,6 +243,23 @@ static struct answer ref_pae(const struct guest *g, u32 gva, u32 access)
 	return finish(g, access, grant, ADDRESS(pte) + (gva & 0xfff));
 }
 
+/* Only long mode has keys, and only pages that users may have. */
+static struct answer finish_keyed(const struct guest *g, u32 access, struct grant grant, u64 gpa,
+				  u64 entry)
+{
+	const unsigned int bits = g->pkru >> (entry >> 59 & 15) * 2 & 3;
+	const bool write = access & VMM_ACCESS_WRITE, user = access & VMM_ACCESS_USER;
+	struct answer a;
+
+	if (!(g->ctrl.cr4 & X86_CR4_PKE) || !grant.user || (access & VMM_ACCESS_EXEC))
+		return finish(g, access, grant, gpa);
+	if (!(bits & 1) && !(bits == 2 && write && (user || (g->ctrl.cr0 & X86_CR0_WP))))
+		return finish(g, access, grant, gpa);
+	a = fault(g, access, true, false);
+	a.error += 32;
+	return a;
+}
+
 static struct answer ref_long(const struct guest *g, u64 gva, u32 access)
 {
 	struct grant grant = { true, true, true };
@@ -265,12 +283,12 @@ static struct answer ref_long(const struct guest *g, u64 gva, u32 access)
 		if (entry & 0x80) {
 			if (ADDRESS(entry) % page & ~0x1000ULL)
 				return fault(g, access, true, true);
-			return finish(g, access, grant,
-				      ADDRESS(entry) / page * page + gva % page);
+			return finish_keyed(g, access, grant,
+					    ADDRESS(entry) / page * page + gva % page, entry);
 		}
 		table = ADDRESS(entry);
 	}
-	return finish(g, access, grant, ADDRESS(entry) + gva % 4096);
+	return finish_keyed(g, access, grant, ADDRESS(entry) + gva % 4096, entry);
 }
 
 static struct answer ref_mode(const struct guest *g, u64 gva, u32 access)
@@ -305,7 +323,7 @@ static struct answer walk(const struct guest *g, u64 gva, u32 access)
 	struct paging_cpu cpu;
 
 	paging_cpu_init(&cpu, g->phys_bits, g->gbpages, g->pdpte_registers);
-	paging_setup(&paging, &g->ctrl, g->rflags, &cpu);
+	paging_setup(&paging, &g->ctrl, g->rflags, g->pkru, &cpu);
 	a.outcome = paging_walk(&paging, paging.format, gva, access, ram_read, &a.reads, &a.gpa,
 				&a.error);
 	return a;
@@ -376,6 +394,9 @@ static void random_controls(struct guest *g)
 	if (!one_in(3))
 		g->ctrl.efer |= EFER_NX;
 	if (one_in(2))
+		g->ctrl.cr4 |= X86_CR4_PKE;
+	g->pkru = one_in(4) ? 0 : rnd();
+	if (one_in(2))
 		g->rflags |= X86_EFLAGS_AC;
 	g->phys_bits = widths[(rnd() >> 20) % ARRAY_SIZE(widths)];
 	g->gbpages = !one_in(3);
@@ -412,6 +433,8 @@ static u64 random_entry(const struct mode *mode, unsigned int level)
 		entry ^= rnd() & 0x000ffffffffff000;
 	if (one_in(8))
 		entry |= 1ULL << 63;
+	if (mode->levels >= 4 && one_in(2))
+		entry |= (rnd() & 15) << 59;
 	if ((entry & 0x80) && level > 1 && !one_in(10))	/* aligned as such */
 		entry &= ~((0x1000ULL << (mode->index_bits * (level - 1))) - 0x1000);
 	if (mode->levels == 3 && level == 3 && !one_in(4))

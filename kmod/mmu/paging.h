@@ -8,7 +8,7 @@
  * any time: the mode is fixed before the walk starts, each entry is read once,
  * and the number of levels is the row's.
  *
- * Protection keys, shadow stacks and linear-address masking are hidden from
+ * Shadow stacks, linear-address masking and keys of supervisor pages are hidden from
  * guests and do not appear here.
  */
 #ifndef VMM_MMU_PAGING_H
@@ -30,6 +30,13 @@
 #define PAGING_A	BIT_ULL(5)
 #define PAGING_PS	BIT_ULL(7)	/* large page, above the lowest level */
 #define PAGING_NX	BIT_ULL(63)
+#define PAGING_KEY_SHIFT 59	/* of long mode's leaves: the protection key */
+#define PAGING_KEY	GENMASK_ULL(62, PAGING_KEY_SHIFT)
+
+/* PKRU has two bits for each key: no access, no writes. */
+#define PAGING_PKRU_BITS	2
+#define PAGING_PKRU_AD	BIT(0)
+#define PAGING_PKRU_WD	BIT(1)
 
 #define PAGING_MAX_LEVELS	5
 #define PAGING_PDPT_LEVEL	3	/* of PAE paging: four entries without permissions */
@@ -114,6 +121,7 @@ struct paging_cpu {
  * @wp, @smep: by control register
  * @smap: CR4.SMAP, and EFLAGS.AC does not suspend it
  * @fetch_flag: #PF error codes tell instruction fetches
+ * @pkru: rights of the protection keys; 0: none is in force
  */
 struct paging {
 	const struct paging_format *format;
@@ -126,6 +134,7 @@ struct paging {
 	bool smep;
 	bool smap;
 	bool fetch_flag;
+	u32 pkru;
 };
 
 enum paging_outcome {
@@ -167,7 +176,7 @@ static inline void paging_cpu_init(struct paging_cpu *cpu, unsigned int phys_bit
 static __always_inline void paging_setup_as(struct paging *paging,
 					    const struct paging_format *format,
 					    const struct vmm_ctrl *ctrl, u64 rflags,
-					    const struct paging_cpu *cpu)
+					    u32 pkru, const struct paging_cpu *cpu)
 {
 	const bool nxe = ctrl->efer & EFER_NX;
 
@@ -182,14 +191,16 @@ static __always_inline void paging_setup_as(struct paging *paging,
 	paging->smep = ctrl->cr4 & X86_CR4_SMEP;
 	paging->smap = (ctrl->cr4 & X86_CR4_SMAP) && !(rflags & X86_EFLAGS_AC);
 	paging->fetch_flag = paging->smep || (nxe && (ctrl->cr4 & X86_CR4_PAE));
+	paging->pkru = (ctrl->efer & EFER_LMA) && (ctrl->cr4 & X86_CR4_PKE) ? pkru : 0;
 }
 
 static __always_inline void paging_setup(struct paging *paging, const struct vmm_ctrl *ctrl,
-					 u64 rflags, const struct paging_cpu *cpu)
+					 u64 rflags, u32 pkru, const struct paging_cpu *cpu)
 {
 	paging->format = NULL;
 	if (ctrl->cr0 & X86_CR0_PG)
-		paging_setup_as(paging, &paging_formats[paging_mode(ctrl)], ctrl, rflags, cpu);
+		paging_setup_as(paging, &paging_formats[paging_mode(ctrl)], ctrl, rflags, pkru,
+				cpu);
 }
 
 /* Do the rights that all levels grant together allow @access? */
@@ -208,6 +219,23 @@ static __always_inline bool paging_allows(const struct paging *paging, u32 acces
 	if ((access & VMM_ACCESS_EXEC) && paging->smep)
 		return false;
 	return !(access & (VMM_ACCESS_READ | VMM_ACCESS_WRITE)) || !paging->smap;
+}
+
+/*
+ * "Protection Keys": does the key of the leaf @entry, of a translation whose levels grant
+ * @rights together, forbid @access to data?
+ */
+static __always_inline bool paging_key_forbids(const struct paging *paging, u32 access, u64 rights,
+					       u64 entry)
+{
+	const u32 key = (entry & PAGING_KEY) >> PAGING_KEY_SHIFT;
+	const u32 forbidden = paging->pkru >> (key * PAGING_PKRU_BITS);
+
+	if (!paging->pkru || !(rights & PAGING_US) || (access & VMM_ACCESS_EXEC))
+		return false;
+	return (forbidden & PAGING_PKRU_AD) ||
+	       ((forbidden & PAGING_PKRU_WD) && (access & VMM_ACCESS_WRITE) &&
+		(paging->wp || (access & VMM_ACCESS_USER)));
 }
 
 static __always_inline u32 paging_error(const struct paging *paging, u32 access, u32 cause)
@@ -292,6 +320,10 @@ paging_walk(const struct paging *paging, const struct paging_format *format, u64
 		if (large || level == 1)
 			break;
 		table = entry & format->address;
+	}
+	if (paging_key_forbids(paging, access, rights, entry)) {
+		*error = paging_error(paging, access, X86_PF_PROT | X86_PF_PK);
+		return PAGING_FAULT;
 	}
 	if (!paging_allows(paging, access, rights, nx)) {
 		*error = paging_error(paging, access, X86_PF_PROT);

@@ -159,7 +159,8 @@ static struct shadow_page *pae_page(struct vmm_vcpu *vcpu, const struct shadow_w
 /*
  * CR0.WP clear: a supervisor may write what it may only read. As long as the leaf
  * lets it, users are kept out by making it the supervisor's, which must not let the
- * supervisor execute it where SMEP forbids.
+ * supervisor execute it where SMEP forbids. Of a supervisor's page the CPU asks no
+ * protection key: what PKRU forbids later is noticed when the leaf has gone.
  */
 static u8 supervisor_write(const struct shadow_page *sp, const struct fault *fault, u8 rights)
 {
@@ -175,13 +176,18 @@ static u64 make_leaf(hpa_t hpa, unsigned int level, u8 rights, bool writable)
 {
 	return vmm_pte_make_leaf(&shadow_format, hpa, level, writable) |
 	       shadow_format.accessed | (rights & RIGHT_U ? _PAGE_USER : 0) |
-	       (rights & RIGHT_X ? 0 : _PAGE_NX);
+	       (rights & RIGHT_X ? 0 : _PAGE_NX) |
+	       (u64)(rights >> RIGHT_KEY_SHIFT) << PAGING_KEY_SHIFT;
 }
 
-/* Does @new take a right away that @old gave? */
+/*
+ * Does @new take a right away that @old gave, or could it by another key, or by SMEP and
+ * SMAP from a supervisor, who must not have what becomes the user's?
+ */
 static bool takes_away(u64 old, u64 new)
 {
-	return (old & ~new & (_PAGE_RW | _PAGE_USER)) || (new & ~old & _PAGE_NX);
+	return (old & ~new & _PAGE_RW) || (new & ~old & _PAGE_NX) ||
+	       ((old ^ new) & (_PAGE_USER | PAGING_KEY));
 }
 
 static void mark_dirty(const struct fault *fault)
@@ -280,14 +286,15 @@ static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
 		if (!shadow_child(sp, index, gpte, &key))
 			return VMM_FAULT_RETRY;
 		if (fits_large(vcpu, fault, &key)) {
-			set_leaf(vcpu, sp, index, fault, key.role.rights);
+			set_leaf(vcpu, sp, index, fault,
+				 shadow_direct_rights(key.role));
 			return VMM_FAULT_FIXED;
 		}
 		sp = link_child(vcpu, walk, &sp->table[index], &key);
 	}
 	if (!sp)
 		return VMM_FAULT_RETRY;
-	rights = sp->key.role.rights;
+	rights = shadow_direct_rights(sp->key.role);
 	if (!sp->key.role.direct) {
 		if (!shadow_leaf(sp, gpte, &key.gfn, &rights) || key.gfn != fault->gfn)
 			return VMM_FAULT_RETRY;

@@ -14,6 +14,8 @@
 #define RIGHT_U		2
 #define RIGHT_X		4
 #define RIGHTS_ALL	(RIGHT_W | RIGHT_U | RIGHT_X)
+/* With those of a leaf is, above them, the protection key of the guest's. */
+#define RIGHT_KEY_SHIFT	3
 
 /* The entries of guests whose CPU walks a PAE table are below this level. */
 #define PAE_ROOT_LEVEL	3
@@ -31,6 +33,7 @@
  * @nxe: EFER.NXE; 0 if direct
  * @dirty: direct, without @wp: the guest's entry is, so that what @rights forbid a
  *	supervisor may have written
+ * @key: direct: the protection key of the guest's entry
  */
 union shadow_role {
 	u32 word;
@@ -45,6 +48,7 @@ union shadow_role {
 		u32 smap : 1;
 		u32 nxe : 1;
 		u32 dirty : 1;
+		u32 key : 4;
 	};
 };
 
@@ -224,6 +228,12 @@ bool shadow_gpte_valid(const struct shadow_page *sp, u64 gpte, bool *large);
  */
 bool shadow_child(const struct shadow_page *sp, unsigned int index, u64 gpte,
 		  struct shadow_key *key);
+/* What a leaf of a direct page may grant, RIGHT_*. */
+static inline u8 shadow_direct_rights(union shadow_role role)
+{
+	return role.rights | role.key << RIGHT_KEY_SHIFT;
+}
+
 /* For level 1: frame and RIGHT_* that the guest's entry @gpte grants in all. */
 bool shadow_leaf(const struct shadow_page *sp, u64 gpte, gfn_t *gfn, u8 *rights);
 /* Where in the table's frame the guest's entry is that entry @index of @sp shadows. */

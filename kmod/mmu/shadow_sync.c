@@ -106,7 +106,10 @@ static void protect_frame(struct vmm_mmu *mmu, gfn_t gfn)
 
 /* ---- comparing ---- */
 
-/* Does a leaf grant no more than @rights? */
+/*
+ * Does a leaf grant no more than @rights, and under the same protection key? One that is
+ * the supervisor's grants him what SMEP and SMAP keep from him if it is the user's.
+ */
 static bool within(u64 pte, u8 rights)
 {
 	u8 has = 0;
@@ -114,7 +117,8 @@ static bool within(u64 pte, u8 rights)
 	has |= pte & _PAGE_RW ? RIGHT_W : 0;
 	has |= pte & _PAGE_USER ? RIGHT_U : 0;
 	has |= pte & _PAGE_NX ? 0 : RIGHT_X;
-	return !(has & ~rights);
+	return !(has & ~rights & RIGHTS_ALL) && !((has ^ rights) & RIGHT_U) &&
+	       (pte & PAGING_KEY) >> PAGING_KEY_SHIFT == rights >> RIGHT_KEY_SHIFT;
 }
 
 static bool entry_holds(const struct shadow_page *sp, unsigned int index, u64 gpte)
@@ -132,7 +136,7 @@ static bool entry_holds(const struct shadow_page *sp, unsigned int index, u64 gp
 		return false;
 	if (shadow_is_leaf(sp, pte))
 		return key.role.direct && key.gfn == shadow_gfn(sp, index) &&
-		       within(pte, key.role.rights);
+		       within(pte, shadow_direct_rights(key.role));
 	child = shadow_child_of(pte);
 	return child->key.gfn == key.gfn && child->key.role.word == key.role.word;
 }

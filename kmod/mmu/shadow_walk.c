@@ -98,7 +98,7 @@ enum shadow_outcome shadow_walk(struct shadow_walk *walk, bool implicit)
 
 	walk->steps = 0;
 	walk->retiring = false;
-	paging_setup(&walk->paging, &vcpu->ctrl, rflags, guest_machine());
+	paging_setup(&walk->paging, &vcpu->ctrl, rflags, vmm_fpu_pkru(vcpu), guest_machine());
 	format = walk->paging.format;
 	if (!format) {
 		walk->gpa = walk->gva;
@@ -136,7 +136,7 @@ void shadow_paging(struct paging *paging, union shadow_role role)
 {
 	const struct vmm_ctrl ctrl = { .efer = role.nxe ? EFER_NX : 0 };
 
-	paging_setup_as(paging, &paging_formats[role.mode], &ctrl, 0, guest_machine());
+	paging_setup_as(paging, &paging_formats[role.mode], &ctrl, 0, 0, guest_machine());
 }
 
 /* Could the CPU use @gpte of the table behind @sp without setting a bit in it? */
@@ -160,6 +160,12 @@ static u8 rights_of(u64 gpte, bool leaf)
 	if ((gpte & PAGING_RW) && (!leaf || (gpte & PAGING_D)))
 		rights |= RIGHT_W;
 	return rights;
+}
+
+/* Other formats have no bits there, or reserve them. */
+static u8 key_of(u64 gpte)
+{
+	return (gpte & PAGING_KEY) >> PAGING_KEY_SHIFT;
 }
 
 static bool is_wide(const struct shadow_page *sp)
@@ -193,6 +199,7 @@ bool shadow_child(const struct shadow_page *sp, unsigned int index, u64 gpte,
 		key->role.mode = 0;
 		key->role.nxe = 0;
 		key->role.dirty = !key->role.wp && (gpte & PAGING_D);
+		key->role.key = key_of(gpte);
 	} else {
 		key->gfn = (gpte & format->address) >> PAGE_SHIFT;
 		if (is_wide(sp))
@@ -208,6 +215,6 @@ bool shadow_leaf(const struct shadow_page *sp, u64 gpte, gfn_t *gfn, u8 *rights)
 	if (!shadow_gpte_valid(sp, gpte, &large))
 		return false;
 	*gfn = (gpte & paging_formats[sp->key.role.mode].address) >> PAGE_SHIFT;
-	*rights = sp->key.role.rights & rights_of(gpte, true);
+	*rights = (sp->key.role.rights & rights_of(gpte, true)) | key_of(gpte) << RIGHT_KEY_SHIFT;
 	return true;
 }

@@ -80,7 +80,7 @@ static bool walk_any(struct vmm_vcpu *vcpu, gva_t gva, u32 access, struct vmm_wa
 
 	if (!(vcpu->ctrl.efer & EFER_LMA))
 		gva = (u32)gva;
-	paging_setup(&paging, &vcpu->ctrl, vcpu->regs.rflags, &machine);
+	paging_setup(&paging, &vcpu->ctrl, vcpu->regs.rflags, vmm_fpu_pkru(vcpu), &machine);
 	if (!paging.format) {
 		walk->gpa = gva;
 		return true;
@@ -213,7 +213,7 @@ static bool fetch_long(struct vmm_vcpu *vcpu, u8 *bytes)
 
 	if (!(cs & VMM_SEG_L))
 		gva = (u32)(vcpu->segs.seg[VMM_CS].base + gva);
-	paging_setup_as(&paging, LONG_4, &vcpu->ctrl, vcpu->regs.rflags, &machine);
+	paging_setup_as(&paging, LONG_4, &vcpu->ctrl, vcpu->regs.rflags, 0, &machine);
 	window.slots = rcu_dereference_check(vcpu->vm->slots, irqs_disabled());
 	if (!window_find(&window, paging.root) ||
 	    !user_read_access_begin((void __user *)window.hva, window.size))

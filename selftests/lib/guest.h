@@ -283,6 +283,7 @@ void guest_call_user(void (*fn)(void));
 #define X86_CR4_OSXSAVE	(1UL << 18)
 #define X86_CR4_SMEP	(1UL << 20)
 #define X86_CR4_SMAP	(1UL << 21)
+#define X86_CR4_PKE	(1UL << 22)
 #define EFER_SCE	(1UL << 0)
 #define EFER_LME	(1UL << 8)
 #define EFER_LMA	(1UL << 10)

@@ -16,6 +16,7 @@ const char *const probe_mode_name[PROBE_MODES] = {
 
 #define CPUID7_EBX_SMEP	(1U << 7)
 #define CPUID7_EBX_SMAP	(1U << 20)
+#define CPUID7_ECX_OSPKE (1U << 4)
 
 #define CODE32		GUEST_DATA
 #define CODE64		(GUEST_DATA + 0x800)
@@ -152,6 +153,7 @@ u32 probe_env_supported(enum probe_mode mode)
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
 		env |= b & CPUID7_EBX_SMEP ? PROBE_SMEP : 0;
 		env |= b & CPUID7_EBX_SMAP ? PROBE_SMAP : 0;
+		env |= c & CPUID7_ECX_OSPKE ? PROBE_PKE : 0;
 	}
 	return env;
 }
@@ -182,6 +184,7 @@ u64 probe_cr4(const struct probe *probe)
 		cr4 |= X86_CR4_LA57;
 	cr4 |= probe->env & PROBE_SMEP ? X86_CR4_SMEP : 0;
 	cr4 |= probe->env & PROBE_SMAP ? X86_CR4_SMAP : 0;
+	cr4 |= probe->env & PROBE_PKE ? X86_CR4_PKE : 0;
 	return cr4 | (probe->env & PROBE_PGE ? X86_CR4_PGE : 0);
 }
 
@@ -341,6 +344,7 @@ static const u16 entry_point[] = {
 	[PROBE_LOAD_CR0] = PROBE_DO_CR0,
 	[PROBE_STORE] = PROBE_DO_STORE,
 	[PROBE_LOAD_TR] = PROBE_DO_LTR,
+	[PROBE_LOAD_PKRU] = PROBE_DO_PKRU,
 };
 
 /* @ldts: how many LDTs the list has so far. */

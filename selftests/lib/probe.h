@@ -40,11 +40,13 @@ unsigned int probe_levels(enum probe_mode mode);
 #define PROBE_SMAP	4U
 #define PROBE_NXE	8U
 #define PROBE_PGE	16U
+#define PROBE_PKE	32U
 
 struct probe {
 	struct vcpu *vcpu;
 	enum probe_mode mode;
 	u32 env;
+	u32 pkru;		/* with PROBE_PKE */
 	u64 cr3;
 	struct probe_model *model;	/* what the reference reads, or NULL: the memory */
 };
@@ -58,7 +60,7 @@ enum probe_kind {
 	PROBE_READ, PROBE_WRITE, PROBE_EXEC,
 	PROBE_SYSTEM_READ, PROBE_SYSTEM_WRITE,
 	PROBE_INVLPG, PROBE_LOAD_CR3, PROBE_LOAD_CR4, PROBE_LOAD_CR0,
-	PROBE_STORE, PROBE_LOAD_TR,
+	PROBE_STORE, PROBE_LOAD_TR, PROBE_LOAD_PKRU,
 };
 
 #define PROBE_DESCRIPTOR 0x7f8UL	/* offset in each data page */
@@ -138,6 +140,13 @@ static inline void probe_load_cr0(struct probe *probe, u64 cr0)
 static inline void probe_store(struct probe *probe, u64 gva, u64 entry)
 {
 	probe_must(probe, PROBE_STORE, gva, entry);
+}
+
+/* Needs PROBE_PKE. */
+static inline void probe_load_pkru(struct probe *probe, u32 pkru)
+{
+	probe_must(probe, PROBE_LOAD_PKRU, pkru, 0);
+	probe->pkru = pkru;
 }
 
 u64 probe_cr4(const struct probe *probe);

@@ -148,6 +148,8 @@ void probe_list_add(struct probe_list *list, const struct probe_access *access)
 		model_access(list, access, want);
 	else if (access->kind == PROBE_STORE)
 		model_store(list->probe->model, list->probe->mode, access->gva, access->value);
+	else if (access->kind == PROBE_LOAD_PKRU)
+		list->probe->pkru = access->gva;
 	else if (access->kind == PROBE_LOAD_CR3)
 		list->probe->cr3 = access->gva;
 }

@@ -45,6 +45,14 @@
 	.org	PROBE_DO_MOV_FS, 0xf4
 	movw	%ax, %fs
 	int	$PROBE_VEC_OK
+	.org	PROBE_DO_PKRU, 0xf4
+	movl	%ebx, %eax
+	movl	%ecx, %ebx
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	wrpkru
+	movl	%ebx, %ecx
+	int	$PROBE_VEC_OK
 	.endm
 
 	/* An error code where the CPU pushes none, and the vector. */

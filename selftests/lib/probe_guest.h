@@ -21,6 +21,7 @@
 #define PROBE_DO_LTR		0x180	/* from AX */
 #define PROBE_DO_LAR		0x190	/* of AX */
 #define PROBE_DO_MOV_FS		0x1a0	/* from AX */
+#define PROBE_DO_PKRU		0x1b0	/* from EBX */
 #define PROBE_VECTORS		0x200	/* PROBE_VECTOR_SIZE bytes each */
 #define PROBE_VECTOR_SIZE	16
 #define PROBE_VECTOR_COUNT	33

@@ -16,6 +16,10 @@
 #define ERR_U	4U
 #define ERR_RSV	8U
 #define ERR_I	16U
+#define ERR_PK	32U
+
+#define PKRU_AD	1U
+#define PKRU_WD	2U
 
 u64 probe_entry(struct vm *vm, enum probe_mode mode, u64 gpa)
 {
@@ -130,6 +134,20 @@ static bool allowed(const struct probe *probe, const struct probe_access *access
 	return !is_write(access) || w || !(probe->env & PROBE_WP);
 }
 
+/* Keys are long mode's, and for data of pages that users may have. */
+static bool key_forbids(const struct probe *probe, const struct probe_access *access, bool u,
+			u64 entry)
+{
+	const u32 forbidden = probe->pkru >> (entry >> 59 & 15) * 2;
+
+	if (probe->mode != PROBE_LONG || !(probe->env & PROBE_PKE) || !u ||
+	    access->kind == PROBE_EXEC)
+		return false;
+	return (forbidden & PKRU_AD) ||
+	       ((forbidden & PKRU_WD) && is_write(access) &&
+		(is_user(access) || (probe->env & PROBE_WP)));
+}
+
 static u32 error_code(const struct probe *probe, const struct probe_access *access, u32 cause)
 {
 	bool fetch = (probe->env & PROBE_SMEP) ||
@@ -181,6 +199,10 @@ void probe_reference(const struct probe *probe, const struct probe_access *acces
 			break;
 		table = entry & address;
 	}
+	if (key_forbids(probe, access, u, entry)) {
+		ref->error = error_code(probe, access, ERR_P | ERR_PK);
+		return;
+	}
 	if (!allowed(probe, access, w, u, nx)) {
 		ref->error = error_code(probe, access, ERR_P);
 		return;
@@ -202,6 +224,7 @@ const char *probe_differs(const struct probe *probe, const struct probe_access *
 		[PROBE_SYSTEM_READ] = "implicit read", [PROBE_SYSTEM_WRITE] = "implicit write",
 		[PROBE_INVLPG] = "INVLPG", [PROBE_LOAD_CR3] = "CR3", [PROBE_LOAD_CR4] = "CR4",
 		[PROBE_LOAD_CR0] = "CR0", [PROBE_STORE] = "store", [PROBE_LOAD_TR] = "LTR",
+		[PROBE_LOAD_PKRU] = "PKRU",
 	};
 	static char text[300];
 	va_list args;

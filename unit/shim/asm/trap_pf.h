@@ -9,6 +9,7 @@ enum x86_pf_error_code {
 	X86_PF_USER	= 1 << 2,
 	X86_PF_RSVD	= 1 << 3,
 	X86_PF_INSTR	= 1 << 4,
+	X86_PF_PK	= 1 << 5,
 };
 
 #endif /* UNIT_SHIM_TRAP_PF_H */
