@@ -8,12 +8,14 @@
  * table does not tell, so only VMs that do not run lose tables of it, in the order of
  * their frames.
  *
- * This runs inside of other people's allocations. It takes mmu.lock, under which nothing
- * is allocated, and reclaim_lock, which it does not wait for; it allocates nothing, and
- * holds no reference that could be a VM's last.
+ * This runs inside of other people's allocations. It takes mmu.lock and reclaim_lock, under
+ * which nothing is allocated; it allocates nothing, and holds no reference that could be a
+ * VM's last. Who needs the memory waits for the locks: to say that there is nothing while
+ * another task takes it would be a reason to kill somebody. kswapd has others to go on with.
  */
 #include <linux/list_lru.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
 
 #include "mmu/mmu.h"
 #include "mmu/shadow.h"
@@ -132,6 +134,13 @@ static enum lru_status pick_one(struct list_head *item, struct list_lru_one *lis
 	return LRU_ROTATE;
 }
 
+static bool lock_vms(void)
+{
+	if (current_is_kswapd())
+		return mutex_trylock(&reclaim_lock);
+	return !mutex_lock_killable(&reclaim_lock);
+}
+
 static unsigned long reclaim_scan(struct shrinker *shrinker, struct shrink_control *sc)
 {
 	const unsigned int max = min_t(unsigned long, sc->nr_to_scan, RECLAIM_BATCH);
@@ -139,7 +148,7 @@ static unsigned long reclaim_scan(struct shrinker *shrinker, struct shrink_contr
 	struct vmm_vm *vm = NULL;
 
 	/* Pairs with vmm_reclaim_init(). */
-	if (!smp_load_acquire(&ready) || !mutex_trylock(&reclaim_lock))
+	if (!smp_load_acquire(&ready) || !lock_vms())
 		return SHRINK_STOP;
 	list_lru_walk_one(&vms, sc->nid, sc->memcg, pick_one, &vm, &all);
 	if (vm)
