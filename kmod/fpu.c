@@ -81,8 +81,8 @@ u32 vmm_fpu_size(void)
 }
 
 /*
- * -EINVAL as VMM_SET_XSAVE; PKRU is initial without its component. The kernel's copy reads the components that the header
- * names, and of those only what guest_features() has.
+ * -EINVAL as VMM_SET_XSAVE; PKRU is initial without its component. The kernel's copy reads
+ * the components that the header names, and of those only what guest_features() has.
  */
 static int set_image(struct vmm_fpu *fpu, const struct xregs_state *image)
 {
