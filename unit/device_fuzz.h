@@ -4,14 +4,17 @@
  * puts into them is the input. An input is a byte of features, then steps: a byte says
  * what, the next ones of what.
  *
- *   0-191    bits 0-4: queue; bit 5: to write to; a length; so many bytes of data
+ *   0-191    bits 0-4: queue; bit 5: to write to; a length; so many bytes of data. From 64 on,
+ *            a buffer to write to is behind it, of 16 times the next byte and 1 more; from
+ *            128 on 512 bytes that repeat the last 16 are between them
  *   192-223  the configuration is written: an offset, four bytes
  *   224-239  pause and go on; save and load
  *   240-247  reset and start again
  *   248-255  peer() with the next byte: whoever is on the other side of the device
  *
- * FUZZ_DEVICE() makes the fuzzer of it. A device that listens at a Unix socket is made by
- * fuzz_listener(), and its peers by fuzz_connect().
+ * FUZZ_DEVICE() makes the fuzzer of it. With FUZZ_WAITS defined, what a chain asks for is
+ * done, if it takes threads, before the next step. A device that listens at a Unix socket is
+ * made by fuzz_listener(), and its peers by fuzz_connect().
  */
 #ifndef UNIT_DEVICE_FUZZ_H
 #define UNIT_DEVICE_FUZZ_H
@@ -45,23 +48,47 @@ static inline bool fuzz_room(struct world *world, unsigned int n)
 	return (uint16_t)(world->queue[n].avail - world->queue[n].used) < vq->size / 4;
 }
 
+/* For what other threads do; who never answers is not waited for. */
+static inline void fuzz_wait(struct world *world, unsigned int n)
+{
+#ifdef FUZZ_WAITS
+	for (int i = 0; i < 100 && world->core->active && !world->core->broken &&
+			virtio_get_queue(world->core, n)->in_flight; i++)
+		iothread_poll(world->io, 100);
+#endif
+	(void)world;
+	(void)n;
+}
+
 static inline void fuzz_chain(struct world *world, struct input *input, uint8_t what)
 {
-	unsigned int n = (what & 31) % world->core->pub.queues;
+	unsigned int n = (what & 31) % world->core->pub.queues, count = 1;
 	uint32_t len = input_byte(input);
+	struct buffer buffers[3];
+	uint8_t *bytes;
 	uint64_t gpa;
 
 	if (world->heap > WORLD_HEAP + (4 << 20))
 		world->heap = WORLD_HEAP + (1 << 20);
-	gpa = world_alloc(world, 4096);
+	gpa = world_alloc(world, 3 * 4096);
 	for (uint32_t i = 0; i < len && !(what & 32); i++)
 		*(uint8_t *)world_at(world, gpa + i, 1) = input_byte(input);
 	if (what & 32)
 		len *= 16;
+	buffers[0] = (struct buffer) { gpa, len, what & 32 };
+	bytes = world_at(world, gpa, 3 * 4096);
+	for (uint32_t i = len; what >= 128 && len >= 16 && i < len + 512; i++)
+		bytes[i] = bytes[i - 16];
+	if (what >= 128)
+		buffers[count++] = (struct buffer) { gpa + len, 512, what & 32 };
+	if (what >= 64)
+		buffers[count++] = (struct buffer) { gpa + 2 * 4096,
+						     input_byte(input) * 16 + 1, true };
 	if (!fuzz_room(world, n))
 		return;
-	driver_add(world, n, &(struct buffer) { gpa, len, what & 32 }, 1);
+	driver_add(world, n, buffers, count);
 	driver_kick(world, n);
+	fuzz_wait(world, n);
 }
 
 static inline void fuzz_state(struct world *world, struct input *input)
