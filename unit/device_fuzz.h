@@ -52,9 +52,11 @@ static inline bool fuzz_room(struct world *world, unsigned int n)
 static inline void fuzz_wait(struct world *world, unsigned int n)
 {
 #ifdef FUZZ_WAITS
-	for (int i = 0; i < 100 && world->core->active && !world->core->broken &&
-			virtio_get_queue(world->core, n)->in_flight; i++)
+	for (int i = 0; i < 100 && world->core->active && !world->core->broken; i++) {
+		if (!virtio_get_queue(world->core, n)->in_flight)
+			break;
 		iothread_poll(world->io, 100);
+	}
 #endif
 	(void)world;
 	(void)n;
