@@ -529,7 +529,7 @@ static u8 *find_vvar(void)
 	return (u8 *)start;
 }
 
-TEST(memory_without_pages_is_a_memory_exit)
+TEST(memory_of_the_kernels_is_read_by_frame_number)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_read_once);
 	u8 *vvar = find_vvar();
@@ -537,11 +537,84 @@ TEST(memory_without_pages_is_a_memory_exit)
 	if (!vvar)
 		SKIP(return, "no [vvar] in this process");
 	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 4096, vvar, VMM_SLOT_READONLY));
-	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
-	EXPECT_EQ(EFAULT, vcpu->run->memory.error);
-	EXPECT_EQ(WINDOW, vcpu->run->memory.gpa & -4096UL);
-	/* And once more: nothing was mapped meanwhile. */
-	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+	vcpu_done(vcpu);
+}
+
+#define FREE_AT		0x700UL		/* of the first page of memory, which nobody uses */
+
+static volatile u64 device_word;
+
+static void guest_device(void)
+{
+	for (;;) {
+		device_word = read64(WINDOW + FREE_AT);
+		GUEST_SYNC(1);
+		write64(WINDOW + FREE_AT, ~device_word);
+		GUEST_SYNC(2);
+	}
+}
+
+static u8 *map_first_page(int flags)
+{
+	int fd = open("/dev/mem", O_RDWR | flags);
+	u8 *page = MAP_FAILED;
+
+	if (fd >= 0)
+		page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return page == MAP_FAILED ? NULL : page;
+}
+
+static void audit(bool on)
+{
+	FILE *file = fopen("/sys/module/vmm/parameters/audit", "w");
+
+	if (!file)
+		return;
+	fputs(on ? "1" : "0", file);
+	fclose(file);
+}
+
+/* What a driver maps has no references; with O_SYNC it is uncached. */
+TEST(memory_of_a_device_is_mapped_as_long_as_the_process_maps_it)
+{
+	for (u32 i = 0; i < 2; i++) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_device);
+		u8 *page = map_first_page(i ? O_SYNC : 0), *other;
+		volatile u64 *word = (u64 *)(page + FREE_AT);
+		u64 old;
+
+		if (!page)
+			SKIP(return, "no /dev/mem, or not for this");
+		old = *word;
+		audit(true);
+		ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 4096, page, 0));
+		for (u64 n = 0; n < 3; n++) {
+			*word = 0x1234 + n;
+			vcpu_sync(vcpu, 1);
+			EXPECT_EQ(0x1234 + n, guest_var(vcpu->vm, device_word));
+			vcpu_sync(vcpu, 2);
+			EXPECT_EQ(~(0x1234 + n), *word);
+		}
+		*word = old;
+		/* Other memory in its place, which then is nowhere. */
+		other = mmap(page, 4096, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		ASSERT_EQ(page, other);
+		*word = 0x5678;
+		vcpu_sync(vcpu, 1);
+		EXPECT_EQ(0x5678, guest_var(vcpu->vm, device_word));
+		munmap(page, 4096);
+		vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+		EXPECT_EQ(EFAULT, vcpu->run->memory.error);
+		audit(false);
+		vm_free(vcpu->vm);
+		/* No write of the guest's got there since. */
+		page = map_first_page(0);
+		ASSERT_NE(NULL, page);
+		EXPECT_EQ(old, *(u64 *)(page + FREE_AT));
+		munmap(page, 4096);
+	}
 }
 
 VMM_TEST_MAIN

@@ -84,7 +84,8 @@ static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level
 	const hpa_t hpa = vmm_pte_address(format, pte);
 	const bool writable = pte & format->write;
 
-	if ((pte & format->leaf) != format->leaf)
+	/* The memory type is another where it is a device's. */
+	if (format->leaf & ~(pte | format->type))
 		complain("a leaf without the bits of one", gfn, pte, format->leaf);
 	if (hpa & ((last << PAGE_SHIFT)))
 		complain("a leaf that is not aligned", gfn, pte, last);

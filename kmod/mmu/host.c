@@ -12,6 +12,10 @@
  * goes through the notifier; so the guest's next write faults, and marks it again.
  * Marked it is under mmu.lock, when no such thing is under way: a page that was
  * cleaned since it was found must not become dirty behind its file system's back.
+ *
+ * Devices' memory has no reference to take, which is none that is missed: like all else it
+ * is mapped only while the process maps it, and goes when its driver takes it from the
+ * process. A write to it is mapped after the process's own entry is for writing.
  */
 #include <linux/mm.h>
 #include <linux/pgtable.h>
@@ -55,6 +59,22 @@ int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, boo
 	return 0;
 }
 
+int host_map_device(hva_t hva, bool write)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	bool unlocked = false;
+	int r = -EFAULT;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, hva);
+	if (vma && (vma->vm_flags & (VM_PFNMAP | VM_IO)))
+		r = fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	mmap_read_unlock(mm);
+	return r;
+}
+
 /* ---- the process's page table ---- */
 
 /* Flags of a present user mapping; an entry for PROT_NONE or NUMA lacks them. */
@@ -63,6 +83,12 @@ static bool usable(u64 flags, bool write)
 	const u64 need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
 
 	return (flags & need) == need;
+}
+
+static u8 pat_entry(u64 flags, u64 high)
+{
+	return (flags & _PAGE_PWT ? BIT(0) : 0) | (flags & _PAGE_PCD ? BIT(1) : 0) |
+	       (flags & high ? BIT(2) : 0);
 }
 
 /* A page that may enter the nested table although nobody took a reference. */
@@ -90,6 +116,7 @@ static void lookup_pte(pmd_t pmd, hva_t hva, bool write, struct host_leaf *leaf)
 			continue;
 		leaf->level = VMM_LEVEL_4K;
 		leaf->writable = usable(pte_flags(pte), true);
+		leaf->pat = pat_entry(pte_flags(pte), _PAGE_PAT);
 		leaf->hpa = PFN_PHYS(pte_pfn(pte));
 	}
 }
@@ -101,6 +128,7 @@ static void set_leaf(struct host_leaf *leaf, unsigned int level, u64 flags, unsi
 		return;
 	leaf->level = level;
 	leaf->writable = flags & _PAGE_RW;
+	leaf->pat = pat_entry(flags, _PAGE_PAT_LARGE);
 	leaf->hpa = PFN_PHYS(pfn) + (inside & PAGE_MASK);
 }
 

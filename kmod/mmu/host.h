@@ -25,6 +25,13 @@
 int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable);
 
 /*
+ * @hva has no page that could be referenced: is it memory of a device, which the process
+ * maps by frame number (VM_PFNMAP, VM_IO)? Have its driver map it. [sleep] 0, or why not;
+ * then the process's page table tells the frame.
+ */
+int host_map_device(hva_t hva, bool write);
+
+/*
  * The page at @hpa, referenced and found writable, is about to be mapped so.
  * mmu.lock held, and what was found is not stale.
  */
@@ -34,6 +41,7 @@ void host_mark_dirty(hpa_t hpa);
 struct host_leaf {
 	unsigned int level;	/* VMM_LEVEL_* at most, 0: nothing of use */
 	bool writable;
+	u8 pat;			/* which entry of the PAT it is mapped with */
 	hpa_t hpa;		/* of the 4 KiB page asked for */
 	hpa_t window[HOST_WINDOW];	/* for VMM_LEVEL_4K; 0: not to be mapped */
 };

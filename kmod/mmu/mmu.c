@@ -220,7 +220,8 @@ struct fault {
 	bool write;
 	unsigned long seq;	/* of mmu, before anything was looked up */
 	struct vmm_memory memory;
-	hpa_t hpa;
+	hpa_t hpa;		/* of the page, but for @device's, which has none */
+	bool device;
 	bool writable;		/* the page, and the slot */
 };
 
@@ -288,6 +289,16 @@ static bool is_stale(const struct fault *fault, unsigned int level)
 			    vmm_level_frames(level) << PAGE_SHIFT);
 }
 
+/* What the process maps now is what its driver mapped for this fault; see host.h. */
+static bool find_device(const struct fault *fault, const struct host_leaf *leaf,
+			struct tdp_map *map)
+{
+	map->level = VMM_LEVEL_4K;
+	map->hpa = leaf->hpa;
+	map->pat = leaf->pat;
+	return leaf->level && (leaf->writable || !fault->writable);
+}
+
 /* mmu.lock. Sets map->level. */
 static enum tdp_result fault_map(const struct fault *fault, struct tdp_map *map,
 				 struct tdp_spare *spare)
@@ -300,16 +311,22 @@ static enum tdp_result fault_map(const struct fault *fault, struct tdp_map *map,
 	if (is_stale(fault, VMM_LEVEL_2M) || mmu->root == VMM_INVALID_HPA)
 		return TDP_STALE;
 	host_lookup(fault->vm->mm, fault->memory.hva, fault->writable, &leaf);
-	map->level = fault_level(fault, &leaf);
+	if (unlikely(fault->device)) {
+		if (!find_device(fault, &leaf, map))
+			return TDP_STALE;
+	} else {
+		map->level = fault_level(fault, &leaf);
+	}
 	if (map->level > VMM_LEVEL_2M && is_stale(fault, map->level))
 		return TDP_STALE;
 	if (fault->writable) {
-		host_mark_dirty(fault->hpa);
+		if (!fault->device)
+			host_mark_dirty(fault->hpa);
 		if (fault->memory.log)
 			dirty_log_mark(fault->memory.log, fault->gfn - fault->memory.first);
 	}
 	result = tdp_map(mmu, map, spare);
-	if (result == TDP_MAPPED && leaf.level == VMM_LEVEL_4K)
+	if (result == TDP_MAPPED && leaf.level == VMM_LEVEL_4K && !fault->device)
 		fault_around(fault, map, &leaf);
 	return result;
 }
@@ -323,6 +340,7 @@ static enum vmm_fault fault_install(const struct fault *fault)
 		.gfn = fault->gfn,
 		.hpa = fault->hpa,
 		.writable = fault->writable,
+		.device = fault->device,
 	};
 	enum tdp_result result;
 	u64 frames;
@@ -387,11 +405,18 @@ enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	}
 
 	r = host_get_page(fault.memory.hva, may_write, fault.write, &page, &fault.writable);
+	if (r == -EFAULT) {
+		r = host_map_device(fault.memory.hva, fault.write);
+		fault.device = true;
+		fault.writable = fault.write;
+		page = NULL;
+	}
 	if (r)
 		return fault_error(vcpu, r);
-	fault.hpa = page_to_phys(page);
+	fault.hpa = page ? page_to_phys(page) : VMM_INVALID_HPA;
 	outcome = fault_install(&fault);
-	put_page(page);
+	if (page)
+		put_page(page);
 	if (outcome == VMM_FAULT_ERROR)
 		vcpu->fault_errno = -ENOMEM;
 	vmm_mmu_audit(vm);

@@ -20,6 +20,17 @@ u64 vmm_pte_make_leaf(const struct vmm_pte_format *format, hpa_t address,
 	return pte;
 }
 
+u64 vmm_pte_type_of(unsigned int pat)
+{
+	return (pat & BIT(0) ? _PAGE_PWT : 0) | (pat & BIT(1) ? _PAGE_PCD : 0) |
+	       (pat & BIT(2) ? _PAGE_PAT : 0);
+}
+
+u64 vmm_pte_retype(const struct vmm_pte_format *format, u64 pte, unsigned int pat)
+{
+	return (pte & ~format->type) | format->type_of(pat);
+}
+
 u64 vmm_pte_make_table(const struct vmm_pte_format *format, hpa_t address)
 {
 	return (address & format->address) | format->table;
@@ -58,7 +69,7 @@ bool vmm_pte_format_valid(const struct vmm_pte_format *format)
 	       (!format->accessed || is_power_of_2(format->accessed)) &&
 	       (!format->dirty || is_power_of_2(format->dirty)) &&
 	       (!format->reports || format->dirty) &&
-	       !(format->address & (PAGE_SIZE - 1)) &&
+	       !(format->address & (PAGE_SIZE - 1)) && format->type && format->type_of &&
 	       !(made & (format->address | format->large | format->dirty)) &&
 	       !(format->leaf & (format->write | format->accessed)) &&
 	       (format->table & format->present) && (format->leaf & format->present) &&

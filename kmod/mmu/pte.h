@@ -44,6 +44,9 @@
  *	to vmm_dirty_report() before the exit is over. Leaves are made with @dirty set, so
  *	that only those are reported from which a harvest has taken it.
  * @address: bits of the physical address
+ * @type: bits of a leaf of the lowest level that say the memory type, of which @leaf has
+ *	those of write-back
+ * @type_of: what they are for memory that the process maps with the PAT entry @pat
  */
 struct vmm_pte_format {
 	u64 present;
@@ -54,6 +57,8 @@ struct vmm_pte_format {
 	u64 accessed;
 	u64 dirty;
 	u64 address;
+	u64 type;
+	u64 (*type_of)(unsigned int pat);
 	bool reports;
 };
 
@@ -97,6 +102,11 @@ static inline u64 *vmm_pte_table(const struct vmm_pte_format *format, u64 pte)
 
 u64 vmm_pte_make_leaf(const struct vmm_pte_format *format, hpa_t address,
 		      unsigned int level, bool writable);
+/* The leaf @pte of the lowest level, with the memory type of PAT entry @pat instead. */
+u64 vmm_pte_retype(const struct vmm_pte_format *format, u64 pte, unsigned int pat);
+/* vmm_pte_format.type and .type_of of tables that are the CPU's own format. */
+#define VMM_PTE_TYPE	(_PAGE_PWT | _PAGE_PCD | _PAGE_PAT)
+u64 vmm_pte_type_of(unsigned int pat);
 u64 vmm_pte_make_table(const struct vmm_pte_format *format, hpa_t address);
 bool vmm_pte_format_valid(const struct vmm_pte_format *format);
 

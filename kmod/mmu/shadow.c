@@ -18,7 +18,9 @@ struct fault {
 	struct vmm_memory memory;
 	gfn_t gfn;
 	bool write;
-	hpa_t hpa;
+	hpa_t hpa;		/* of the page, but for @device's, until mmu.lock is held */
+	bool device;
+	u8 pat;			/* of @device: the memory type is that of this entry */
 	bool writable;		/* the page, and the slot */
 };
 
@@ -192,7 +194,8 @@ static bool takes_away(u64 old, u64 new)
 
 static void mark_dirty(const struct fault *fault)
 {
-	host_mark_dirty(fault->hpa);
+	if (!fault->device)
+		host_mark_dirty(fault->hpa);
 	if (fault->memory.log)
 		dirty_log_mark(fault->memory.log, fault->gfn - fault->memory.first);
 }
@@ -225,6 +228,8 @@ static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int
 	if (writable)
 		mark_dirty(fault);
 	new = make_leaf(fault->hpa & ~(inside << PAGE_SHIFT), level, rights, writable);
+	if (unlikely(fault->device))
+		new = vmm_pte_retype(&shadow_format, new, fault->pat);
 	if (*entry && (!shadow_is_leaf(sp, *entry) || shadow_gfn(sp, index) != gfn ||
 		       vmm_pte_address(&shadow_format, *entry ^ new)))
 		shadow_drop(mmu, entry);
@@ -249,7 +254,7 @@ static bool fits_large(struct vmm_vcpu *vcpu, const struct fault *fault,
 	struct vmm_mmu *mmu = &vcpu->vm->mmu;
 	struct host_leaf leaf;
 
-	if (key->role.level != VMM_LEVEL_4K || !key->role.direct || memory->log ||
+	if (key->role.level != VMM_LEVEL_4K || !key->role.direct || memory->log || fault->device ||
 	    ((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (REGION_FRAMES - 1)) ||
 	    first < memory->first || first + REGION_FRAMES > memory->first + memory->npages)
 		return false;
@@ -342,7 +347,18 @@ static int prepare_maps(struct vmm_mmu *mmu, gfn_t gfn)
 	return frames < 0 || regions < 0 ? -ENOMEM : 0;
 }
 
-static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
+/* mmu.lock. What the process maps now is what its driver mapped for this fault; see host.h. */
+static bool find_device(struct fault *fault)
+{
+	struct host_leaf leaf;
+
+	host_lookup(fault->walk.vcpu->vm->mm, fault->memory.hva, fault->writable, &leaf);
+	fault->hpa = leaf.hpa;
+	fault->pat = leaf.pat;
+	return leaf.level && (leaf.writable || !fault->writable);
+}
+
+static enum vmm_fault install(struct vmm_vcpu *vcpu, struct fault *fault)
 {
 	struct vmm_vm *vm = vcpu->vm;
 	struct vmm_mmu *mmu = &vm->mmu;
@@ -353,7 +369,8 @@ static enum vmm_fault install(struct vmm_vcpu *vcpu, const struct fault *fault)
 		return no_memory(vcpu, -ENOMEM);
 	shadow_recycle(vm);
 	write_lock(&mmu->lock);
-	if (!is_stale(fault) && !root_is_gone(vcpu) && shadow_walk_holds(&fault->walk))
+	if (!is_stale(fault) && !root_is_gone(vcpu) && shadow_walk_holds(&fault->walk) &&
+	    (!fault->device || find_device(fault)))
 		outcome = descend(vcpu, fault);
 	shadow_unlock(vm);
 	return outcome;
@@ -406,11 +423,18 @@ static enum vmm_fault map_page(struct vmm_vcpu *vcpu, struct fault *fault)
 	if (fault->memory.log)
 		may_write = fault->write;
 	r = host_get_page(fault->memory.hva, may_write, fault->write, &page, &fault->writable);
+	if (r == -EFAULT) {
+		r = host_map_device(fault->memory.hva, fault->write);
+		fault->device = true;
+		fault->writable = fault->write;
+		page = NULL;
+	}
 	if (r)
 		return page_error(vcpu, r);
-	fault->hpa = page_to_phys(page);
+	fault->hpa = page ? page_to_phys(page) : VMM_INVALID_HPA;
 	outcome = install(vcpu, fault);
-	put_page(page);
+	if (page)
+		put_page(page);
 	vmm_mmu_audit(vcpu->vm);
 	return outcome;
 }

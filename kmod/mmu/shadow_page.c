@@ -38,6 +38,8 @@ const struct vmm_pte_format shadow_format = {
 	.dirty = _PAGE_DIRTY,
 	.large = _PAGE_PSE,
 	.address = GENMASK_ULL(51, PAGE_SHIFT),
+	.type = VMM_PTE_TYPE,
+	.type_of = vmm_pte_type_of,
 };
 
 /* ---- spare memory ---- */

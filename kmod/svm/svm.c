@@ -28,6 +28,8 @@ const struct vmm_pte_format svm_nested_format = {
 	.dirty = _PAGE_DIRTY,
 	.large = _PAGE_PSE,
 	.address = GENMASK_ULL(51, PAGE_SHIFT),
+	.type = VMM_PTE_TYPE,
+	.type_of = vmm_pte_type_of,
 };
 
 static int svm_probe(struct vmm_caps *caps)

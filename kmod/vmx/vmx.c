@@ -27,7 +27,21 @@ struct vmx_config vmx_config, vmx_shadow_config;
  * the process's and the host maps it so.
  */
 #define EPT_WRITE_BACK	(VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT)
+#define EPT_TYPE	(GENMASK_ULL(5, VMX_EPT_MT_EPTE_SHIFT) | VMX_EPT_IPAT_BIT)
 #define EPT_LARGE	BIT_ULL(7)
+
+/* Entries of IA32_PAT are numbered like EPT's types, which lack this one: it is 0 there. */
+#define PAT_UNCACHED_MINUS	7
+
+/* Devices' memory has the type that the process has it with, as far as the guest's allows. */
+static u64 ept_type_of(unsigned int pat)
+{
+	u64 entries, type;
+
+	rdmsrl(MSR_IA32_CR_PAT, entries);
+	type = (entries >> pat * BITS_PER_BYTE) & 7;
+	return type == PAT_UNCACHED_MINUS ? 0 : type << VMX_EPT_MT_EPTE_SHIFT;
+}
 
 #define EPT_FORMAT							\
 	.present = VMX_EPT_RWX_MASK,					\
@@ -37,7 +51,9 @@ struct vmx_config vmx_config, vmx_shadow_config;
 	.accessed = VMX_EPT_ACCESS_BIT,					\
 	.dirty = VMX_EPT_DIRTY_BIT,					\
 	.large = EPT_LARGE,						\
-	.address = GENMASK_ULL(51, PAGE_SHIFT)
+	.address = GENMASK_ULL(51, PAGE_SHIFT),				\
+	.type = EPT_TYPE,						\
+	.type_of = ept_type_of
 
 const struct vmm_pte_format vmx_nested_format = { EPT_FORMAT };
 const struct vmm_pte_format vmx_nested_format_pml = { EPT_FORMAT, .reports = true };
@@ -50,6 +66,8 @@ const struct vmm_pte_format vmx_nested_format_no_ad = {
 	.write = VMX_EPT_WRITABLE_MASK,
 	.large = EPT_LARGE,
 	.address = GENMASK_ULL(51, PAGE_SHIFT),
+	.type = EPT_TYPE,
+	.type_of = ept_type_of,
 };
 
 /* Leaf 1 ECX, read from the CPU: the kernel hides the bit when the firmware locked it. */
