@@ -743,7 +743,8 @@ out_table:
 /* ---- reading ---- */
 
 /* What depends on the reader: @e is the table's entry, @out its answer so far. */
-static __always_inline void personalize(struct vmm_vcpu *vcpu, const struct vmm_cpuid_entry *e, u32 out[4])
+static __always_inline void personalize(struct vmm_vcpu *vcpu,
+					const struct vmm_cpuid_entry *e, u32 out[4])
 {
 	switch (e->function) {
 	case 1:
@@ -775,7 +776,7 @@ static __always_inline bool leaf(struct vmm_vcpu *vcpu, u32 function, u32 index,
 	const struct vmm_cpuid_entry *e = find(vcpu->cpuid, function, index);
 
 	if (!e) {
-		out[EAX] = out[EBX] = out[ECX] = out[EDX] = 0;
+		memset(out, 0, 4 * sizeof(out[0]));
 		return false;
 	}
 	out[EAX] = e->eax;

@@ -132,7 +132,7 @@ enum status sched_permit(const struct sched_list *list)
 	return STATUS_OK;
 }
 
-/* One call for both: setpriority() would have to be let pass for other processes of the user, too. */
+/* One call for both: setpriority() would have to be let pass for the user's other processes. */
 int sched_apply(const struct sched_list *list, unsigned int cpu)
 {
 	struct sched_attr attr = { .size = sizeof(attr) };

@@ -88,7 +88,7 @@ static bool checked(enum vmm_sreg sreg)
 /* To the linear-address width that the CPU supports, whatever CR4.LA57 says. */
 static bool canonical(u64 address)
 {
-	unsigned int unused = 64 - (boot_cpu_has(X86_FEATURE_LA57) ? 57 : 48);
+	unsigned int unused = 64 - boot_cpu_data.x86_virt_bits;
 
 	return (u64)((s64)(address << unused) >> unused) == address;
 }

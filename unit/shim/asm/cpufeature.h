@@ -5,6 +5,7 @@
 
 static const struct {
 	unsigned char x86_phys_bits;
-} boot_cpu_data = { 40 };
+	unsigned char x86_virt_bits;
+} boot_cpu_data = { 40, 48 };
 
 #endif /* UNIT_SHIM_CPUFEATURE_H */
