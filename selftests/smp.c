@@ -239,4 +239,64 @@ TEST(tscs_agree_while_threads_move_between_cpus)
 	EXPECT_LT(0, guest_var(vm, last_tsc));
 }
 
+/* ---- a PAUSE loop ---- */
+
+#define HANDOVERS	200U
+
+static volatile u32 ball;	/* of the vCPU whose id is its lowest bit */
+
+static void play(u32 id)
+{
+	for (u32 i = 0; i < HANDOVERS; i++) {
+		while (ball % 2 != id)
+			__asm__ volatile("pause" : : : "memory");
+		ball++;
+	}
+	GUEST_DONE();
+}
+
+static void guest_plays_even(void)
+{
+	play(0);
+}
+
+static void guest_plays_odd(void)
+{
+	play(1);
+}
+
+static u64 pause_exits(struct vcpu *vcpu)
+{
+	struct vmm_vcpu_stats stats = { 0 };
+
+	VMM_MUST(vcpu->fd, VMM_GET_VCPU_STATS, &stats);
+	return stats.exits[VMM_STAT_PAUSE];
+}
+
+/*
+ * Two vCPUs of one CPU, each of which waits for the other in turn. Who waits gives its time
+ * to the other one: else it would spin until the scheduler takes it, in Bochs for 12 exits.
+ */
+TEST_TIMEOUT(who_waits_in_a_pause_loop_gives_its_time_to_the_other, 60)
+{
+	static void (*const guests[])(void) = { guest_plays_even, guest_plays_odd };
+	struct vm *vm = vm_new();
+	struct runner runners[2];
+	u64 exits = 0;
+	u32 i;
+
+	pin_to_cpu(0);
+	for (i = 0; i < 2; i++)
+		runner_start(&runners[i], vcpu_new(vm, i, guests[i]));
+	for (i = 0; i < 2; i++)
+		runner_join(&runners[i], 50);
+	for (i = 0; i < 2; i++)
+		exits += pause_exits(runners[i].vcpu);
+	printf("# %lu exits for %u times\n", exits, 2 * HANDOVERS);
+	if (!exits)
+		SKIP(return, "PAUSE does not exit");
+	EXPECT_EQ(2 * HANDOVERS, guest_var(vm, ball));
+	EXPECT_GT(2 * HANDOVERS * 3, exits);
+}
+
 VMM_TEST_MAIN
