@@ -122,7 +122,7 @@ TEST_F(invalid, slots)
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.hva = KERNEL_POINTER);
 	REFUSED(-EINVAL, VMM_SET_SLOT, a->slot.hva = -4096UL);
 	REFUSED(-EINVAL, VMM_SET_SLOT,
-		(a->slot.hva = 0x7ffffffff000, a->slot.size = 8192));
+		(a->slot.hva = 0xffffffffffe000, a->slot.size = 8192));
 	REFUSED(-EEXIST, VMM_SET_SLOT, a->slot.gpa = 0);
 	REFUSED(-ENOENT, VMM_SET_SLOT, (a->slot.gpa = a->slot.hva = a->slot.size = 0));
 	REFUSED(-EINVAL, VMM_SET_SLOT, (a->slot.slot = 0, a->slot.size = 0));

@@ -480,7 +480,7 @@ static void x87_reset(void)
 static void fault(void)
 {
 	static const u64 addresses[] = {
-		0x800000000000UL, 0x7fffffffffffffffUL, PROGRAM_HOLE + 1, PROGRAM_READ_ONLY,
+		0x100000000000000UL, 0x7fffffffffffffffUL, PROGRAM_HOLE + 1, PROGRAM_READ_ONLY,
 		PROGRAM_HOLE - 4,
 	};
 	u32 base = below(2) ? 3 : 5;		/* RBP means #SS and not #GP */
