@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "lib/test.h"
@@ -166,9 +167,14 @@ static u64 read_number(const char *path, const char *key)
 	return value;
 }
 
-/* The test's own group of the memory controller, with the test in it. */
+/*
+ * The test's own group of the memory controller, with the test in it. Its memory is in small
+ * pages: of large ones Linux since 6.12 takes those that hold nothing but zeros, first.
+ */
 static bool enter_group(void)
 {
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+		die("PR_SET_THP_DISABLE: %s", strerror(errno));
 	mkdir(ROOT, 0700);
 	umount2(ROOT, MNT_DETACH);
 	if (mount("none", ROOT, "cgroup2", 0, NULL))
