@@ -180,7 +180,8 @@ static void compact_until_some_move(u8 *window)
 /* Small pages: large ones lie as compaction wants them. */
 static u8 *small_window(void)
 {
-	u8 *window = map_memory(PAGES * 4096);
+	const u64 size = PAGES * 4096;
+	u8 *window = (u8 *)(((u64)map_memory(2 * size) + size - 1) & -size);
 
 	if (madvise(window, PAGES * 4096, MADV_NOHUGEPAGE))
 		die("MADV_NOHUGEPAGE: %s", strerror(errno));
@@ -203,6 +204,43 @@ TEST_TIMEOUT(pages_that_are_moved, 60)
 	printf("# %lu moves of %lu pages\n", window_moved, PAGES);
 	if (!window_moved)
 		SKIP(return, "the kernel's compaction moves nothing");
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25	/* Linux 6.1's, younger than the library's header */
+#endif
+
+static u64 collapse_failed;
+
+/* Into one large page, to which all is copied; then mapped in small ones again. */
+static void collapse(u8 *window)
+{
+	static u64 before[PAGES], after[PAGES];
+
+	get_frames(window, before);
+	if (madvise(window, PAGES * 4096, MADV_COLLAPSE))
+		collapse_failed++;
+	get_frames(window, after);
+	for (u64 i = 0; i < PAGES; i++)
+		window_moved += before[i] != after[i];
+	if (mprotect(window, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) ||
+	    mprotect(window, 4096, PROT_READ | PROT_WRITE))
+		die("mprotect: %s", strerror(errno));
+}
+
+TEST_TIMEOUT(pages_that_become_a_large_one, 60)
+{
+	u8 *window = small_window();
+
+	if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK))
+		SKIP(return, "the kernel has no huge pages");
+	if (madvise(window, PAGES * 4096, MADV_HUGEPAGE))
+		die("MADV_HUGEPAGE: %s", strerror(errno));
+	window_moved = 0;
+	collapse_failed = 0;
+	under_pattern(window, collapse, 5 + share_of(50));
+	printf("# %lu moves of %lu pages, %lu in vain\n", window_moved, PAGES, collapse_failed);
+	EXPECT_LE(PAGES, window_moved);
 }
 
 /* ---- nodes ---- */
