@@ -208,7 +208,7 @@ idles()
 
 case $host-$kernel in
 svm-6.1) kinds="nested alone" ;;
-vmx-*) kinds="idle nested" ;;
+vmx-6.*) kinds="idle nested" ;;
 *-shadow-*) kinds=shadow ;;
 *) kinds=nested ;;
 esac
