@@ -23,17 +23,16 @@ DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 struct vmx_config vmx_config, vmx_shadow_config;
 
 /*
- * Nested entries: write-back whatever the guest's PAT says, because the memory is
- * the process's and the host maps it so.
+ * Nested entries: the type that the host maps the memory with, which is write-back but for
+ * devices', whatever PAT and page tables of the guest say.
  */
 #define EPT_WRITE_BACK	(VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT)
-#define EPT_TYPE	(GENMASK_ULL(5, VMX_EPT_MT_EPTE_SHIFT) | VMX_EPT_IPAT_BIT)
+#define EPT_TYPE	GENMASK_ULL(5, VMX_EPT_MT_EPTE_SHIFT)
 #define EPT_LARGE	BIT_ULL(7)
 
 /* Entries of IA32_PAT are numbered like EPT's types, which lack this one: it is 0 there. */
 #define PAT_UNCACHED_MINUS	7
 
-/* Devices' memory has the type that the process has it with, as far as the guest's allows. */
 static u64 ept_type_of(unsigned int pat)
 {
 	u64 entries, type;
