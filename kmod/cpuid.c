@@ -742,20 +742,18 @@ out_table:
 
 /* ---- reading ---- */
 
-/* What depends on the reader: @e is the table's entry, @out its answer so far. */
+/* What depends on the reader. Who writes these bits of CR4 exits, so the cache has them. */
 static __always_inline void personalize(struct vmm_vcpu *vcpu,
 					const struct vmm_cpuid_entry *e, u32 out[4])
 {
 	switch (e->function) {
 	case 1:
-		/* Who changes OSXSAVE exits: the cache has it, always. */
 		out[EBX] = (out[EBX] & GENMASK(23, 0)) | vcpu->id << 24;
 		out[ECX] &= ~F(OSXSAVE);
 		if (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE)
 			out[ECX] |= F(OSXSAVE);
 		break;
 	case 7:
-		vmm_pull(vcpu, VMM_STATE_CTRL);
 		if (!e->index && (vcpu->ctrl.cr4 & X86_CR4_PKE))
 			out[ECX] |= F(OSPKE);
 		break;

@@ -152,7 +152,7 @@ static bool uses_xcr0(const struct vmm_vcpu *vcpu)
 	return vcpu->ctrl.cr4 & X86_CR4_OSXSAVE;
 }
 
-/* Does PKRU, by its own instructions or as a component of XSAVE's? */
+/* Does PKRU, by its own instructions or as a component of XSAVE's? Writes of CR4.PKE exit, too. */
 static bool uses_pkru(const struct vmm_vcpu *vcpu)
 {
 	return (vcpu->ctrl.cr4 & X86_CR4_PKE) || (vcpu->ctrl.xcr0 & XFEATURE_MASK_PKRU);
