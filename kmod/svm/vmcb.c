@@ -123,6 +123,23 @@ static const u8 required_shadow[] = {
 	INTERCEPT_CR3_READ, INTERCEPT_CR3_WRITE, INTERCEPT_INVLPG, INTERCEPT_INVPCID,
 };
 
+/*
+ * "PAUSE Intercept Filtering": an exit after so many PAUSEs, none more than the gap of
+ * cycles behind the last. It waits for a vCPU that does not run.
+ */
+#define SPIN_PAUSES		3000
+#define SPIN_GAP		128
+
+static void intercept_spinning(struct vmcb *vmcb)
+{
+	if (!boot_cpu_has(X86_FEATURE_PAUSEFILTER))
+		return;
+	svm_intercept(vmcb, INTERCEPT_PAUSE);
+	vmcb->control.pause_filter_count = SPIN_PAUSES;
+	if (boot_cpu_has(X86_FEATURE_PFTHRESHOLD))
+		vmcb->control.pause_filter_thresh = SPIN_GAP;
+}
+
 void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
@@ -132,6 +149,7 @@ void svm_vcpu_reset(struct vmm_vcpu *vcpu)
 	memset(control->intercepts, 0, sizeof(control->intercepts));
 	for (i = 0; i < ARRAY_SIZE(required); i++)
 		svm_intercept(svm->vmcb, required[i]);
+	intercept_spinning(svm->vmcb);
 	for (i = 0; !vmm_vcpu_nested(vcpu) && i < ARRAY_SIZE(required_shadow); i++)
 		svm_intercept(svm->vmcb, required_shadow[i]);
 	control->iopm_base_pa = __sme_set(page_to_phys(io_map));
