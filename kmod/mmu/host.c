@@ -36,30 +36,8 @@ static bool get_page_fast(hva_t hva, unsigned int flags, struct page **page)
 	return get_user_pages_fast_only(hva, 1, flags, page) == 1;
 }
 
-int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable)
-{
-	struct page *again;
-	int r;
-
-	/* A page that is writable anyway saves the fault of the first write. */
-	*writable = may_write && get_page_fast(hva, FOLL_WRITE, page);
-	if (*writable)
-		return 0;
-	if (!write && get_page_fast(hva, 0, page))
-		return 0;
-	r = compat_get_user_page(hva, write ? FOLL_WRITE : 0, page);
-	if (r)
-		return r;
-	*writable = write;
-	if (!write && may_write && get_page_fast(hva, FOLL_WRITE, &again)) {
-		put_page(*page);
-		*page = again;
-		*writable = true;
-	}
-	return 0;
-}
-
-int host_map_device(hva_t hva, bool write)
+/* Where no page can be referenced: 0 if a device's memory is mapped there now. */
+static int map_device(hva_t hva, bool write)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
@@ -73,6 +51,33 @@ int host_map_device(hva_t hva, bool write)
 		r = fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
 	mmap_read_unlock(mm);
 	return r;
+}
+
+int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable)
+{
+	struct page *again;
+	int r;
+
+	/* A page that is writable anyway saves the fault of the first write. */
+	*writable = may_write && get_page_fast(hva, FOLL_WRITE, page);
+	if (*writable)
+		return 0;
+	if (!write && get_page_fast(hva, 0, page))
+		return 0;
+	*writable = write;
+	r = compat_get_user_page(hva, write ? FOLL_WRITE : 0, page);
+	if (r == -EFAULT) {
+		*page = NULL;
+		return map_device(hva, write);
+	}
+	if (r)
+		return r;
+	if (!write && may_write && get_page_fast(hva, FOLL_WRITE, &again)) {
+		put_page(*page);
+		*page = again;
+		*writable = true;
+	}
+	return 0;
 }
 
 /* ---- the process's page table ---- */

@@ -20,16 +20,22 @@
  * Take a reference on the page at @hva, faulting it in; for reads never by
  * breaking copy-on-write. @may_write: the slot can be written; @write: it is
  * about to be. *@writable: the page may be mapped so, after host_mark_dirty(). [sleep]
+ * *@page NULL: memory of a device, which the process maps by frame number (VM_PFNMAP,
+ * VM_IO); the driver has mapped it, and host_lookup() tells the frame.
  * -EINTR, -EAGAIN: a signal, or try again; else why there is none.
  */
 int host_get_page(hva_t hva, bool may_write, bool write, struct page **page, bool *writable);
 
-/*
- * @hva has no page that could be referenced: is it memory of a device, which the process
- * maps by frame number (VM_PFNMAP, VM_IO)? Have its driver map it. [sleep] 0, or why not;
- * then the process's page table tells the frame.
- */
-int host_map_device(hva_t hva, bool write);
+static inline void host_put_page(struct page *page)
+{
+	if (page)
+		put_page(page);
+}
+
+static inline hpa_t host_page_hpa(struct page *page)
+{
+	return page ? page_to_phys(page) : VMM_INVALID_HPA;
+}
 
 /*
  * The page at @hpa, referenced and found writable, is about to be mapped so.
@@ -45,6 +51,12 @@ struct host_leaf {
 	hpa_t hpa;		/* of the 4 KiB page asked for */
 	hpa_t window[HOST_WINDOW];	/* for VMM_LEVEL_4K; 0: not to be mapped */
 };
+
+/* Does the process have the memory as a fault wants to map it? */
+static inline bool host_leaf_permits(const struct host_leaf *leaf, bool writable)
+{
+	return leaf->level && (leaf->writable || !writable);
+}
 
 /*
  * Look @hva up in the page table of @mm. The answer holds while mmu.lock is held

@@ -296,7 +296,7 @@ static bool find_device(const struct fault *fault, const struct host_leaf *leaf,
 	map->level = VMM_LEVEL_4K;
 	map->hpa = leaf->hpa;
 	map->pat = leaf->pat;
-	return leaf->level && (leaf->writable || !fault->writable);
+	return host_leaf_permits(leaf, fault->writable);
 }
 
 /* mmu.lock. Sets map->level. */
@@ -405,18 +405,12 @@ enum vmm_fault vmm_mmu_fault(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	}
 
 	r = host_get_page(fault.memory.hva, may_write, fault.write, &page, &fault.writable);
-	if (r == -EFAULT) {
-		r = host_map_device(fault.memory.hva, fault.write);
-		fault.device = true;
-		fault.writable = fault.write;
-		page = NULL;
-	}
 	if (r)
 		return fault_error(vcpu, r);
-	fault.hpa = page ? page_to_phys(page) : VMM_INVALID_HPA;
+	fault.hpa = host_page_hpa(page);
+	fault.device = !page;
 	outcome = fault_install(&fault);
-	if (page)
-		put_page(page);
+	host_put_page(page);
 	if (outcome == VMM_FAULT_ERROR)
 		vcpu->fault_errno = -ENOMEM;
 	vmm_mmu_audit(vm);

@@ -38,9 +38,12 @@ void vmm_shadow_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu)
 		/* With CR0.PG set it would be long mode at once. */
 		cpu->efer &= ~(u64)EFER_LME;
 	}
-	/* Without paging there is no supervisor page to keep from a user. */
+	/*
+	 * Without paging there is no supervisor page to keep from a user. Keys are long mode's
+	 * anyway; CR4.PKE stays for RDPKRU and WRPKRU, which ask for nothing else.
+	 */
 	if (!(guest->cr0 & X86_CR0_PG))
-		cpu->cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE);
+		cpu->cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP);
 }
 
 /* ---- roles ---- */
@@ -355,7 +358,7 @@ static bool find_device(struct fault *fault)
 	host_lookup(fault->walk.vcpu->vm->mm, fault->memory.hva, fault->writable, &leaf);
 	fault->hpa = leaf.hpa;
 	fault->pat = leaf.pat;
-	return leaf.level && (leaf.writable || !fault->writable);
+	return host_leaf_permits(&leaf, fault->writable);
 }
 
 static enum vmm_fault install(struct vmm_vcpu *vcpu, struct fault *fault)
@@ -399,7 +402,7 @@ static enum vmm_fault table_fault(struct vmm_vcpu *vcpu, const struct shadow_ste
 	r = host_get_page(step->hva, write, write, &page, &writable);
 	if (r)
 		return page_error(vcpu, r);
-	put_page(page);
+	host_put_page(page);
 	return VMM_FAULT_RETRY;
 }
 
@@ -423,18 +426,12 @@ static enum vmm_fault map_page(struct vmm_vcpu *vcpu, struct fault *fault)
 	if (fault->memory.log)
 		may_write = fault->write;
 	r = host_get_page(fault->memory.hva, may_write, fault->write, &page, &fault->writable);
-	if (r == -EFAULT) {
-		r = host_map_device(fault->memory.hva, fault->write);
-		fault->device = true;
-		fault->writable = fault->write;
-		page = NULL;
-	}
 	if (r)
 		return page_error(vcpu, r);
-	fault->hpa = page ? page_to_phys(page) : VMM_INVALID_HPA;
+	fault->hpa = host_page_hpa(page);
+	fault->device = !page;
 	outcome = install(vcpu, fault);
-	if (page)
-		put_page(page);
+	host_put_page(page);
 	vmm_mmu_audit(vcpu->vm);
 	return outcome;
 }
