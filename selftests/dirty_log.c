@@ -400,26 +400,13 @@ static void expect_logged(struct __test_metadata *_metadata, struct vm *vm, u32 
 			EXPECT_EQ_FOR(0, 1, "page %u, expected only %u", i, page);
 }
 
-static bool file_says(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "r");
-	char line[4096];
-	bool found = false;
-
-	while (file && !found && fgets(line, sizeof(line), file))
-		found = strstr(line, word);
-	if (file)
-		fclose(file);
-	return found;
-}
-
 /* Where nested tables have accessed and dirty flags it takes its whole walk for writes. */
 static bool bochs_does_not_ask(void)
 {
 	return get_info().paging == VMM_PAGING_NESTED &&
-	       file_says("/sys/class/dmi/id/bios_version", "Bochs") &&
-	       !(file_says("/proc/cpuinfo", "ept_ad") &&
-		 file_says("/sys/module/vmm/parameters/ept_ad", "Y"));
+	       file_has("/sys/class/dmi/id/bios_version", "Bochs") &&
+	       !(file_has("/proc/cpuinfo", "ept_ad") &&
+		 file_has("/sys/module/vmm/parameters/ept_ad", "Y"));
 }
 
 static u64 memory_exits(struct vcpu *vcpu)
@@ -445,7 +432,7 @@ TEST(written_again_pages_are_logged_again)
 	const struct vmm_info info = get_info();
 	const bool nested = info.paging == VMM_PAGING_NESTED;
 	const bool reports = nested && info.backend == VMM_BACKEND_VT_X &&
-			     file_says("/sys/module/vmm/parameters/pml", "Y");
+			     file_has("/sys/module/vmm/parameters/pml", "Y");
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_writes_all);
 	u64 bitmap[WORDS], before;
 

@@ -606,16 +606,6 @@ static u8 *map_first_page(int flags)
 	return page == MAP_FAILED ? NULL : page;
 }
 
-static void audit(bool on)
-{
-	FILE *file = fopen("/sys/module/vmm/parameters/audit", "w");
-
-	if (!file)
-		return;
-	fputs(on ? "1" : "0", file);
-	fclose(file);
-}
-
 /* What a driver maps has no references; with O_SYNC it is uncached. */
 TEST(memory_of_a_device_is_mapped_as_long_as_the_process_maps_it)
 {
@@ -628,7 +618,7 @@ TEST(memory_of_a_device_is_mapped_as_long_as_the_process_maps_it)
 		if (!page)
 			SKIP(return, "no /dev/mem, or not for this");
 		old = *word;
-		audit(true);
+		set_audit(true);
 		ASSERT_EQ(0, vm_slot(vcpu->vm, 1, WINDOW, 4096, page, 0));
 		for (u64 n = 0; n < 3; n++) {
 			*word = 0x1234 + n;
@@ -648,7 +638,7 @@ TEST(memory_of_a_device_is_mapped_as_long_as_the_process_maps_it)
 		munmap(page, 4096);
 		vcpu_expect(vcpu, VMM_EXIT_MEMORY);
 		EXPECT_EQ(EFAULT, vcpu->run->memory.error);
-		audit(false);
+		set_audit(false);
 		vm_free(vcpu->vm);
 		/* No write of the guest's got there since. */
 		page = map_first_page(0);

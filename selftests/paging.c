@@ -28,17 +28,6 @@ FIXTURE_VARIANT_ADD(paging, pse) { .mode = PROBE_32_PSE };
 FIXTURE_VARIANT_ADD(paging, pae) { .mode = PROBE_PAE };
 FIXTURE_VARIANT_ADD(paging, long_mode) { .mode = PROBE_LONG };
 
-/* By the module's parameter its own check of all tables runs now and then. */
-static void audit(bool on)
-{
-	FILE *file = fopen("/sys/module/vmm/parameters/audit", "w");
-
-	if (!file)
-		return;
-	fputs(on ? "1" : "0", file);
-	fclose(file);
-}
-
 FIXTURE_SETUP(paging)
 {
 	if (probe_mode_broken(variant->mode))
@@ -54,12 +43,12 @@ FIXTURE_SETUP(paging)
 		    self->levels == 4 ? 0xffff800040203000UL :
 		    variant->mode == PROBE_PAE ? 0xc0203000UL : 0xc0a03000UL;
 	/* Of nested tables, which these tests leave alone, a slow host has no time for it. */
-	audit(host_slowness() < 50 || get_info().paging == VMM_PAGING_SHADOW);
+	set_audit(host_slowness() < 50 || get_info().paging == VMM_PAGING_SHADOW);
 }
 
 FIXTURE_TEARDOWN(paging)
 {
-	audit(false);
+	set_audit(false);
 	/* Also after a set-up that skipped. */
 	if (self->vm)
 		vm_free(self->vm);
@@ -242,7 +231,7 @@ TEST_F_TIMEOUT(paging, every_permission_at_two_levels_for_every_access, 200)
 	u32 env, choice;
 
 	/* Too slow for so many. */
-	audit(false);
+	set_audit(false);
 	for (env = 0; env < 16; env++) {
 		if (!has_env(variant->mode, env))
 			continue;
@@ -267,7 +256,7 @@ TEST_F_TIMEOUT(paging, permissions_of_each_level, 200)
 	unsigned int level;
 	u32 env, choice;
 
-	audit(false);
+	set_audit(false);
 	for (env = 0; env < 16; env++) {
 		if (!has_env(variant->mode, env))
 			continue;
@@ -297,7 +286,7 @@ TEST_F_TIMEOUT(paging, permissions_of_large_pages, 200)
 
 	if (variant->mode == PROBE_32)
 		SKIP(return, "4 KiB pages only");
-	audit(false);
+	set_audit(false);
 	list = NEW_LIST();
 	for (env = 0; env < 16; env++) {
 		if (!has_env(variant->mode, env))
@@ -328,7 +317,7 @@ TEST_F(paging, permissions_of_the_largest_pages)
 		SKIP(return, "pages of 1 GiB are long mode's");
 	if (!probe_has_gib_pages())
 		SKIP(return, "the CPU has no pages of 1 GiB");
-	audit(false);
+	set_audit(false);
 	list = NEW_LIST();
 	for (env = 0; env < 16; env++) {
 		if (!has_env(variant->mode, env))
@@ -392,9 +381,11 @@ TEST_F_TIMEOUT(paging, protection_keys, 200)
 	struct probe_list *list;
 	u32 i;
 
-	if (!(SUPPORTED & PROBE_PKE))
+	if (!(SUPPORTED & PROBE_PKE)) {
+		ASSERT_EQ(NULL, getenv("SELFTEST_PKU"));
 		SKIP(return, "the CPU has no protection keys");
-	audit(false);
+	}
+	set_audit(false);
 	list = NEW_LIST();
 	for (i = 0; i < ARRAY_SIZE(envs); i++) {
 		if (known_gap(envs[i] | PROBE_PKE))
@@ -729,11 +720,14 @@ TEST_F(paging, paging_is_switched_off_and_on)
 	if (variant->mode == PROBE_LONG)
 		SKIP(return, "64-bit code cannot switch it off");
 	MAKE_WAY();
-	ENTER(PROBE_WP);
+	ENTER(PROBE_WP | PROBE_PKE);
 	for (n = 0; n < 4; n++) {
 		READS(DATA(n));
 		probe_load_cr0(&self->probe, probe_cr0(&self->probe) & ~X86_CR0_PG);
 		self->probe.mode = PROBE_FLAT;
+		/* That all is forbidden means nothing outside of long mode. */
+		if (SUPPORTED & PROBE_PKE)
+			probe_load_pkru(&self->probe, ~0U);
 		CHECK(.gva = DATA(n) + 1);
 		CHECK(.gva = DATA(n) + 0x801, .kind = PROBE_WRITE, .value = n);
 		CHECK(.gva = DATA(n), .kind = PROBE_EXEC);
@@ -774,13 +768,13 @@ TEST(a_frame_is_mapped_and_a_table_linked_a_thousand_times)
 	probe_enter(&probe, PROBE_32, PROBE_WP & probe_env_supported(PROBE_32));
 	EXPECT_EQ(0, wrong_reads(&probe, 4096, at, at + entries - checked));
 	/* Its own check, which is slow here, looks whether the maps stay short. */
-	audit(true);
+	set_audit(true);
 	EXPECT_EQ(0, wrong_reads(&probe, 4096, at + entries - checked, at + entries));
-	audit(false);
+	set_audit(false);
 	EXPECT_EQ(0, wrong_reads(&probe, large, fixed, entries - checked));
-	audit(true);
+	set_audit(true);
 	EXPECT_EQ(0, wrong_reads(&probe, large, entries - checked, entries));
-	audit(false);
+	set_audit(false);
 	/* The table changes, and the change is seen through each link. */
 	probe_store(&probe, PROBE_TABLE(1), DATA(0x10) | P);
 	probe_load_cr3(&probe, probe.cr3);

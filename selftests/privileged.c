@@ -10,7 +10,7 @@
  */
 #include <sys/mman.h>
 
-#include "../lib/libvmm.h"
+#include "lib/library.h"
 #include "lib/test.h"
 #include "privileged.h"
 
@@ -104,12 +104,6 @@ struct outcome {
 	u8 ram[RAM_SIZE];
 };
 
-static void must(int error, const char *what)
-{
-	if (error < 0)
-		die("%s: %s", what, strerror(-error));
-}
-
 static void on_pio(void *opaque, uint16_t port, unsigned int size, bool write, void *data)
 {
 	struct machine *m = opaque;
@@ -136,15 +130,8 @@ static const struct vmm_emul_ops ops = { on_pio, on_mmio };
 
 static void machine_new(struct machine *m)
 {
-	int fd = vmm_open(NULL);
-
 	memset(m, 0, sizeof(*m));
-	must(fd, "vmm_open");
-	must(vmm_create(fd, &m->vm), "vmm_create");
-	close(fd);
-	m->ram = map_memory(RAM_SIZE);
-	must(vmm_memory_add(m->vm, 0, 0, RAM_SIZE, m->ram, 0), "vmm_memory_add");
-	must(vmm_vcpu_create(m->vm, 0, &m->vcpu), "vmm_vcpu_create");
+	m->ram = library_vm(RAM_SIZE, &m->vm, &m->vcpu);
 }
 
 static void machine_free(struct machine *m)

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/time.h>
 
-#include "../lib/libvmm.h"
+#include "lib/library.h"
 #include "lib/test.h"
 
 #define RAM_SIZE	0x400000
@@ -217,12 +217,6 @@ extern const u8 events_irq[], events_nmi[], faults_handler[];
 
 /* ---- the machine ---- */
 
-static void must(int error, const char *what)
-{
-	if (error < 0)
-		die("%s: %s", what, strerror(-error));
-}
-
 static void interrupt(struct machine *m)
 {
 	struct vmm_msi msi = { .address = 0xfee00000, .data = 0x40 + 0x10 * m->irqs++ };
@@ -266,15 +260,9 @@ static void machine_new(struct machine *m)
 {
 	struct vmm_state state = { .mask = VMM_STATE_LAPIC };
 	u64 *tables;
-	int fd = vmm_open(NULL);
 
 	memset(m, 0, sizeof(*m));
-	must(fd, "vmm_open");
-	must(vmm_create(fd, &m->vm), "vmm_create");
-	close(fd);
-	m->ram = map_memory(RAM_SIZE);
-	must(vmm_memory_add(m->vm, 0, 0, RAM_SIZE, m->ram, 0), "vmm_memory_add");
-	must(vmm_vcpu_create(m->vm, 0, &m->vcpu), "vmm_vcpu_create");
+	m->ram = library_vm(RAM_SIZE, &m->vm, &m->vcpu);
 	m->run = vmm_vcpu_run_page(m->vcpu);
 	tables = (void *)(m->ram + TABLES);
 	tables[0] = (TABLES + 0x1000) | PTE_P | PTE_W;

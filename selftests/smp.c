@@ -273,6 +273,12 @@ static u64 pause_exits(struct vcpu *vcpu)
 	return stats.exits[VMM_STAT_PAUSE];
 }
 
+/* By VT-x, by AMD-V. */
+static bool cpu_tells_spinning(void)
+{
+	return file_has("/proc/cpuinfo", " ple") || file_has("/proc/cpuinfo", " pausefilter");
+}
+
 /*
  * Two vCPUs of one CPU, each of which waits for the other in turn. Who waits gives its time
  * to the other one: else it would spin until the scheduler takes it, in Bochs for 12 exits.
@@ -293,8 +299,9 @@ TEST_TIMEOUT(who_waits_in_a_pause_loop_gives_its_time_to_the_other, 60)
 	for (i = 0; i < 2; i++)
 		exits += pause_exits(runners[i].vcpu);
 	printf("# %lu exits for %u times\n", exits, 2 * HANDOVERS);
-	if (!exits)
-		SKIP(return, "PAUSE does not exit");
+	if (!exits && !cpu_tells_spinning())
+		SKIP(return, "the CPU does not tell who spins");
+	EXPECT_LT(0, exits);
 	EXPECT_EQ(2 * HANDOVERS, guest_var(vm, ball));
 	EXPECT_GT(2 * HANDOVERS * 3, exits);
 }

@@ -19,20 +19,6 @@ static bool scales(void)
 	return get_info().features & VMM_FEATURE_TSC_SCALING;
 }
 
-static bool file_has(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "r");
-	char line[4096];
-	bool found = false;
-
-	if (!file)
-		die("%s: %s", path, strerror(errno));
-	while (!found && fgets(line, sizeof(line), file))
-		found = strstr(line, word);
-	fclose(file);
-	return found;
-}
-
 /* By the kernel's words: tsc_scale is AMD's, tsc_scaling Intel's. */
 TEST(it_is_there_where_the_cpu_has_it)
 {

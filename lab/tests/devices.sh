@@ -58,6 +58,20 @@ dmesg_has()
 {
 	dmesg | grep -qE "$1"
 }
+
+# ask_dhcp NIC: its address, router and name server, which are in /lease then
+ask_dhcp()
+{
+	cat >/dhcp <<'DHCP'
+[ "$1" = bound ] || exit 0
+ifconfig $interface $ip netmask $subnet
+route add default gw $router
+echo "$ip $router $dns" >/lease
+DHCP
+	chmod 755 /dhcp
+	ip link set "$1" up
+	udhcpc -i "$1" -n -q -t 30 -T 2 -s /dhcp >/dev/null 2>&1
+}
 END
 }
 

@@ -593,6 +593,19 @@ void pin_to_cpu(int n)
 		die("sched_setaffinity to CPU %d: %s", cpu, strerror(errno));
 }
 
+bool file_has(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	char line[4096];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, word);
+	if (file)
+		fclose(file);
+	return found;
+}
+
 void set_audit(bool on)
 {
 	int fd = open("/sys/module/vmm/parameters/audit", O_WRONLY);

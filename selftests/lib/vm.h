@@ -137,6 +137,8 @@ const char *exit_text(struct vcpu *vcpu);
 
 /* Is the host itself an emulated machine of QEMU's TCG? Its CPU has gaps. */
 bool host_is_tcg(void);
+/* Is @word in a line of the file? False if there is none. */
+bool file_has(const char *path, const char *word);
 /* CPUs the process may use; the number of the n-th; pin the calling thread to it. */
 int host_cpus(void);
 int host_cpu(int n);

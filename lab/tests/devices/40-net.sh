@@ -94,20 +94,6 @@ up()
 	ip link set "$1" up
 }
 
-cat >/dhcp <<'END'
-[ "$1" = bound ] || exit 0
-ifconfig $interface $ip netmask $subnet
-route add default gw $router
-echo "$ip $router $dns" >/lease
-END
-chmod 755 /dhcp
-
-ask_dhcp()
-{
-	ip link set "$1" up
-	udhcpc -i "$1" -n -q -t 30 -T 2 -s /dhcp >/dev/null 2>&1
-}
-
 # An address that may be used: the kernel looks for others who have it first.
 has_prefix()
 {

@@ -9,17 +9,8 @@ mkdir -p /www
 dd if=/dev/urandom of=/www/blob bs=1M count=1 2>/dev/null
 sha256sum </www/blob | cut -d' ' -f1 >/www/sum
 httpd -p 80 -h /www
-cat >/dhcp <<'END'
-[ "$1" = bound ] || exit 0
-ifconfig $interface $ip netmask $subnet
-route add default gw $router
-echo "$ip $router" >/lease
-END
-chmod 755 /dhcp
-nic=$(ls /sys/class/net | grep -v '^lo$' | head -n 1)
-ip link set "$nic" up
-udhcpc -i "$nic" -n -q -t 30 -T 2 -s /dhcp >/dev/null 2>&1
-is "the host's address by DHCP" "$(cat /lease)" "10.9.9.9 10.9.9.1"
+ask_dhcp "$(ls /sys/class/net | grep -v '^lo$' | head -n 1)"
+is "the host's address by DHCP" "$(cut -d' ' -f1,2 /lease)" "10.9.9.9 10.9.9.1"
 get() { timeout 120 wget -q -O - "http://10.9.9.1:8080/$1" 2>/dev/null; }
 is "a MiB from the host" "$(get blob | sha256sum | cut -d' ' -f1)" "$(get sum)"
 echo "please fetch"
