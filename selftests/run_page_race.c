@@ -92,7 +92,8 @@ static bool documented(int result)
 {
 	return result >= 0 || result == -EINVAL || result == -E2BIG || result == -ENOSPC ||
 		result == -EFAULT || result == -EBADF || result == -EEXIST ||
-		result == -ENOENT || result == -EBUSY || result == -EINTR;
+		result == -ENOENT || result == -EBUSY || result == -EINTR ||
+		result == -EOPNOTSUPP;
 }
 
 /*
