@@ -607,6 +607,20 @@ static enum vmm_next mmio(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
 	return insn_to_user(vcpu, VMM_INSN_MMIO, gpa, access, bytes, n);
 }
 
+/* The process writes, perhaps to one of the guest's tables: those that are in sync, too. */
+static enum vmm_next emulated_write(struct vmm_vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	unsigned int n;
+
+	n = fetch(vcpu, bytes, &mode, false);
+	if (!n)
+		return VMM_ENTER;
+	vmm_mmu_reload(vcpu, true);
+	return insn_to_user(vcpu, VMM_INSN_WRITE, gpa, access, bytes, n);
+}
+
 static enum vmm_next memory_outcome(struct vmm_vcpu *vcpu, struct vmm_exit *exit,
 				    enum vmm_fault outcome)
 {
@@ -620,12 +634,15 @@ static enum vmm_next memory_outcome(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 		return VMM_ENTER;
 	case VMM_FAULT_ERROR:
 		return memory_to_user(vcpu, gpa, access, vcpu->fault_errno);
+	case VMM_FAULT_EMULATE:
 	case VMM_FAULT_MMIO:
 		break;
 	}
 	/* Code, page tables, descriptor tables and the stack of a handler have to be memory. */
 	if (exit->memory.walk || (access & VMM_ACCESS_EXEC) || exit->delivering)
 		return memory_to_user(vcpu, gpa, access, -EFAULT);
+	if (outcome == VMM_FAULT_EMULATE)
+		return emulated_write(vcpu, gpa, access);
 	return mmio(vcpu, gpa, access);
 }
 

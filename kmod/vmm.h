@@ -57,6 +57,7 @@ enum vmm_fault {
 	VMM_FAULT_MMIO,		/* no slot, or a write to a read-only one */
 	VMM_FAULT_ERROR,	/* the process's memory cannot be had */
 	VMM_FAULT_GUEST,	/* shadow paging: a #PF for the guest, which was queued */
+	VMM_FAULT_EMULATE,	/* shadow paging: a write that no entry can allow */
 };
 
 /* Who asks for an MSR: the guest (policy applies) or the process (save, restore). */
@@ -548,7 +549,7 @@ void vmm_shadow_vcpu_destroy(struct vmm_vcpu *vcpu);
 /* CR0, CR4 and EFER that the CPU has to run with; PE, CD and NW are the backend's. */
 void vmm_shadow_ctrl(const struct vmm_ctrl *guest, struct vmm_ctrl *cpu);
 /*
- * @exit: #PF. VMM_FAULT_MMIO, VMM_FAULT_ERROR: exit->memory tells of what. [sleep],
+ * @exit: #PF. VMM_FAULT_MMIO, _ERROR and _EMULATE: exit->memory tells of what. [sleep],
  * current->mm == vm->mm
  */
 enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit);

@@ -107,20 +107,10 @@ static void make_way(struct vm *vm, enum probe_mode mode, unsigned int levels, u
 		EXPECT_EQ(probe_id(gpa_), r_.value);			\
 	} while (0)
 
-/*
- * A gap that docs/mmu.md names: on shadow paging, a leaf that a supervisor could write
- * because CR0.WP is clear is not guarded by SMAP, nor by its protection key.
- */
-static bool known_gap(u32 env)
-{
-	return (env & (PROBE_SMAP | PROBE_PKE)) && !(env & PROBE_WP) &&
-	       get_info().paging == VMM_PAGING_SHADOW;
-}
-
 /* Of the 16 of WP, SMEP, SMAP and NX, can @env be tested here? */
 static bool has_env(enum probe_mode mode, u32 env)
 {
-	return !(env & ~probe_env_supported(mode)) && !known_gap(env);
+	return !(env & ~probe_env_supported(mode));
 }
 
 /* ---- permissions ---- */
@@ -376,7 +366,7 @@ static void queue_keys(struct probe_list *list, enum probe_mode mode, u64 at, u6
 TEST_F_TIMEOUT(paging, protection_keys, 200)
 {
 	static const u32 envs[] = {
-		PROBE_WP, PROBE_WP | PROBE_NXE | PROBE_SMEP | PROBE_SMAP, 0,
+		PROBE_WP, PROBE_WP | PROBE_NXE | PROBE_SMEP | PROBE_SMAP, 0, PROBE_SMAP,
 	};
 	struct probe_list *list;
 	u32 i;
@@ -388,8 +378,6 @@ TEST_F_TIMEOUT(paging, protection_keys, 200)
 	set_audit(false);
 	list = NEW_LIST();
 	for (i = 0; i < ARRAY_SIZE(envs); i++) {
-		if (known_gap(envs[i] | PROBE_PKE))
-			continue;
 		BEGIN(envs[i] | PROBE_PKE);
 		queue_keys(list, variant->mode, AT(1), DATA(1), self->gva);
 		if (variant->mode != PROBE_32)
@@ -473,6 +461,36 @@ TEST_F(paging, the_guest_itself_switches_write_protection)
 	self->probe.env |= PROBE_WP;
 	probe_load_cr0(&self->probe, probe_cr0(&self->probe));
 	CHECK(.gva = self->gva + 0x801, .kind = PROBE_WRITE, .value = 5);
+}
+
+/*
+ * With CR0.WP clear a supervisor writes a user's page that is read-only; what guards it then
+ * is EFLAGS.AC and PKRU of each access, which change without a flush.
+ */
+TEST_F(paging, what_a_supervisor_wrote_without_wp_stays_guarded)
+{
+	const bool keys = variant->mode == PROBE_LONG && (SUPPORTED & PROBE_PKE);
+	const u32 env = keys ? PROBE_SMAP | PROBE_PKE : PROBE_SMAP;
+	const u32 forbids = 1;	/* accesses by key 0 */
+	u32 i;
+
+	MAKE_WAY();
+	ENTER(env);
+	SET(1, DATA(0) | PTE_P | PTE_U);
+	for (i = 0; i < 4; i++) {
+		CHECK(.gva = self->gva + 0x801, .kind = PROBE_WRITE, .value = i, .ac = true);
+		CHECK(.gva = self->gva + 1);
+		CHECK(.gva = self->gva + 0x801, .kind = PROBE_WRITE);
+		CHECK(.gva = self->gva + 1, .user = true);
+		if (!keys)
+			continue;
+		probe_load_pkru(&self->probe, forbids);
+		CHECK(.gva = self->gva + 1, .ac = true);
+		CHECK(.gva = self->gva + 0x801, .kind = PROBE_WRITE, .ac = true);
+		probe_load_pkru(&self->probe, 0);
+	}
+	EXPECT_EQ(get_info().paging == VMM_PAGING_SHADOW && (SUPPORTED & env) ? 4 : 0,
+		  self->probe.emulated);
 }
 
 /* ---- accessed and dirty ---- */

@@ -358,10 +358,6 @@ static u32 random_env(struct world *w)
 	/* No number is drawn where it has no use: a seed means the same on most hosts. */
 	if (supported & PROBE_PKE)
 		env |= chance(w, 50) ? PROBE_PKE : 0;
-
-	/* The gap of paging.c. */
-	if (get_info().paging == VMM_PAGING_SHADOW && !(env & PROBE_WP))
-		env &= ~(PROBE_SMAP | PROBE_PKE);
 	return env;
 }
 

@@ -62,7 +62,8 @@ static union shadow_role top_role(const struct vmm_ctrl *ctrl)
 	role.rights = RIGHTS_ALL;
 	role.wp = !paging || (ctrl->cr0 & X86_CR0_WP);
 	role.smep = !role.wp && (ctrl->cr4 & X86_CR4_SMEP);
-	role.smap = !role.wp && (ctrl->cr4 & X86_CR4_SMAP);
+	role.guarded = !role.wp && ((ctrl->cr4 & X86_CR4_SMAP) ||
+				    (is_long(ctrl) && (ctrl->cr4 & X86_CR4_PKE)));
 	if (!paging) {
 		role.direct = 1;
 		role.level = PAE_ROOT_LEVEL - 1;
@@ -164,8 +165,7 @@ static struct shadow_page *pae_page(struct vmm_vcpu *vcpu, const struct shadow_w
 /*
  * CR0.WP clear: a supervisor may write what it may only read. As long as the leaf
  * lets it, users are kept out by making it the supervisor's, which must not let the
- * supervisor execute it where SMEP forbids. Of a supervisor's page the CPU asks no
- * protection key: what PKRU forbids later is noticed when the leaf has gone.
+ * supervisor execute it where SMEP forbids.
  */
 static u8 supervisor_write(const struct shadow_page *sp, const struct fault *fault, u8 rights)
 {
@@ -175,6 +175,23 @@ static u8 supervisor_write(const struct shadow_page *sp, const struct fault *fau
 	if (sp->key.role.smep && (rights & RIGHT_U))
 		rights &= ~RIGHT_X;
 	return (rights | RIGHT_W) & ~RIGHT_U;
+}
+
+/*
+ * A write that the guest's CPU allows its supervisor because CR0.WP is clear, and that no leaf
+ * can: the user's forbids it, since ours is set, and the supervisor's would be guarded neither
+ * by SMAP nor by a protection key when EFLAGS.AC or PKRU changes. Where the user may write
+ * it is the key alone that forbids it to a supervisor with CR0.WP.
+ */
+static bool no_leaf_allows(const struct shadow_page *sp, const struct fault *fault, u8 rights)
+{
+	const u32 key = rights >> RIGHT_KEY_SHIFT;
+
+	if (!sp->key.role.guarded || !fault->write || !(rights & RIGHT_U) ||
+	    (fault->walk.access & VMM_ACCESS_USER))
+		return false;
+	return !(rights & RIGHT_W) ||
+	       (fault->walk.paging.pkru >> (key * PAGING_PKRU_BITS) & PAGING_PKRU_WD);
 }
 
 static u64 make_leaf(hpa_t hpa, unsigned int level, u8 rights, bool writable)
@@ -213,8 +230,8 @@ static bool may_be_written(struct vmm_mmu *mmu, const struct fault *fault, unsig
 	return fault->write;
 }
 
-static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int index,
-		     const struct fault *fault, u8 rights)
+static enum vmm_fault set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int index,
+			       const struct fault *fault, u8 rights)
 {
 	struct shadow_spare *spare = &vcpu->shadow_mmu->spare;
 	const unsigned int level = sp->key.role.level;
@@ -225,6 +242,8 @@ static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int
 	bool writable;
 	u64 new;
 
+	if (no_leaf_allows(sp, fault, rights))
+		return VMM_FAULT_EMULATE;
 	shadow_want_gfns(mmu, sp, spare);
 	rights = supervisor_write(sp, fault, rights);
 	writable = (rights & RIGHT_W) && fault->writable && may_be_written(mmu, fault, level);
@@ -243,6 +262,7 @@ static void set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, unsigned int
 	} else {
 		shadow_map(mmu, entry, new, gfn, &spare->pool);
 	}
+	return VMM_FAULT_FIXED;
 }
 
 /*
@@ -293,11 +313,8 @@ static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
 			break;
 		if (!shadow_child(sp, index, gpte, &key))
 			return VMM_FAULT_RETRY;
-		if (fits_large(vcpu, fault, &key)) {
-			set_leaf(vcpu, sp, index, fault,
-				 shadow_direct_rights(key.role));
-			return VMM_FAULT_FIXED;
-		}
+		if (fits_large(vcpu, fault, &key))
+			return set_leaf(vcpu, sp, index, fault, shadow_direct_rights(key.role));
 		sp = link_child(vcpu, walk, &sp->table[index], &key);
 	}
 	if (!sp)
@@ -307,8 +324,7 @@ static enum vmm_fault descend(struct vmm_vcpu *vcpu, const struct fault *fault)
 		if (!shadow_leaf(sp, gpte, &key.gfn, &rights) || key.gfn != fault->gfn)
 			return VMM_FAULT_RETRY;
 	}
-	set_leaf(vcpu, sp, index, fault, rights);
-	return VMM_FAULT_FIXED;
+	return set_leaf(vcpu, sp, index, fault, rights);
 }
 
 /* ---- the fault ---- */

@@ -29,7 +29,9 @@
  * @mode: enum paging_mode of the table; 0 if direct
  * @quadrant: which part of a table of 1024 entries
  * @rights: RIGHT_*, what the levels above grant
- * @wp: CR0.WP; without it @smep and @smap of CR4, else 0
+ * @wp: CR0.WP; without it @smep and @guarded, else 0
+ * @smep: CR4.SMEP
+ * @guarded: CR4.SMAP, or protection keys that are in force
  * @nxe: EFER.NXE; 0 if direct
  * @dirty: direct, without @wp: the guest's entry is, so that what @rights forbid a
  *	supervisor may have written
@@ -45,7 +47,7 @@ union shadow_role {
 		u32 rights : 3;
 		u32 wp : 1;
 		u32 smep : 1;
-		u32 smap : 1;
+		u32 guarded : 1;
 		u32 nxe : 1;
 		u32 dirty : 1;
 		u32 key : 4;

@@ -394,9 +394,12 @@ static void go(struct probe *probe, u32 count)
 	regs->rflags = RFLAGS_FIXED;
 	run->sync_in = VMM_STATE_REGS;
 	run->sync_out = 0;
-	vcpu_expect(probe->vcpu, VMM_EXIT_PIO);
-	if (run->pio.port != PROBE_PORT_DONE)
-		die("%s: port %#x", probe_mode_name[probe->mode], run->pio.port);
+	while (vcpu_exit(probe->vcpu) == VMM_EXIT_INSN && run->insn.cause == VMM_INSN_WRITE) {
+		probe_emulate(probe->vcpu);
+		probe->emulated++;
+	}
+	if (run->exit_reason != VMM_EXIT_PIO || run->pio.port != PROBE_PORT_DONE)
+		die("%s: %s", probe_mode_name[probe->mode], exit_text(probe->vcpu));
 }
 
 void probe_run(struct probe *probe, const struct probe_access *list, u32 count,

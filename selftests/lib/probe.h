@@ -49,6 +49,7 @@ struct probe {
 	u32 pkru;		/* with PROBE_PKE */
 	u64 cr3;
 	struct probe_model *model;	/* what the reference reads, or NULL: the memory */
+	u64 emulated;		/* accesses that left as VMM_INSN_WRITE */
 };
 
 /*
@@ -113,6 +114,9 @@ void probe_run(struct probe *probe, const struct probe_access *list, u32 count,
 	       struct probe_result *results);
 void probe_do(struct probe *probe, const struct probe_access *access,
 	      struct probe_result *result);
+/* Carry out what left as VMM_EXIT_INSN. */
+void probe_emulate(struct vcpu *vcpu);
+
 /* One that is no access. */
 void probe_must(struct probe *probe, enum probe_kind kind, u64 gva, u64 value);
 

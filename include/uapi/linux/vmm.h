@@ -709,11 +709,16 @@ struct vmm_exit_mmio {
  */
 #define VMM_INSN_REAL_MODE	3
 #define VMM_INSN_CR		4	/* SMSW, LMSW with an operand in memory */
+/*
+ * On shadow paging: a supervisor's write to gpa, a user's page, that the guest's CPU would
+ * allow because CR0.WP is clear, though CR4.SMAP or protection keys guard the page.
+ */
+#define VMM_INSN_WRITE		5
 
 struct vmm_exit_insn {
 	__u32 cause;
-	__u32 access;		/* VMM_ACCESS_* of the fault, for VMM_INSN_MMIO */
-	__u64 gpa;		/* that faulted, for VMM_INSN_MMIO */
+	__u32 access;		/* VMM_ACCESS_* of the fault, for VMM_INSN_MMIO and _WRITE */
+	__u64 gpa;		/* that faulted, for the same */
 	__u8  length;		/* bytes that could be fetched at RIP, 0 to 15 */
 	__u8  bytes[15];
 };
