@@ -382,6 +382,9 @@ enum emul_status emul_load_pointer(struct emul_ctx *ctx, unsigned int i, unsigne
 
 /* emul_open() for reading and emul_get() in one. */
 enum emul_status emul_load(struct emul_ctx *ctx, unsigned int i, uint64_t *val);
+/* Open operand 0 for @access, load operand 1 into @src, then get what the first holds. */
+enum emul_status emul_open_pair(struct emul_ctx *ctx, uint32_t access, struct emul_ref *dst,
+				uint64_t *val, uint64_t *src);
 
 /* ---- emul_alu.c: no state but the flags word given ---- */
 
@@ -402,13 +405,13 @@ bool emul_condition(unsigned int cc, uint64_t flags);
 /* ---- instruction groups ---- */
 
 /* emul_insn.c */
-emul_handler emul_do_alu, emul_do_unary, emul_do_shift;
+emul_handler emul_do_alu, emul_do_unary;
 emul_handler emul_do_mov, emul_do_movx, emul_do_movbe, emul_do_cmov, emul_do_setcc;
 emul_handler emul_do_xchg, emul_do_xadd, emul_do_cmpxchg, emul_do_cmpxchg_pair;
-emul_handler emul_do_bit, emul_do_multiply;
+emul_handler emul_do_bit;
 
 /* emul_arith.c */
-emul_handler emul_do_divide, emul_do_double_shift, emul_do_scan, emul_do_bswap;
+emul_handler emul_do_multiply, emul_do_divide, emul_do_double_shift, emul_do_scan, emul_do_bswap;
 emul_handler emul_do_decimal, emul_do_aam, emul_do_aad, emul_do_widen, emul_do_lea;
 emul_handler emul_do_xlat, emul_do_lahf, emul_do_sahf;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Arithmetic that boot code uses beyond emul_insn.c's: division, double shifts, bit
- * scans, decimal adjustment, and moves that only compute.
+ * Arithmetic beyond what emul_alu.c does in one step: multiplication, division, double
+ * shifts, bit scans, decimal adjustment, and moves that only compute.
  */
 #include "emul.h"
 
@@ -19,17 +19,84 @@ static void result_flags(struct emul_ctx *ctx, unsigned int size, uint64_t val)
 	ctx->regs.rflags = flags;
 }
 
-/* ---- division ---- */
+/* ---- multiplication and division ---- */
 
 typedef unsigned __int128 wide;
 
 /* rDX:rAX, or AX for bytes. */
-static wide dividend(const struct emul_ctx *ctx, unsigned int size)
+static wide read_wide(const struct emul_ctx *ctx, unsigned int size)
 {
 	if (size == 1)
 		return emul_gpr_read(ctx, VMM_RAX, 2);
 	return (wide)emul_gpr_read(ctx, VMM_RDX, size) << size * 8 |
 	       emul_gpr_read(ctx, VMM_RAX, size);
+}
+
+static void write_wide(struct emul_ctx *ctx, unsigned int size, uint64_t low, uint64_t high)
+{
+	if (size == 1) {
+		emul_gpr_write(ctx, VMM_RAX, 2, (high & 0xff) << 8 | (low & 0xff));
+		return;
+	}
+	emul_gpr_write(ctx, VMM_RAX, size, low);
+	emul_gpr_write(ctx, VMM_RDX, size, high);
+}
+
+/* CF and OF say whether the upper half of the product matters. */
+static void multiply(struct emul_ctx *ctx, unsigned int size, bool is_signed, uint64_t a,
+		     uint64_t b, uint64_t *low, uint64_t *high)
+{
+	wide product;
+	bool matters;
+
+	if (is_signed)
+		product = (__int128)(int64_t)emul_sign_extend(a, size) *
+			  (int64_t)emul_sign_extend(b, size);
+	else
+		product = (wide)a * b;
+	*low = (uint64_t)product & emul_mask(size);
+	*high = (uint64_t)(product >> size * 8) & emul_mask(size);
+	if (is_signed)
+		matters = (__int128)product != (int64_t)emul_sign_extend(*low, size);
+	else
+		matters = *high;
+	set_flags(ctx, EMUL_CF | EMUL_OF, matters ? EMUL_CF | EMUL_OF : 0);
+}
+
+/* rDX:rAX, or AX for bytes, = rAX * operand. */
+static enum emul_status multiply_accumulator(struct emul_ctx *ctx, bool is_signed)
+{
+	unsigned int size = ctx->operands[0].size / 8;
+	uint64_t b, low, high;
+	enum emul_status status = emul_load(ctx, 0, &b);
+
+	if (status)
+		return status;
+	multiply(ctx, size, is_signed, emul_gpr_read(ctx, VMM_RAX, size), b, &low, &high);
+	write_wide(ctx, size, low, high);
+	return EMUL_OK;
+}
+
+/* The forms with two and three operands keep the lower half only. */
+enum emul_status emul_do_multiply(struct emul_ctx *ctx, unsigned int extend)
+{
+	unsigned int visible = ctx->insn.operand_count_visible;
+	uint64_t a, b, low, high;
+	enum emul_status status;
+	struct emul_ref dst;
+
+	if (visible == 1)
+		return multiply_accumulator(ctx, extend == EMUL_SIGN_EXTEND);
+	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
+	if (!status)
+		status = emul_load(ctx, 1, &a);
+	if (!status)
+		status = emul_load(ctx, visible == 3 ? 2 : 0, &b);
+	if (status)
+		return status;
+	multiply(ctx, dst.size, true, a & emul_mask(dst.size), b & emul_mask(dst.size), &low,
+		 &high);
+	return emul_put(ctx, &dst, low);
 }
 
 static bool divide(wide a, uint64_t b, unsigned int size, uint64_t *quotient, uint64_t *rest)
@@ -72,17 +139,12 @@ enum emul_status emul_do_divide(struct emul_ctx *ctx, unsigned int extend)
 	if (status)
 		return status;
 	if (extend == EMUL_SIGN_EXTEND)
-		good = divide_signed(dividend(ctx, size), b, size, &quotient, &rest);
+		good = divide_signed(read_wide(ctx, size), b, size, &quotient, &rest);
 	else
-		good = divide(dividend(ctx, size), b, size, &quotient, &rest);
+		good = divide(read_wide(ctx, size), b, size, &quotient, &rest);
 	if (!good)
 		return emul_raise(ctx, EMUL_VECTOR_DE);
-	if (size == 1) {
-		emul_gpr_write(ctx, VMM_RAX, 2, (rest & 0xff) << 8 | (quotient & 0xff));
-	} else {
-		emul_gpr_write(ctx, VMM_RAX, size, quotient);
-		emul_gpr_write(ctx, VMM_RDX, size, rest);
-	}
+	write_wide(ctx, size, quotient, rest);
 	return EMUL_OK;
 }
 
@@ -96,13 +158,9 @@ enum emul_status emul_do_double_shift(struct emul_ctx *ctx, unsigned int op)
 	struct emul_ref dst;
 	unsigned int bits;
 
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &b);
+	status = emul_open_pair(ctx, VMM_ACCESS_WRITE, &dst, &a, &b);
 	if (!status)
 		status = emul_load(ctx, 2, &count);
-	if (!status)
-		status = emul_get(ctx, &dst, &a);
 	if (status)
 		return status;
 	bits = dst.size * 8;
@@ -139,11 +197,7 @@ enum emul_status emul_do_scan(struct emul_ctx *ctx, unsigned int op)
 	unsigned int bits;
 	bool low = op == EMUL_BSF || op == EMUL_TZCNT;
 
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &val);
-	if (!status)
-		status = emul_get(ctx, &dst, &old);
+	status = emul_open_pair(ctx, VMM_ACCESS_WRITE, &dst, &old, &val);
 	if (status)
 		return status;
 	bits = dst.size * 8;

@@ -13,6 +13,7 @@
 
 /* ---- arithmetic ---- */
 
+/* Shifts too: their count is one byte whatever the operand's size, an immediate, 1, or CL. */
 enum emul_status emul_do_alu(struct emul_ctx *ctx, unsigned int op)
 {
 	bool writes = op != EMUL_CMP && op != EMUL_TEST;
@@ -20,11 +21,7 @@ enum emul_status emul_do_alu(struct emul_ctx *ctx, unsigned int op)
 	enum emul_status status;
 	struct emul_ref dst;
 
-	status = emul_open(ctx, 0, writes ? VMM_ACCESS_WRITE : VMM_ACCESS_READ, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &b);
-	if (!status)
-		status = emul_get(ctx, &dst, &a);
+	status = emul_open_pair(ctx, writes ? VMM_ACCESS_WRITE : VMM_ACCESS_READ, &dst, &a, &b);
 	if (status)
 		return status;
 	res = emul_alu(op, dst.size, a, b & emul_mask(dst.size), &flags);
@@ -49,90 +46,6 @@ enum emul_status emul_do_unary(struct emul_ctx *ctx, unsigned int op)
 	status = emul_update(ctx, &dst, a, res);
 	ctx->regs.rflags = flags;
 	return status;
-}
-
-/* The count is one byte whatever the operand's size: an immediate, 1, or CL. */
-enum emul_status emul_do_shift(struct emul_ctx *ctx, unsigned int op)
-{
-	uint64_t a, count, res, flags = ctx->regs.rflags;
-	enum emul_status status;
-	struct emul_ref dst;
-
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &count);
-	if (!status)
-		status = emul_get(ctx, &dst, &a);
-	if (status)
-		return status;
-	res = emul_alu(op, dst.size, a, count, &flags);
-	status = emul_update(ctx, &dst, a, res);
-	ctx->regs.rflags = flags;
-	return status;
-}
-
-/* CF and OF say whether the upper half of the product matters. */
-static void multiply(struct emul_ctx *ctx, unsigned int size, bool is_signed, uint64_t a,
-		     uint64_t b, uint64_t *low, uint64_t *high)
-{
-	unsigned __int128 product;
-	bool wide;
-
-	if (is_signed)
-		product = (__int128)(int64_t)emul_sign_extend(a, size) *
-			  (int64_t)emul_sign_extend(b, size);
-	else
-		product = (unsigned __int128)a * b;
-	*low = (uint64_t)product & emul_mask(size);
-	*high = (uint64_t)(product >> size * 8) & emul_mask(size);
-	if (is_signed)
-		wide = (__int128)product != (int64_t)emul_sign_extend(*low, size);
-	else
-		wide = *high;
-	ctx->regs.rflags &= ~(EMUL_CF | EMUL_OF);
-	if (wide)
-		ctx->regs.rflags |= EMUL_CF | EMUL_OF;
-}
-
-/* rDX:rAX, or AX for bytes, = rAX * operand. */
-static enum emul_status multiply_accumulator(struct emul_ctx *ctx, bool is_signed)
-{
-	unsigned int size = ctx->operands[0].size / 8;
-	uint64_t b, low, high;
-	enum emul_status status = emul_load(ctx, 0, &b);
-
-	if (status)
-		return status;
-	multiply(ctx, size, is_signed, emul_gpr_read(ctx, VMM_RAX, size), b, &low, &high);
-	if (size == 1) {
-		emul_gpr_write(ctx, VMM_RAX, 2, high << 8 | low);
-	} else {
-		emul_gpr_write(ctx, VMM_RAX, size, low);
-		emul_gpr_write(ctx, VMM_RDX, size, high);
-	}
-	return EMUL_OK;
-}
-
-/* The forms with two and three operands keep the lower half only. */
-enum emul_status emul_do_multiply(struct emul_ctx *ctx, unsigned int extend)
-{
-	unsigned int visible = ctx->insn.operand_count_visible;
-	uint64_t a, b, low, high;
-	enum emul_status status;
-	struct emul_ref dst;
-
-	if (visible == 1)
-		return multiply_accumulator(ctx, extend == EMUL_SIGN_EXTEND);
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &a);
-	if (!status)
-		status = emul_load(ctx, visible == 3 ? 2 : 0, &b);
-	if (status)
-		return status;
-	multiply(ctx, dst.size, true, a & emul_mask(dst.size), b & emul_mask(dst.size), &low,
-		 &high);
-	return emul_put(ctx, &dst, low);
 }
 
 /* ---- moves ---- */
@@ -193,11 +106,7 @@ enum emul_status emul_do_cmov(struct emul_ctx *ctx, unsigned int cc)
 	struct emul_ref dst;
 	uint64_t old, val;
 
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &val);
-	if (!status)
-		status = emul_get(ctx, &dst, &old);
+	status = emul_open_pair(ctx, VMM_ACCESS_WRITE, &dst, &old, &val);
 	if (status)
 		return status;
 	return emul_put(ctx, &dst, emul_condition(cc, ctx->regs.rflags) ? val : old);
@@ -271,11 +180,7 @@ enum emul_status emul_do_cmpxchg(struct emul_ctx *ctx, unsigned int arg)
 	bool equal;
 
 	(void)arg;
-	status = emul_open(ctx, 0, VMM_ACCESS_WRITE, &dst);
-	if (!status)
-		status = emul_load(ctx, 1, &new);
-	if (!status)
-		status = emul_get(ctx, &dst, &old);
+	status = emul_open_pair(ctx, VMM_ACCESS_WRITE, &dst, &old, &new);
 	if (status)
 		return status;
 	emul_alu(EMUL_CMP, dst.size, emul_gpr_read(ctx, VMM_RAX, dst.size), old, &flags);

@@ -257,6 +257,16 @@ enum emul_status emul_load(struct emul_ctx *ctx, unsigned int i, uint64_t *val)
 	return status ? status : emul_get(ctx, &ref, val);
 }
 
+enum emul_status emul_open_pair(struct emul_ctx *ctx, uint32_t access, struct emul_ref *dst,
+				uint64_t *val, uint64_t *src)
+{
+	enum emul_status status = emul_open(ctx, 0, access, dst);
+
+	if (!status)
+		status = emul_load(ctx, 1, src);
+	return status ? status : emul_get(ctx, dst, val);
+}
+
 enum emul_status emul_load_pointer(struct emul_ctx *ctx, unsigned int i, unsigned int size,
 				   uint64_t *offset, uint16_t *selector)
 {

@@ -124,7 +124,8 @@ static uint64_t undefined_flags(const struct emul_ctx *ctx, const struct cpu_sta
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		if (row->handle == rows[i].handle)
 			return rows[i].flags;
-	if (row->handle == emul_do_shift || row->handle == emul_do_double_shift)
+	if ((row->handle == emul_do_alu && row->arg >= EMUL_ROL) ||
+	    row->handle == emul_do_double_shift)
 		return shift_undefined(ctx, row, in);
 	if (row->handle == emul_do_scan)
 		return EMUL_OF | EMUL_SF | EMUL_AF | EMUL_PF |
