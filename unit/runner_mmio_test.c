@@ -29,6 +29,7 @@ static struct {
 	struct vmm_msi msi;
 	struct device_doorbell bell;
 	const uint32_t *page;		/* that is shown at BASE */
+	uint32_t seen[LAYOUT_VIRTIO_MMIO_SIZE / 4];	/* what it was when it was hidden last */
 } module;
 
 static int fake_route(void *opaque, int fd, const struct vmm_msi *msi, bool add)
@@ -53,6 +54,8 @@ static int fake_show(void *opaque, unsigned int n, uint64_t gpa, void *page)
 	(void)opaque;
 	if (n != SLOT || gpa != BASE)
 		abort();
+	if (module.page && !page)
+		memcpy(module.seen, module.page, sizeof(module.seen));
 	module.page = page;
 	return 0;
 }
@@ -239,6 +242,9 @@ static void test_config(void)
 	ok(page_is_right() && !memcmp(&module.page[VIRTIO_MMIO_CONFIG / 4], "ABCDefgh", 9),
 	   "and what changes in it");
 	ok(module.page[VIRTIO_MMIO_CONFIG_GENERATION / 4] != before, "with another generation");
+	ok(module.seen[VIRTIO_MMIO_CONFIG_GENERATION / 4] == before &&
+	   !memcmp(&module.seen[VIRTIO_MMIO_CONFIG / 4], "abcdefgh", 9),
+	   "and not while a driver can see the page");
 	bus_write(&bus, BASE + VIRTIO_MMIO_CONFIG + 5, 1, 'x');
 	ok(page_is_right() && !memcmp(&module.page[VIRTIO_MMIO_CONFIG / 4], "ABCDexgh", 9),
 	   "the driver's changes, too");

@@ -112,30 +112,47 @@ static void show_word(struct virtio_mmio *mmio, uint32_t offset, uint32_t value)
 	__atomic_store_n(&mmio->page[offset / sizeof(value)], value, __ATOMIC_RELEASE);
 }
 
-/*
- * The generation goes before and behind the configuration: who reads it before and behind, too,
- * does not take one half of it old and one new.
- */
 static void show_config(struct virtio_mmio *mmio)
 {
 	uint32_t config[CONFIG_WORDS];
 
 	virtio_config_read(mmio->core, 0, config, sizeof(config));
-	if (memcmp(config, &mmio->page[VIRTIO_MMIO_CONFIG / sizeof(*config)], sizeof(config))) {
-		show_word(mmio, VIRTIO_MMIO_CONFIG_GENERATION, mmio->core->generation++);
-		for (unsigned int i = 0; i < CONFIG_WORDS; i++)
-			show_word(mmio, VIRTIO_MMIO_CONFIG + i * sizeof(*config), config[i]);
-	}
+	for (unsigned int i = 0; i < CONFIG_WORDS; i++)
+		show_word(mmio, VIRTIO_MMIO_CONFIG + i * sizeof(*config), config[i]);
 	show_word(mmio, VIRTIO_MMIO_CONFIG_GENERATION, mmio->core->generation);
 }
 
-static void show(void *transport)
+static void show(struct virtio_mmio *mmio)
 {
-	struct virtio_mmio *mmio = transport;
-
 	for (unsigned int i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
 		show_word(mmio, readable[i], mmio_read_register(mmio, readable[i]));
 	show_config(mmio);
+}
+
+/* Where it cannot be had, a read exits and comes by mmio_read(). */
+static void show_page(struct virtio_mmio *mmio)
+{
+	const struct device_env *env = mmio->env;
+
+	show(mmio);
+	mmio->shown = env->show && !env->show(env->opaque, mmio->slot, mmio->gpa, mmio->page);
+}
+
+static void hide_page(struct virtio_mmio *mmio)
+{
+	if (mmio->shown)
+		mmio->env->show(mmio->env->opaque, mmio->slot, mmio->gpa, NULL);
+	mmio->shown = false;
+}
+
+/*
+ * A driver takes what it has read between two reads of one generation for whole, and no order
+ * of stores makes that so. While the page is away its reads wait for this thread.
+ */
+static void config_changed(void *transport)
+{
+	hide_page(transport);
+	show_page(transport);
 }
 
 /* A register of the selected queue that can be set until it is enabled. */
@@ -227,7 +244,7 @@ static void serve(void *opaque)
 		show(mmio);
 }
 
-/* For where the page cannot be had. */
+/* For where the page cannot be had, or changes. */
 static uint64_t mmio_read(void *device, uint64_t offset, unsigned int size)
 {
 	struct virtio_mmio *mmio = device;
@@ -278,15 +295,6 @@ static void add_bells(struct virtio_mmio *mmio)
 	}
 }
 
-/* Where it cannot be had, a read exits and comes by mmio_read(). */
-static void show_page(struct virtio_mmio *mmio)
-{
-	const struct device_env *env = mmio->env;
-
-	show(mmio);
-	mmio->shown = env->show && !env->show(env->opaque, mmio->slot, mmio->gpa, mmio->page);
-}
-
 static uint32_t *map_page(void)
 {
 	void *page = mmap(NULL, LAYOUT_VIRTIO_MMIO_SIZE, PROT_READ | PROT_WRITE,
@@ -315,7 +323,7 @@ struct virtio_mmio *virtio_mmio_create(const struct device_env *env, struct bus 
 	mmio->line = LAYOUT_VIRTIO_MMIO_IRQ + slot;
 	mmio->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	core->interrupt = interrupt;
-	core->changed = show;
+	core->changed = config_changed;
 	core->transport = mmio;
 	core->isr = (atomic_uint *)&mmio->page[VIRTIO_MMIO_INTERRUPT_STATUS / sizeof(uint32_t)];
 	range.start = mmio->gpa;
@@ -342,8 +350,7 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 	}
 	if (mmio->attached)
 		i82093aa_detach(mmio->env->ioapic, mmio->line);
-	if (mmio->shown)
-		mmio->env->show(mmio->env->opaque, mmio->slot, mmio->gpa, NULL);
+	hide_page(mmio);
 	/* What ends then may still interrupt. */
 	virtio_destroy(mmio->core);
 	munmap(mmio->page, LAYOUT_VIRTIO_MMIO_SIZE);
