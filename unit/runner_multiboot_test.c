@@ -98,6 +98,8 @@ static void test_information(void)
 	is(state.ctrl.cr0, 0x11, "protected mode without paging");
 	is(state.segs.seg[VMM_CS].attr, 0xc09b, "32-bit code");
 	is(read_u64(state.segs.gdt.base + 0x10), 0x00cf9b000000ffff, "in the GDT as well");
+	is(state.segs.idt.base, 0, "IDTR is real mode's");
+	is(state.segs.idt.limit, 0xffff, "and reaches all its vectors");
 	is(read_u32(0x400), 0x3f8, "the BIOS data area has COM1");
 	is(read_u32(0x40e) & 0xffff, 0, "no EBDA");
 	is(read_u32(0x413) & 0xffff, 640, "and 640 KiB");

@@ -115,6 +115,9 @@ static void flat_segments(const struct boot_plan *plan, struct vmm_segs *segs)
 					     .attr = ATTR_TSS };
 	segs->gdt.base = plan->layout->gdt;
 	segs->gdt.limit = GDT_ENTRIES * sizeof(uint64_t) - 1;
+	/* What firmware leaves: a program that goes to real mode calls its handlers there. */
+	if (!modes[plan->mode].paging)
+		segs->idt.limit = REAL_LIMIT;
 }
 
 /* The highest segment below 1 MiB reaches a little over it. */
