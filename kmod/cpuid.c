@@ -9,8 +9,8 @@
  * group of bits is there or hidden.
  *
  * Invariants of a table: entries are sorted by function and index, the last one
- * is a sentinel; first[] is the 1-based position of a function's first entry. Both
- * the APIC id and the bits that follow CR4 and XCR0 are filled in when it is read.
+ * is a sentinel; first[] is the 1-based position of a function's first entry. APIC id
+ * and the bits that follow CR4, XCR0 and IA32_APIC_BASE are filled in when it is read.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -750,8 +750,10 @@ static __always_inline void personalize(struct vmm_vcpu *vcpu,
 	case 1:
 		out[EBX] = (out[EBX] & GENMASK(23, 0)) | vcpu->id << 24;
 		out[ECX] &= ~F(OSXSAVE);
-		if (vcpu->ctrl.cr4 & X86_CR4_OSXSAVE)
-			out[ECX] |= F(OSXSAVE);
+		out[ECX] |= vcpu->ctrl.cr4 & X86_CR4_OSXSAVE ? F(OSXSAVE) : 0;
+		fallthrough;
+	case 0x80000001:
+		out[EDX] &= vmm_apic_enabled(vcpu) ? ~0U : ~F(APIC);
 		break;
 	case 7:
 		if (!e->index && (vcpu->ctrl.cr4 & X86_CR4_PKE))

@@ -590,6 +590,8 @@ unsigned int vmm_fetch(struct vmm_vcpu *vcpu, u8 bytes[15], bool atomic);
 int vmm_apic_create(struct vmm_vcpu *vcpu);
 void vmm_apic_destroy(struct vmm_vcpu *vcpu);	/* cancels the timer and waits for it */
 void vmm_apic_reset(struct vmm_vcpu *vcpu, bool init);	/* @init: keeps the base and id */
+/* IA32_APIC_BASE's enable bit. Any context. */
+bool vmm_apic_enabled(const struct vmm_vcpu *vcpu);
 /* Is @gpa in this vCPU's enabled xAPIC page? Any context of the thread. */
 bool vmm_apic_claims(struct vmm_vcpu *vcpu, gpa_t gpa);
 /* Aligned 32-bit accesses at @offset of the page; others read 0, writes are dropped. */

@@ -7,6 +7,7 @@
 #include "lib/thread.h"
 
 #define VECTOR	0x61
+#define CPUID_1_EDX_APIC	(1U << 9)
 
 static void enable_xapic(void)
 {
@@ -100,6 +101,36 @@ static void guest_x2apic(void)
 TEST(x2apic_registers_and_modes)
 {
 	vcpu_done(vcpu_new(vm_new(), 3, guest_x2apic));
+}
+
+/* "Local APIC Status and Location": CPUID says what IA32_APIC_BASE does. */
+static bool apic_in_cpuid(void)
+{
+	bool has = cpuid(1, 0).edx & CPUID_1_EDX_APIC;
+
+	/* One vendor's CPUs repeat the bit, the other's have none there. */
+	if (cpuid(0x80000001, 0).edx & CPUID_1_EDX_APIC)
+		GUEST_EQ(true, has);
+	return has;
+}
+
+static void guest_apic_in_cpuid(void)
+{
+	u64 base = rdmsr(MSR_APIC_BASE);
+
+	GUEST_EQ(true, apic_in_cpuid());
+	wrmsr(MSR_APIC_BASE, base & ~APIC_BASE_ENABLE);
+	GUEST_EQ(false, apic_in_cpuid());
+	wrmsr(MSR_APIC_BASE, base);
+	GUEST_EQ(true, apic_in_cpuid());
+	wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2);
+	GUEST_EQ(true, apic_in_cpuid());
+	GUEST_DONE();
+}
+
+TEST(cpuid_has_no_apic_that_is_off)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_apic_in_cpuid));
 }
 
 static void guest_x2apic_page(void)

@@ -187,6 +187,11 @@ bool apic_matches(const struct vmm_vcpu *vcpu, const struct vmm_irq *irq)
 	return matches_logical(vcpu->apic, irq->dest);
 }
 
+bool vmm_apic_enabled(const struct vmm_vcpu *vcpu)
+{
+	return apic_is_enabled(vcpu->apic);
+}
+
 bool apic_takes_vectors(const struct vmm_vcpu *vcpu)
 {
 	const struct vmm_apic *apic = vcpu->apic;
