@@ -67,6 +67,10 @@
 #define LAYOUT_COM1_SIZE	8
 #define LAYOUT_COM1_IRQ		4
 #define LAYOUT_PVPANIC		0x505		/* by pvpanic's specification */
+/* Two ports, if there is a debug-exit port. */
+#define LAYOUT_FW_CFG		0x510
+#define LAYOUT_FW_CFG_SIZE	2
+
 #define LAYOUT_ACPI_PM		0x600
 #define LAYOUT_SLEEP_CONTROL	0x600
 #define LAYOUT_SLEEP_STATUS	0x601

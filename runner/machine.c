@@ -208,6 +208,9 @@ static enum status create_devices(struct machine *machine)
 		.cpu_start = machine_cpu_start,
 		.opaque = machine,
 		.cpus = topology_total(machine->spec.topology),
+		.cpus_at_start = machine->spec.topology->cpus,
+		.memory = machine->spec.ram->part[RAM_LOW].size +
+			  machine->spec.ram->part[RAM_ABOVE].size,
 		.console = machine->spec.console,
 	};
 	for (unsigned int i = 0; !status && i < DEVICE_COUNT; i++)
@@ -218,6 +221,8 @@ static enum status create_devices(struct machine *machine)
 		status = add_device(machine, &mailbox_type, mailbox_type.start);
 	if (!status)
 		status = create_bay(machine);
+	if (!status && machine->spec.debug_exit != CONFIG_NO_PORT)
+		status = add_device(machine, &fw_cfg_type, fw_cfg_type.start);
 	if (!status)
 		status = add_optional(machine, &debug_exit_type, machine->spec.debug_exit);
 	if (!status)

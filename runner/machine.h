@@ -87,7 +87,7 @@ struct machine_device {
 };
 
 /* Those of every machine, two debug ports, CPU hotplug, the mailbox. */
-#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 4)
+#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 5)
 
 struct machine {
 	struct machine_spec spec;

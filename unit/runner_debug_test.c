@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The debug ports of test kernels, on a bus as the machine has it.
+ * The debug ports of test kernels, and those they ask for CPUs and memory, on a bus as
+ * the machine has it.
  */
-/* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c ../runner/bus.c */
+/* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c ../runner/devices/fw_cfg.c ../runner/bus.c */
 #include <stdlib.h>
 #include "tap.h"
 #include "../runner/bus.h"
@@ -75,15 +76,66 @@ static void test_console(void)
 	is(written, 6, "a wide write is one byte for the port");
 }
 
+#define SELECTOR	0x510
+#define DATA		0x511
+
+/* The item's first @size bytes, as a program reads them. */
+static uint64_t item(uint16_t key, unsigned int size)
+{
+	uint64_t value = 0;
+
+	bus_write(&bus, SELECTOR, 2, key);
+	for (unsigned int i = 0; i < size; i++)
+		value |= bus_read(&bus, DATA, 1) << 8 * i;
+	return value;
+}
+
+static void test_fw_cfg(void)
+{
+	static const struct {
+		const char *name;
+		uint16_t key;
+		unsigned int size;
+		uint64_t value;
+	} cases[] = {
+		{ "signature", 0, 4, 0x554d4551 }, { "ID: the two ports", 1, 4, 1 },
+		{ "RAM", 3, 8, 0x180000000 }, { "CPUs", 5, 2, 3 }, { "CPUs with those to come", 0xf, 2, 300 },
+		{ "no file", 0x19, 4, 0 }, { "nothing there", 0xffff, 8, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		is(item(cases[i].key, cases[i].size), cases[i].value, "fw_cfg: %s",
+		   cases[i].name);
+	item(3, 7);
+	is(bus_read(&bus, DATA, 1), 0, "the last byte");
+	is(bus_read(&bus, DATA, 1), 0, "and a zero behind it");
+	is(item(5, 2), 3, "an item chosen again begins again");
+	bus_write(&bus, SELECTOR, 1, 0);
+	bus_write(&bus, DATA, 1, 0xff);
+	bus_write(&bus, DATA, 2, 0);
+	bus_write(&bus, SELECTOR, 2, 5);
+	bus_write(&bus, DATA, 1, 0xff);
+	is(bus_read(&bus, DATA, 1), 3, "no other write chooses, and none changes anything");
+	is(bus_read(&bus, SELECTOR, 2), 0xffff, "the selector cannot be read");
+}
+
 int main(void)
 {
-	struct device_env env = { .exit = on_exit_status };
+	struct device_env env = {
+		.exit = on_exit_status,
+		.cpus = 300,
+		.cpus_at_start = 3,
+		.memory = 0x180000000,
+	};
 	void *debug_exit = add(&debug_exit_type, &env, 0xf5);
 	void *debug_console = add(&debug_console_type, &env, 0xe9);
+	void *fw_cfg = add(&fw_cfg_type, &env, fw_cfg_type.start);
 
 	test_exit();
 	test_console();
+	test_fw_cfg();
 	debug_exit_type.destroy(debug_exit);
 	debug_console_type.destroy(debug_console);
+	fw_cfg_type.destroy(fw_cfg);
 	return tap_end();
 }

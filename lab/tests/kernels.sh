@@ -105,6 +105,8 @@ for kernel in mb32 mb64 mbflat; do
 	said $kernel "memory 0xa0000 reserved 0x60000"
 	said $kernel "memory 0x100000 usable 0x3f00000"
 	said $kernel "ACPI is found"
+	said $kernel "fw_cfg CPUs 0x3"
+	said $kernel "fw_cfg memory 0x4000000"
 	said $kernel "PAE paging works"
 	said $kernel "long mode 0x123456701234567"
 	said $kernel "processors 0x3"

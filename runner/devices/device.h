@@ -67,6 +67,8 @@ struct device_env {
 	void (*cpu_start)(void *opaque, unsigned int cpu, uint64_t vector);
 	void *opaque;
 	unsigned int cpus;	/* that there can be */
+	unsigned int cpus_at_start;
+	uint64_t memory;	/* bytes of RAM */
 	/* The characters' other end. */
 	struct console *console;
 	/* Filled by the rows of devices.c as they are made, in their order. */
@@ -100,6 +102,9 @@ extern const struct device_type cpu_hotplug_type;
 
 /* If CPUs are started by it. */
 extern const struct device_type mailbox_type;
+
+/* If there is a debug-exit port: the two are what programs built for QEMU expect. */
+extern const struct device_type fw_cfg_type;
 
 /* Only where the user says: start is 0 in these, the name is that of the option. */
 extern const struct device_type debug_exit_type;

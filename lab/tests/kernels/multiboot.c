@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The C part of the multiboot kernel for tests. It prints what it was told, to the
- * serial port and the debug console, finds ACPI's root pointer, visits long mode,
- * starts the other processors, and ends through the debug-exit port with the number
- * that its command line has.
+ * serial port and the debug console, finds ACPI's root pointer, visits long mode, asks
+ * QEMU's firmware configuration, starts the other processors, and ends through the
+ * debug-exit port with the number that its command line has.
  *
  * Words of the command line: exit=N (the value written), cpus=N (how many there are),
  * reset (through the port of the FADT's usual place instead of an exit).
@@ -13,6 +13,9 @@
 #define PORT_EXIT	0xf4
 #define PORT_CONSOLE	0xe9
 #define PORT_SERIAL	0x3f8
+#define PORT_FW_CFG	0x510		/* the data is at the next one */
+#define FW_CFG_RAM_SIZE	3
+#define FW_CFG_CPUS	5
 #define SERIAL_LSR	5
 #define LSR_THRE	0x20
 
@@ -64,6 +67,11 @@ static inline void outb(uint16_t port, uint8_t value)
 static inline void outl(uint16_t port, uint32_t value)
 {
 	__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t value)
+{
+	__asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static inline uint8_t inb(uint16_t port)
@@ -191,6 +199,18 @@ static void find_acpi(void)
 	print("no ACPI\n");
 }
 
+/* ---- the firmware configuration of QEMU ---- */
+
+static uint64_t fw_cfg(uint16_t item, unsigned int size)
+{
+	uint64_t value = 0;
+
+	outw(PORT_FW_CFG, item);
+	for (unsigned int i = 0; i < size; i++)
+		value |= (uint64_t)inb(PORT_FW_CFG + 1) << 8 * i;
+	return value;
+}
+
 /* ---- other processors ---- */
 
 static volatile uint32_t *lapic(uint32_t reg)
@@ -238,6 +258,8 @@ void main(uint32_t magic, const struct info *info)
 	find_acpi();
 	print(pae_cpuid() > 1 ? "PAE paging works\n" : "PAE paging is broken\n");
 	print_line("long mode ", long_mode(0x100000001, 0x1234567));
+	print_line("fw_cfg CPUs ", fw_cfg(FW_CFG_CPUS, 2));
+	print_line("fw_cfg memory ", fw_cfg(FW_CFG_RAM_SIZE, 8));
 	if (cpus > 0)
 		start_processors(cpus);
 	outl(PORT_EXIT, number(cmdline, "exit="));
