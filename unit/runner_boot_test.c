@@ -24,8 +24,10 @@
 
 /* What goes behind the user's words. */
 #define AHEAD		"sysctl.vm.compaction_proactiveness="
-#define NOT_AHEAD	AHEAD "0"
-#define DEFAULTS	"panic=-1 reboot=acpi " NOT_AHEAD
+#define THRESHOLD	"sysctl.kernel.watchdog_thresh="
+#define INTERVAL	"sysctl.vm.stat_interval="
+#define IDLE		AHEAD "0 psi=0 " THRESHOLD "60 " INTERVAL "10"
+#define DEFAULTS	"panic=-1 reboot=acpi " IDLE
 
 static void set_initrd(uint64_t size)
 {
@@ -151,11 +153,13 @@ static void test_linux_cmdline(void)
 		const char *append, *want;
 	} cases[] = {
 		{ "", DEFAULTS },
-		{ "panic=5", "panic=5 reboot=acpi " NOT_AHEAD },
-		{ "a reboot=t", "a reboot=t panic=-1 " NOT_AHEAD },
+		{ "panic=5", "panic=5 reboot=acpi " IDLE },
+		{ "a reboot=t", "a reboot=t panic=-1 " IDLE },
 		{ "softlockup_panic=1", "softlockup_panic=1 " DEFAULTS },
-		{ AHEAD "20", AHEAD "20 panic=-1 reboot=acpi" },
-		{ "x_panic=1 panic=0 reboot=k", "x_panic=1 panic=0 reboot=k " NOT_AHEAD },
+		{ AHEAD "20", AHEAD "20 panic=-1 reboot=acpi psi=0 " THRESHOLD "60 " INTERVAL "10" },
+		{ "psi=1 " THRESHOLD "10 " INTERVAL "1",
+		  "psi=1 " THRESHOLD "10 " INTERVAL "1 panic=-1 reboot=acpi " AHEAD "0" },
+		{ "x_panic=1 panic=0 reboot=k", "x_panic=1 panic=0 reboot=k " IDLE },
 	};
 
 	make_bzimage();
@@ -281,7 +285,7 @@ static void test_linux_load(void)
 	is(read_u64(LOAD_AT), 0xc3c3c3c3c3c3c3c3, "its code is where it wants to be");
 	is(read_u64(LOAD_AT + PAYLOAD_SIZE), 0, "behind it is nothing");
 	ok(!memcmp(ram_at(&ram, plan->module[0].gpa, 7), "initrd!", 7), "the initrd is there");
-	is_str(ram_at(&ram, LAYOUT_CMDLINE, 128), "quiet " DEFAULTS,
+	is_str(ram_at(&ram, LAYOUT_CMDLINE, 256), "quiet " DEFAULTS,
 	       "so is the command line");
 
 	params = ram_at(&ram, LAYOUT_BOOT_PARAMS, sizeof(*params));
@@ -391,7 +395,7 @@ static void test_pvh(void)
 	is(read_u64(plan->info + 8), 1ULL << 32, "one module");
 	is(read_u64(read_u64(plan->info + 16)), plan->module[0].gpa, "which is the initrd");
 	is(read_u64(read_u64(plan->info + 16) + 8), 5000, "with its size");
-	is_str(ram_at(&ram, read_u64(plan->info + 24), 128), "quiet " DEFAULTS,
+	is_str(ram_at(&ram, read_u64(plan->info + 24), 256), "quiet " DEFAULTS,
 	       "the command line");
 	is(read_u64(plan->info + 32), LAYOUT_ACPI, "the RSDP");
 	is(read_u64(plan->info + 48), 3, "a memory map of three ranges");

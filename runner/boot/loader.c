@@ -52,14 +52,19 @@ static const struct {
 	 */
 	{ "reboot=", "reboot=acpi" },
 	/*
-	 * Linux looks twice a second whether its memory wants to be compacted ahead of
-	 * need, which is two thirds of the exits of an idle guest (docs/performance.md).
+	 * The rest is what an idle Linux wakes up for, each some exits (docs/performance.md):
+	 * whether its memory wants to be compacted ahead of need, twice a second; averages
+	 * of who waits for what, every other second; whether a CPU is stuck, every four, or
+	 * with the longest threshold every 24; counters of memory, every second.
 	 */
 	{ "sysctl.vm.compaction_proactiveness=", "sysctl.vm.compaction_proactiveness=0" },
+	{ "psi=", "psi=0" },
+	{ "sysctl.kernel.watchdog_thresh=", "sysctl.kernel.watchdog_thresh=60" },
+	{ "sysctl.vm.stat_interval=", "sysctl.vm.stat_interval=10" },
 };
 
 /* Room for all of them, each behind a space. */
-#define DEFAULTS_SIZE	64
+#define DEFAULTS_SIZE	192
 
 static enum status detect(const struct image *kernel, struct boot_plan *plan)
 {
