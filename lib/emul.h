@@ -413,7 +413,7 @@ emul_handler emul_do_bit;
 /* emul_arith.c */
 emul_handler emul_do_multiply, emul_do_divide, emul_do_double_shift, emul_do_scan, emul_do_bswap;
 emul_handler emul_do_decimal, emul_do_aam, emul_do_aad, emul_do_widen, emul_do_lea;
-emul_handler emul_do_xlat, emul_do_lahf, emul_do_sahf;
+emul_handler emul_do_xlat, emul_do_lahf, emul_do_sahf, emul_do_salc;
 
 /* emul_flow.c */
 emul_handler emul_do_jcc, emul_do_jcxz, emul_do_loop, emul_do_jmp, emul_do_call, emul_do_ret;

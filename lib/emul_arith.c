@@ -378,3 +378,11 @@ enum emul_status emul_do_sahf(struct emul_ctx *ctx, unsigned int arg)
 	set_flags(ctx, AH_FLAGS, emul_gpr_read(ctx, VMM_RAX, 2) >> 8);
 	return EMUL_OK;
 }
+
+/* In no manual of one vendor, but on all CPUs: AL is CF, sign-extended. */
+enum emul_status emul_do_salc(struct emul_ctx *ctx, unsigned int arg)
+{
+	(void)arg;
+	emul_gpr_write(ctx, VMM_RAX, 1, ctx->regs.rflags & EMUL_CF ? 0xff : 0);
+	return EMUL_OK;
+}

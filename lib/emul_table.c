@@ -75,6 +75,7 @@ static const struct emul_insn instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_XLAT] = { emul_do_xlat, 0 },
 	[ZYDIS_MNEMONIC_LAHF] = { emul_do_lahf, 0 },
 	[ZYDIS_MNEMONIC_SAHF] = { emul_do_sahf, 0 },
+	[ZYDIS_MNEMONIC_SALC] = { emul_do_salc, 0 },
 
 	[ZYDIS_MNEMONIC_PUSH] = { emul_do_push, 0 },
 	[ZYDIS_MNEMONIC_POP] = { emul_do_pop, 0 },
