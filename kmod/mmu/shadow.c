@@ -75,6 +75,17 @@ static union shadow_role top_role(const struct vmm_ctrl *ctrl)
 	return role;
 }
 
+/* Its top table is read when CR3 is loaded: a walk would find what it has of reserved bits. */
+static bool pdpte_valid(u64 pdpte, union shadow_role role)
+{
+	struct paging paging;
+
+	shadow_paging(&paging, role);
+	return (pdpte & PAGING_P) &&
+	       !(pdpte & (paging.reserved |
+			  paging_reserved(&paging, paging.format, PAGING_PDPT_LEVEL, false)));
+}
+
 /* What entry @index of the PAE root points to. @pdpte: the guest's entry there. */
 static bool pae_child(const struct vmm_ctrl *ctrl, unsigned int index, u64 pdpte,
 		      struct shadow_key *key)
@@ -83,7 +94,7 @@ static bool pae_child(const struct vmm_ctrl *ctrl, unsigned int index, u64 pdpte
 	if (key->role.direct) {
 		key->gfn = index * vmm_level_frames(PAE_ROOT_LEVEL);
 	} else if (key->role.mode == PAGING_PAE) {
-		if (!(pdpte & PAGING_P))
+		if (!pdpte_valid(pdpte, key->role))
 			return false;
 		key->gfn = (pdpte & paging_formats[PAGING_PAE].address) >> PAGE_SHIFT;
 	} else {
