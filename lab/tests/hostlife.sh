@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # What a host may do while VMs run: CPUs off and on, suspend, unload, kill, the
-# other hypervisor, tracing, and every way to go down. HOST (svm) and KERNEL
+# other hypervisor, tracing, and every way to go down. HOST (svm, vmx) and KERNEL
 # (6.1) from the environment, or the names of cases as arguments. TAP on standard
 # output. Every case is one boot of a host, has the lab's own checks as well (no
 # complaint in the log, vmm.ko unloads at the end), and its steps are in
@@ -15,6 +15,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . lab/tests/tap.sh
 gcc -O2 -Wall -static -I include/uapi -o "$work/hostprobe" lab/tests/hostprobe.c || exit 1
+gcc -m32 -ffreestanding -fno-pic -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-toplevel-reorder -fcf-protection=none -mno-sse -mno-mmx -O1 -Wall -Wextra -nostdlib \
+	-static -Wl,--build-id=none,-Ttext=0x100000,--oformat=binary -o "$work/adder" \
+	lab/tests/kernels/adder.c || exit 1
 
 failed()
 {
@@ -28,7 +32,7 @@ in_host()
 
 	shift
 	LAB_LOG=$work/log lab/lab --host "$host" --kernel "$kernel" --mem 1024 \
-		--timeout "${LIMIT:-300}" --put "$work/hostprobe" \
+		--timeout "${LIMIT:-300}" --put "$work/hostprobe" --put "$work/adder" \
 		--put lab/tests/hostlife-host "$@" -- sh hostlife-host "$case" \
 		</dev/null >"$work/out" 2>"$work/err"
 	status=$?
