@@ -12,9 +12,7 @@
 #define RECEIVED	1
 #define ROUNDS		100000
 
-asm(".globl _start\n"
-    "_start: mov $0x80000, %esp\n"
-    "	call run\n");
+asm(".globl _start\n_start: mov $0x80000, %esp\n\tcall run\n");
 
 static unsigned char in(unsigned short port)
 {
