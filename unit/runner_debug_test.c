@@ -3,7 +3,8 @@
  * The debug ports of test kernels, and those they ask for CPUs and memory, on a bus as
  * the machine has it.
  */
-/* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c ../runner/devices/fw_cfg.c ../runner/bus.c */
+/* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c */
+/* unit-sources: ../runner/devices/fw_cfg.c ../runner/bus.c */
 #include <stdlib.h>
 #include "tap.h"
 #include "../runner/bus.h"
@@ -99,7 +100,8 @@ static void test_fw_cfg(void)
 		uint64_t value;
 	} cases[] = {
 		{ "signature", 0, 4, 0x554d4551 }, { "ID: the two ports", 1, 4, 1 },
-		{ "RAM", 3, 8, 0x180000000 }, { "CPUs", 5, 2, 3 }, { "CPUs with those to come", 0xf, 2, 300 },
+		{ "RAM", 3, 8, 0x180000000 }, { "CPUs", 5, 2, 3 },
+		{ "CPUs with those to come", 0xf, 2, 300 },
 		{ "no file", 0x19, 4, 0 }, { "nothing there", 0xffff, 8, 0 },
 	};
 
