@@ -82,7 +82,7 @@ case_nmi() { stays_up nmi --smp 2; }
 
 # One CPU: QEMU 7.2 with several keeps stale translations of text that the tracer
 # patches while another CPU runs it, and hangs.
-case_trace() { stays_up trace; }
+case_trace() { LAB_FTRACE=1 stays_up trace; }
 
 case_off()
 {
@@ -98,12 +98,17 @@ case_reboot()
 	ok "reboot: and says so" logged "reboot: machine restart"
 }
 
-# The only complaint is the panic that was asked for, and the reset after it came.
+# The only complaint is the panic that was asked for, and the reset after it came; a host of
+# Bochs, which would reset for ever, stays at the panic.
 case_panic()
 {
 	LAB_PANIC_LIMIT=20 in_host panic --smp 2
-	ok "panic: the host panics under a guest and resets" \
-		eval '[ $status = 125 ] && ! said "lab: the host panicked"'
+	case $host in
+	vmx*) ok "panic: the host panics under a guest" \
+		eval '[ $status = 125 ] && said "lab: the host panicked"' ;;
+	*) ok "panic: the host panics under a guest and resets" \
+		eval '[ $status = 125 ] && ! said "lab: the host panicked"' ;;
+	esac
 	ok "panic: that it was told to is its only complaint" \
 		eval 'logged "Kernel panic - not syncing: sysrq triggered crash" && only_panic'
 }
