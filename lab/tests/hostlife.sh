@@ -119,16 +119,21 @@ only_panic()
 		"$work/log"
 }
 
-# The next kernel says what it found.
+# The next kernel says what it found. In Bochs it takes minutes to begin, as it is hashed twice
+# before, so that has one CPU.
 case_kexec()
 {
-	in_host kexec --smp 2
-	ok "kexec: the next kernel runs" logged "next: online"
-	ok "kexec: it has all CPUs" logged "next: online 0-[12]"
 	case $host in
-	vmx*) ok "kexec: VMXE is clear, as KVM finds it" logged "next: KVM's VM: exit 5" ;;
-	*) ok "kexec: SVME is clear on each" \
-		eval 'logged "next: cpu 1 svme 0" && ! logged "next: cpu . svme 1"' ;;
+	vmx*)
+		LAB_SILENCE_LIMIT=600 in_host kexec
+		ok "kexec: the next kernel runs" logged "next: online 0"
+		ok "kexec: VMXE is clear, as KVM finds it" logged "next: KVM's VM: exit 5" ;;
+	*)
+		in_host kexec --smp 2
+		ok "kexec: the next kernel runs" logged "next: online"
+		ok "kexec: it has all CPUs" logged "next: online 0-[12]"
+		ok "kexec: SVME is clear on each" \
+			eval 'logged "next: cpu 1 svme 0" && ! logged "next: cpu . svme 1"' ;;
 	esac
 }
 
