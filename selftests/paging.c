@@ -588,6 +588,37 @@ TEST_F(paging, upper_levels_change_with_either_flush)
 	}
 }
 
+/*
+ * What makes the highest entry invalid: a reserved bit that is none of the address, where it
+ * has one. CPUs of VT-x refuse a CR3 with such an entry of PAE, so there it is P.
+ */
+static unsigned int spoiling_bit(enum probe_mode mode)
+{
+	if (mode < PROBE_PAE ||
+	    (mode == PROBE_PAE && get_info().backend == VMM_BACKEND_VT_X))
+		return 0;
+	return mode == PROBE_PAE ? 8 : 7;
+}
+
+TEST_F(paging, what_was_reached_is_lost_when_the_highest_entry_becomes_invalid)
+{
+	const u64 bit = 1UL << spoiling_bit(variant->mode);
+	u64 good;
+	u32 n;
+
+	MAKE_WAY();
+	ENTER(PROBE_WP);
+	good = probe_entry(self->vm, variant->mode, AT(self->levels));
+	for (n = 0; n < 4; n++) {
+		READS(DATA(0));
+		probe_store(&self->probe, AT(self->levels), good ^ bit);
+		probe_load_cr3(&self->probe, self->probe.cr3);
+		CHECK(.gva = self->gva + 1);
+		probe_store(&self->probe, AT(self->levels), good);
+		probe_load_cr3(&self->probe, self->probe.cr3);
+	}
+}
+
 TEST_F(paging, an_entry_that_appears_needs_no_flush)
 {
 	unsigned int n;
