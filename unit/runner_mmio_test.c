@@ -210,9 +210,10 @@ static void *changing_create(struct virtio *virtio, void *backend)
 	return virtio;
 }
 
+/* As one whose backend changes just then. */
 static void changing_destroy(void *device)
 {
-	(void)device;
+	virtio_config_changed(device);
 }
 
 static void changing_write(void *device, size_t offset, const void *data, size_t len)

@@ -350,9 +350,9 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 	}
 	if (mmio->attached)
 		i82093aa_detach(mmio->env->ioapic, mmio->line);
-	hide_page(mmio);
-	/* What ends then may still interrupt. */
+	/* What ends then may still interrupt, or show another configuration. */
 	virtio_destroy(mmio->core);
+	hide_page(mmio);
 	munmap(mmio->page, LAYOUT_VIRTIO_MMIO_SIZE);
 	if (mmio->irq_fd >= 0)
 		close(mmio->irq_fd);
