@@ -3,8 +3,8 @@
  * flatten VMLINUZ: writes the packed kernel of that bzImage to standard output.
  * flatten VMLINUZ ELF LOADER: writes a bzImage that is VMLINUZ but for having nothing to
  * unpack: behind the real-mode part comes LOADER (flatten.S), then the
- * memory that the segments of ELF, the unpacked kernel, describe. Unpacking is half of the
- * instructions of a boot. Such a kernel runs where it was linked to.
+ * memory that the segments of ELF, the unpacked kernel, describe. Unpacking is up to half of
+ * the instructions of a boot. Such a kernel runs where it was linked to.
  */
 #include <elf.h>
 #include <stdint.h>
@@ -115,9 +115,10 @@ static void write_payload(const struct file *bzimage, size_t start)
 	write_all(bzimage->data + start, payload[1] - 4);
 }
 
-static void write_flat(struct file *bzimage, size_t start, const char *kernel, const char *stub)
+static void write_flat(struct file *bzimage, size_t start, const char *elf_path,
+		       const char *loader_path)
 {
-	struct file elf = read_file(kernel), loader = read_file(stub), image;
+	struct file elf = read_file(elf_path), loader = read_file(loader_path), image;
 	uint32_t words[NR_WORDS], units;
 
 	if (loader.size != LOADER_SIZE)

@@ -86,7 +86,7 @@ struct machine_device {
 	void *device;
 };
 
-/* Those of every machine, two debug ports, CPU hotplug, the mailbox. */
+/* Those of every machine, two debug ports, fw_cfg, CPU hotplug, the mailbox. */
 #define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 5)
 
 struct machine {
