@@ -284,6 +284,32 @@ static bool gp_hides_undefined(struct vmm_vcpu *vcpu)
 	return !insn_decode(bytes, n, mode, &insn) && insn.class == INSN_VIRT;
 }
 
+/*
+ * The other vendor's hypercall instruction is #UD on this CPU, and guests of a host that
+ * shows KVM's signature use either. What is at RIP is looked at once; anything else that
+ * may be there by now is the #UD it was.
+ */
+static bool ud_is_hypercall(struct vmm_vcpu *vcpu)
+{
+	enum insn_class foreign = vmm_ops->hypercall == INSN_VMCALL ? INSN_VMMCALL : INSN_VMCALL;
+	u8 bytes[INSN_MAX_LENGTH];
+	enum insn_mode mode;
+	unsigned int n;
+	int length;
+
+	if (vcpu->event.type != VMM_EVENT_NONE)
+		return false;
+	n = fetch(vcpu, bytes, &mode, false);
+	length = insn_length_of(bytes, n, mode, foreign);
+	if (length <= 0)
+		return false;
+	/* The exit has it as a fault pushes it; an instruction that is done clears it. */
+	vcpu->regs.rflags &= ~(u64)X86_EFLAGS_RF;
+	vmm_skip(vcpu, length);
+	vmm_pv_hypercall(vcpu);
+	return true;
+}
+
 static enum vmm_next memory_outcome(struct vmm_vcpu *vcpu, struct vmm_exit *exit,
 				    enum vmm_fault outcome);
 
@@ -297,6 +323,8 @@ static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 		return memory_outcome(vcpu, exit, vmm_shadow_fault(vcpu, exit));
 	if (vector == X86_TRAP_GP && !exit->exception.error && gp_hides_undefined(vcpu))
 		return exit_undefined(vcpu, exit);
+	if (vector == X86_TRAP_UD && ud_is_hypercall(vcpu))
+		return VMM_ENTER;
 	if (vector == X86_TRAP_DB) {
 		vmm_pull(vcpu, VMM_STATE_DEBUG);
 		vcpu->debug.dr6 |= exit->exception.info;
@@ -671,6 +699,8 @@ static enum vmm_next (*const real_mode_handlers[INSN_NR_CLASS])(struct vmm_vcpu 
 	[INSN_RDPMC]		= exit_rdpmc,
 	[INSN_RSM]		= exit_undefined,
 	[INSN_VIRT]		= exit_undefined,
+	[INSN_VMCALL]		= exit_hypercall,
+	[INSN_VMMCALL]		= exit_hypercall,
 	[INSN_WBINVD]		= exit_wbinvd,
 	[INSN_WRMSR]		= exit_msr_write,
 	[INSN_XSETBV]		= exit_xsetbv,

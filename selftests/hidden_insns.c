@@ -160,28 +160,6 @@ TEST(undefined_in_32_bit_mode)
 	}
 }
 
-static void guest_hypercall(void)
-{
-	u64 rax = 0x7fff;		/* no such call */
-
-	/* The vendor's own form: KVM's guests patch the other one. */
-	if (GUEST_TRY("vmmcall", "a"(rax), "b"(0) : "memory") == NO_FAULT) {
-		__asm__ volatile("vmmcall" : "+a"(rax) : "b"(0) : "memory");
-		GUEST_EQ(-1000L, rax);	/* -KVM_ENOSYS */
-	} else {
-		GUEST_EQ(VEC_UD, guest_fault.vector);
-		rax = 0x7fff;
-		__asm__ volatile("vmcall" : "+a"(rax) : "b"(0) : "memory");
-		GUEST_EQ(-1000L, rax);
-	}
-	GUEST_DONE();
-}
-
-TEST(an_unknown_hypercall_is_enosys)
-{
-	vcpu_done(vcpu_new(vm_new(), 0, guest_hypercall));
-}
-
 static void guest_enable_svm(void)
 {
 	GUEST_EQ(VEC_GP, try_wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME));

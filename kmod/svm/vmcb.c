@@ -114,9 +114,11 @@ static const u8 required[] = {
 
 /*
  * Exceptions that always exit: delivery of the first two can loop in the CPU for ever,
- * one is the machine's, and a CPU without the extension raises #UD for some #GPs.
+ * one is the machine's, a CPU without the extension raises #UD for some #GPs, and Intel's
+ * hypercall instruction is #UD.
  */
-#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC) | BIT(X86_TRAP_GP))
+#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) | \
+			 BIT(X86_TRAP_MC) | BIT(X86_TRAP_GP))
 
 /* With shadow paging: what the guest's own tables and registers are not used for. */
 static const u8 required_shadow[] = {

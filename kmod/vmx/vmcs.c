@@ -17,8 +17,11 @@
 
 #include "vmx.h"
 
-/* Exceptions that always exit: delivery of two can loop for ever, one is the machine's. */
-#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC))
+/*
+ * Exceptions that always exit: delivery of two can loop for ever, one is the machine's,
+ * and AMD's hypercall instruction is #UD.
+ */
+#define EXCEPTIONS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC))
 
 /* "MSR-Bitmap Address": four parts of one page */
 #define BITMAP_READ_LOW		0
