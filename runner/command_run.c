@@ -205,6 +205,10 @@ static enum status prepare(struct session *session)
 		status = boot_plan(&session->source, &session->ram, &session->plan);
 	if (!status)
 		status = host_open(&session->host);
+	if (!status) {
+		session->source.tsc_khz = session->config.tsc_khz ?: session->host.info.tsc_khz;
+		status = boot_plan_tsc(session->plan, &session->source);
+	}
 	if (!status)
 		status = check_limits(session);
 	if (!status)

@@ -163,6 +163,15 @@ static void test_linux_cmdline(void)
 		{ "x_panic=1 panic=0 reboot=k", "x_panic=1 panic=0 reboot=k " IDLE },
 	};
 
+	static const struct {
+		const char *append;
+		bool told;
+	} clocks[] = {
+		{ "nopv", true }, { "quiet nopv", true }, { "a no-kvmclock b", true },
+		{ "nopvspin", false }, { "x_nopv", false }, { "quiet", false },
+		{ "nopv tsc_early_khz=5", false }, { "nopvspin no-kvmclock", true },
+	};
+
 	make_bzimage();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		source.append = cases[i].append;
@@ -170,6 +179,16 @@ static void test_linux_cmdline(void)
 		is_str(plan ? plan->cmdline : NULL, cases[i].want, "command line of '%s'",
 		       cases[i].append);
 	}
+	for (size_t i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
+		source.append = clocks[i].append;
+		source.tsc_khz = 0;
+		plan_bzimage(64 * MIB);
+		source.tsc_khz = 2000000;
+		is(boot_plan_tsc(plan, &source), STATUS_OK, "the TSC is known");
+		is(!!strstr(plan->cmdline, " tsc_early_khz=2000000"), clocks[i].told,
+		   "and '%s' is told of it: %d", clocks[i].append, clocks[i].told);
+	}
+	source.tsc_khz = 0;
 	memset(line, 'a', 2047 - strlen(" " DEFAULTS));
 	source.append = line;
 	is(plan_bzimage(64 * MIB), STATUS_OK, "a command line may have the kernel's limit");

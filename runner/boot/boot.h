@@ -53,6 +53,7 @@ struct boot_source {
 	struct boot_module module[BOOT_MODULES_MAX];
 	unsigned int modules;
 	const char *append;	/* NULL: what suits the format */
+	uint64_t tsc_khz;	/* the guest's; 0: not known yet, boot_plan_tsc() */
 	unsigned int cpus;
 	unsigned int max_cpus;	/* CPUs may come and go; 0: those are all */
 	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */
@@ -142,6 +143,9 @@ extern const struct boot_format boot_firmware;
  */
 enum status boot_plan(const struct boot_source *source, const struct ram *ram,
 		      struct boot_plan **plan);
+
+/* Say the TSC's frequency, @source->tsc_khz, to a Linux that has no other way to know it. */
+enum status boot_plan_tsc(struct boot_plan *plan, const struct boot_source *source);
 
 /* Fill @ram, mapped and all zero: kernel, initrd, command line, ACPI, CPU tables. */
 enum status boot_load(const struct boot_plan *plan, const struct boot_source *source,

@@ -63,8 +63,16 @@ static const struct {
 	{ "sysctl.vm.stat_interval=", "sysctl.vm.stat_interval=10" },
 };
 
-/* Room for all of them, each behind a space. */
-#define DEFAULTS_SIZE	192
+/*
+ * With either, Linux is without kvmclock, and on AMD knows no other way to the frequency
+ * of its TSC than timers that are not here.
+ */
+static const char *const clockless[] = { "nopv", "no-kvmclock" };
+
+#define TSC_WORD	"tsc_early_khz="
+
+/* Room for all of them and the TSC's, each behind a space. */
+#define DEFAULTS_SIZE	256
 
 static enum status detect(const struct image *kernel, struct boot_plan *plan)
 {
@@ -254,6 +262,28 @@ static bool has_word(const char *append, const char *start)
 	return false;
 }
 
+/* Is @word in @append, as a whole? */
+static bool has_whole_word(const char *append, const char *word)
+{
+	const char *at = append;
+	size_t len = strlen(word);
+
+	while ((at = strstr(at, word))) {
+		if ((at == append || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+			return true;
+		at++;
+	}
+	return false;
+}
+
+static bool wants_tsc_word(const char *append)
+{
+	for (size_t i = 0; i < sizeof(clockless) / sizeof(clockless[0]); i++)
+		if (has_whole_word(append, clockless[i]))
+			return !has_word(append, TSC_WORD);
+	return false;
+}
+
 /* Append @word to the line that ends at @end. */
 static char *add_word(struct boot_plan *plan, char *end, const char *word)
 {
@@ -267,6 +297,7 @@ static void compose_cmdline(struct boot_plan *plan, const struct boot_source *so
 	bool linux_words = plan->format->cmdline == CMDLINE_LINUX;
 	const char *append = source->append;
 	char *end = plan->cmdline;
+	char tsc[sizeof(TSC_WORD) + 20];
 
 	if (!append)
 		append = linux_words ? LINUX_DEFAULT : "";
@@ -276,6 +307,10 @@ static void compose_cmdline(struct boot_plan *plan, const struct boot_source *so
 	for (size_t i = 0; linux_words && i < sizeof(defaults) / sizeof(defaults[0]); i++)
 		if (!has_word(append, defaults[i].start))
 			end = add_word(plan, end, defaults[i].word);
+	if (linux_words && source->tsc_khz && wants_tsc_word(append)) {
+		snprintf(tsc, sizeof(tsc), TSC_WORD "%llu", (unsigned long long)source->tsc_khz);
+		end = add_word(plan, end, tsc);
+	}
 	plan->cmdline_len = end - plan->cmdline;
 }
 
@@ -356,6 +391,12 @@ enum status boot_plan(const struct boot_source *source, const struct ram *ram,
 		*plan = NULL;
 	}
 	return status;
+}
+
+enum status boot_plan_tsc(struct boot_plan *plan, const struct boot_source *source)
+{
+	compose_cmdline(plan, source);
+	return check_cmdline(plan);
 }
 
 enum status boot_load(const struct boot_plan *plan, const struct boot_source *source,
