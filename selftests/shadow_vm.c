@@ -14,6 +14,7 @@
 #define WINDOW		(GUEST_DATA + 0x100000)	/* linear; 512 pages of a table of its own */
 #define TABLE(i)	(GUEST_DATA + (i) * PAGE)	/* 0 to 9: tables, 16 and up: pages */
 #define FRAME(i)	TABLE(16 + (i))
+#define LARGE		(2UL << 20)
 #define FLAGS		(PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 #define KEEP		(1UL << 63)		/* MOV to CR3: what is cached stays */
 #define BEHIND		(1UL << 39)		/* linear: the second entry of the top table */
@@ -73,9 +74,43 @@ TEST(a_vm_with_shadow_paging_runs_beside_others)
 	EXPECT_EQ(0, stat_of(shadow, VMM_STAT_MEMORY));
 }
 
+/* ---- a slot that moves ---- */
+
+#define PLACES	64U
+
+static u64 place;
+
+static void guest_follows(void)
+{
+	for (;;) {
+		GUEST_EQ(0x5a5a, read64(*(volatile u64 *)&place));
+		GUEST_SYNC(1);
+	}
+}
+
+/* What is kept for frames is given back with their slot: a VM that moves it costs no more. */
+TEST(a_slot_that_moves_leaves_nothing_behind)
+{
+	struct vcpu *vcpu = new_vcpu(VMM_VM_SHADOW, guest_follows);
+	struct vmm_vm_stats stats = { 0 };
+	u64 *memory = map_memory(LARGE), first = 0;
+
+	memory[0] = 0x5a5a;
+	for (u32 i = 0; i < PLACES; i++) {
+		const u64 gpa = GUEST_HOLE + i * 2 * LARGE;
+
+		ASSERT_EQ(0, vm_slot(vcpu->vm, 1, gpa, LARGE, memory, 0));
+		guest_var(vcpu->vm, place) = gpa;
+		vcpu_sync(vcpu, 1);
+		VMM_MUST(vcpu->vm->fd, VMM_GET_VM_STATS, &stats);
+		if (!i)
+			first = stats.aux_pages;
+	}
+	EXPECT_LE(stats.aux_pages, first + 8);
+}
+
 /* ---- large leaves ---- */
 
-#define LARGE		(2UL << 20)
 #define SMALL_PAGES	512UL
 
 static void guest_uses_large_page(void)

@@ -50,12 +50,28 @@ static void look_up(struct mm_struct *mm, hva_t hva, struct host_leaf *host)
 }
 
 /*
- * The 4 KiB frame @gfn, which the leaf @pte maps to @hpa. @writable: by the leaf;
- * @open: the entries above let the guest write, too.
+ * Is the memory type of the leaf @pte of @level the process's? Large leaves are write-back:
+ * where they have another bit in the place of one of the type's it says nothing.
  */
-static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool writable,
+static void audit_type(const struct vmm_pte_format *format, gfn_t gfn, u64 pte,
+		       unsigned int level, unsigned int pat)
+{
+	const u64 bits = level > VMM_LEVEL_4K ? format->type & ~format->large : format->type;
+
+	if (((pte ^ format->type_of(pat)) & bits) || (level > VMM_LEVEL_4K && pat))
+		complain("another memory type than the process's", gfn, pte, pat);
+}
+
+/*
+ * The 4 KiB frame @gfn, which the leaf @pte of @level maps to @hpa. @writable: by the
+ * leaf; @open: the entries above let the guest write, too.
+ */
+static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level, hpa_t hpa,
 			bool open)
 {
+	const struct vmm_pte_format *format = vmm_vm_nested(vm) ? vmm_caps.nested_format :
+								  &shadow_format;
+	const bool writable = pte & format->write;
 	struct vmm_memory memory;
 	struct host_leaf host;
 
@@ -75,6 +91,8 @@ static void audit_frame(struct vmm_vm *vm, gfn_t gfn, u64 pte, hpa_t hpa, bool w
 		complain("another page than the process's", gfn, pte, host.hpa);
 	else if (writable && !host.writable)
 		complain("more than the process may", gfn, pte, memory.hva);
+	if (host.level)
+		audit_type(format, gfn, pte, level, host.pat);
 }
 
 static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level, bool open)
@@ -82,7 +100,6 @@ static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level
 	const struct vmm_pte_format *format = vmm_caps.nested_format;
 	const u64 last = vmm_level_frames(level) - 1;
 	const hpa_t hpa = vmm_pte_address(format, pte);
-	const bool writable = pte & format->write;
 
 	/* The memory type is another where it is a device's. */
 	if (format->leaf & ~(pte | format->type))
@@ -90,9 +107,9 @@ static void audit_leaf(struct vmm_vm *vm, gfn_t gfn, u64 pte, unsigned int level
 	if (hpa & ((last << PAGE_SHIFT)))
 		complain("a leaf that is not aligned", gfn, pte, last);
 	/* A huge page is one entry in the process, or its ends would differ. */
-	audit_frame(vm, gfn, pte, hpa, writable, open);
+	audit_frame(vm, gfn, pte, level, hpa, open);
 	if (last)
-		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable, open);
+		audit_frame(vm, gfn + last, pte, level, hpa + (last << PAGE_SHIFT), open);
 }
 
 /* Tables from @table down, itself included. */
@@ -161,7 +178,8 @@ static bool any_protected(struct vmm_mmu *mmu, gfn_t gfn, u64 frames)
 
 static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, unsigned int index)
 {
-	const u64 last = vmm_level_frames(sp->key.role.level) - 1;
+	const unsigned int level = sp->key.role.level;
+	const u64 last = vmm_level_frames(level) - 1;
 	const u64 pte = READ_ONCE(sp->table[index]);
 	const hpa_t hpa = vmm_pte_address(&shadow_format, pte);
 	const bool writable = pte & shadow_format.write;
@@ -169,9 +187,9 @@ static void audit_shadow_leaf(struct vmm_vm *vm, const struct shadow_page *sp, u
 	const bool open = sp->epoch == shadow->epoch;
 	const gfn_t gfn = shadow_gfn(sp, index);
 
-	audit_frame(vm, gfn, pte, hpa, writable, open);
+	audit_frame(vm, gfn, pte, level, hpa, open);
 	if (last)
-		audit_frame(vm, gfn + last, pte, hpa + (last << PAGE_SHIFT), writable, open);
+		audit_frame(vm, gfn + last, pte, level, hpa + (last << PAGE_SHIFT), open);
 	if (!rmap_has(last ? rmap_of(&shadow->regions, gfn >> REGION_SHIFT) :
 			     rmap_of(&shadow->frames, gfn), &sp->table[index]))
 		complain("a leaf that its frame does not know", gfn, pte, 0);

@@ -101,6 +101,9 @@ static hpa_t window_page(pte_t pte, bool write)
 {
 	if (!usable(pte_flags(pte), write) || pte_special(pte) || pte_devmap(pte))
 		return 0;
+	/* Leaves of the window are write-back. */
+	if (pte_flags(pte) & VMM_PTE_TYPE)
+		return 0;
 	/* Nobody can mark it dirty here; see the top of this file. */
 	if (write && !pte_dirty(pte))
 		return 0;

@@ -38,6 +38,15 @@ static inline hpa_t host_page_hpa(struct page *page)
 }
 
 /*
+ * Could the process map @page with another memory type than write-back? Drivers do so with
+ * pages of their own, which belong to no file and are not anonymous; NULL: a device's memory.
+ */
+static inline bool host_page_is_drivers(struct page *page)
+{
+	return !page || !page_folio(page)->mapping;
+}
+
+/*
  * The page at @hpa, referenced and found writable, is about to be mapped so.
  * mmu.lock held, and what was found is not stale.
  */

@@ -181,6 +181,9 @@ void vmm_mmu_zap(struct vmm_vm *vm, gfn_t first, gfn_t last)
 	write_lock(&vm->mmu.lock);
 	vm->mmu.seq++;
 	mmu_zap_unlock(vm, first, last, true);
+	/* With shadow paging it is a slot that goes, whose frames no fault maps meanwhile. */
+	if (vm->mmu.shadow)
+		shadow_forget(vm, first, last);
 }
 
 void mmu_watch(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
@@ -257,8 +260,8 @@ static unsigned int fault_level(const struct fault *fault, const struct host_lea
 {
 	unsigned int level = leaf->level;
 
-	/* The log knows pages of 4 KiB. */
-	if (fault->memory.log || leaf->hpa != fault->hpa ||
+	/* The log knows pages of 4 KiB, and so do memory types. */
+	if (fault->memory.log || leaf->pat || leaf->hpa != fault->hpa ||
 	    (fault->writable && !leaf->writable))
 		return VMM_LEVEL_4K;
 	while (level > VMM_LEVEL_4K && !level_fits(fault, level))
@@ -316,6 +319,7 @@ static enum tdp_result fault_map(const struct fault *fault, struct tdp_map *map,
 			return TDP_STALE;
 	} else {
 		map->level = fault_level(fault, &leaf);
+		map->pat = leaf.hpa == fault->hpa ? leaf.pat : 0;
 	}
 	if (map->level > VMM_LEVEL_2M && is_stale(fault, map->level))
 		return TDP_STALE;
@@ -340,7 +344,6 @@ static enum vmm_fault fault_install(const struct fault *fault)
 		.gfn = fault->gfn,
 		.hpa = fault->hpa,
 		.writable = fault->writable,
-		.device = fault->device,
 	};
 	enum tdp_result result;
 	u64 frames;

@@ -184,16 +184,27 @@ struct rmap *rmap_find(struct xarray *frames, gfn_t *gfn, gfn_t last)
 	return NULL;
 }
 
-void rmap_forget(struct xarray *frames, gfn_t first, gfn_t last)
+/* Freed in one go. */
+#define FORGET_BATCH	64
+
+unsigned int rmap_forget(struct xarray *frames, gfn_t *first, gfn_t last)
 {
-	unsigned long index = (first + BIT(CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
+	unsigned long index = (*first + BIT(CHUNK_SHIFT) - 1) >> CHUNK_SHIFT;
 	const unsigned long end = last >> CHUNK_SHIFT;
 	struct rmap_chunk *chunk;
+	unsigned int n = 0;
 
 	if (index >= end)
-		return;
+		return 0;
 	xa_for_each_range(frames, index, chunk, index, end - 1) {
+		if (n == FORGET_BATCH)
+			break;
+		/* An entry that nobody could find any more would be worse than a lost page. */
+		if (!WARN_ON_ONCE(memchr_inv(chunk, 0, sizeof(*chunk))))
+			free_page((unsigned long)chunk);
 		xa_erase(frames, index);
-		free_page((unsigned long)chunk);
+		n++;
 	}
+	*first = (gfn_t)index << CHUNK_SHIFT;
+	return n;
 }

@@ -73,7 +73,11 @@ struct rmap *rmap_of(struct xarray *frames, gfn_t gfn);
  * NULL: there is none. Sets *@gfn.
  */
 struct rmap *rmap_find(struct xarray *frames, gfn_t *gfn, gfn_t last);
-/* Forget the maps of [@first, @last), which are empty. */
-void rmap_forget(struct xarray *frames, gfn_t first, gfn_t last);
+/*
+ * Free what rmap_prepare() made for [*@first, @last) alone, whose maps are empty, some pages
+ * at a time: returns how many, 0 at the end, and sets *@first to where it goes on. mmu.lock,
+ * unless nobody else is left.
+ */
+unsigned int rmap_forget(struct xarray *frames, gfn_t *first, gfn_t last);
 
 #endif

@@ -20,7 +20,8 @@ struct fault {
 	bool write;
 	hpa_t hpa;		/* of the page, but for @device's, until mmu.lock is held */
 	bool device;
-	u8 pat;			/* of @device: the memory type is that of this entry */
+	bool drivers;		/* a page or memory of a driver's, whose type is to be looked up */
+	u8 pat;			/* the memory type is that of this entry */
 	bool writable;		/* the page, and the slot */
 };
 
@@ -261,7 +262,7 @@ static enum vmm_fault set_leaf(struct vmm_vcpu *vcpu, struct shadow_page *sp, un
 	if (writable)
 		mark_dirty(fault);
 	new = make_leaf(fault->hpa & ~(inside << PAGE_SHIFT), level, rights, writable);
-	if (unlikely(fault->device))
+	if (unlikely(fault->pat))
 		new = vmm_pte_retype(&shadow_format, new, fault->pat);
 	if (*entry && (!shadow_is_leaf(sp, *entry) || shadow_gfn(sp, index) != gfn ||
 		       vmm_pte_address(&shadow_format, *entry ^ new)))
@@ -288,7 +289,8 @@ static bool fits_large(struct vmm_vcpu *vcpu, const struct fault *fault,
 	struct vmm_mmu *mmu = &vcpu->vm->mmu;
 	struct host_leaf leaf;
 
-	if (key->role.level != VMM_LEVEL_4K || !key->role.direct || memory->log || fault->device ||
+	if (key->role.level != VMM_LEVEL_4K || !key->role.direct || memory->log ||
+	    fault->device || fault->pat ||
 	    ((fault->gfn ^ (memory->hva >> PAGE_SHIFT)) & (REGION_FRAMES - 1)) ||
 	    first < memory->first || first + REGION_FRAMES > memory->first + memory->npages)
 		return false;
@@ -378,14 +380,18 @@ static int prepare_maps(struct vmm_mmu *mmu, gfn_t gfn)
 }
 
 /* mmu.lock. What the process maps now is what its driver mapped for this fault; see host.h. */
-static bool find_device(struct fault *fault)
+static bool find_drivers(struct fault *fault)
 {
 	struct host_leaf leaf;
 
 	host_lookup(fault->walk.vcpu->vm->mm, fault->memory.hva, fault->writable, &leaf);
-	fault->hpa = leaf.hpa;
-	fault->pat = leaf.pat;
-	return host_leaf_permits(&leaf, fault->writable);
+	if (fault->device) {
+		fault->hpa = leaf.hpa;
+		fault->pat = leaf.pat;
+		return host_leaf_permits(&leaf, fault->writable);
+	}
+	fault->pat = leaf.hpa == fault->hpa ? leaf.pat : 0;
+	return true;
 }
 
 static enum vmm_fault install(struct vmm_vcpu *vcpu, struct fault *fault)
@@ -400,7 +406,7 @@ static enum vmm_fault install(struct vmm_vcpu *vcpu, struct fault *fault)
 	shadow_recycle(vm);
 	write_lock(&mmu->lock);
 	if (!is_stale(fault) && !root_is_gone(vcpu) && shadow_walk_holds(&fault->walk) &&
-	    (!fault->device || find_device(fault)))
+	    (!fault->drivers || find_drivers(fault)))
 		outcome = descend(vcpu, fault);
 	shadow_unlock(vm);
 	return outcome;
@@ -457,6 +463,7 @@ static enum vmm_fault map_page(struct vmm_vcpu *vcpu, struct fault *fault)
 		return page_error(vcpu, r);
 	fault->hpa = host_page_hpa(page);
 	fault->device = !page;
+	fault->drivers = host_page_is_drivers(page);
 	outcome = install(vcpu, fault);
 	host_put_page(page);
 	vmm_mmu_audit(vcpu->vm);
@@ -822,8 +829,7 @@ void shadow_fini(struct vmm_vm *vm)
 {
 	struct shadow_mmu *shadow = vm->mmu.shadow;
 
-	rmap_forget(&shadow->frames, 0, ~(gfn_t)0);
-	rmap_forget(&shadow->regions, 0, ~(gfn_t)0);
+	shadow_forget(vm, 0, ~(gfn_t)0);
 	xa_destroy(&shadow->frames);
 	xa_destroy(&shadow->regions);
 	kvfree(shadow);

@@ -176,6 +176,12 @@ unsigned int shadow_reclaim(struct vmm_vm *vm, unsigned int max);
 void shadow_unlock(struct vmm_vm *vm) __releases(&vm->mmu.lock);
 void shadow_free(struct list_head *doomed);	/* no lock; TLBs were flushed */
 
+/*
+ * Nothing maps frames [@first, @last), nor will anything while this runs: give back the memory
+ * of their reverse maps. [sleep], no lock.
+ */
+void shadow_forget(struct vmm_vm *vm, gfn_t first, gfn_t last);
+
 /* The pages that shadow the table in frame @gfn, one by one; @after: NULL for the first. */
 struct shadow_page *shadow_next(struct vmm_mmu *mmu, gfn_t gfn, const struct shadow_page *after);
 

@@ -371,6 +371,28 @@ void shadow_unlock(struct vmm_vm *vm)
 	shadow_free(&doomed);
 }
 
+static void forget(struct vmm_vm *vm, struct xarray *maps, gfn_t first, gfn_t last)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+	unsigned int n;
+
+	do {
+		write_lock(&mmu->lock);
+		n = rmap_forget(maps, &first, last);
+		write_unlock(&mmu->lock);
+		atomic_long_sub(n, &mmu->aux);
+		cond_resched();
+	} while (n);
+}
+
+void shadow_forget(struct vmm_vm *vm, gfn_t first, gfn_t last)
+{
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+
+	forget(vm, &shadow->frames, first, last);
+	forget(vm, &shadow->regions, DIV_ROUND_UP(first, REGION_FRAMES), last >> REGION_SHIFT);
+}
+
 /* ---- the limit ---- */
 
 unsigned long vmm_mmu_table_limit(struct vmm_vm *vm)

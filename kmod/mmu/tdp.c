@@ -213,7 +213,7 @@ enum tdp_result tdp_map(struct vmm_mmu *mmu, const struct tdp_map *map, struct t
 	if (!entry)
 		return TDP_NEED_TABLES;
 	new = vmm_pte_make_leaf(format, leaf_address(map->hpa, level), level, map->writable);
-	if (unlikely(map->device))
+	if (unlikely(map->pat))
 		new = vmm_pte_retype(format, new, map->pat);
 	old = READ_ONCE(*entry);
 	do {

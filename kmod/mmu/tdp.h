@@ -21,8 +21,7 @@ struct tdp_map {
 	hpa_t hpa;		/* of @gfn's 4 KiB */
 	unsigned int level;	/* the highest that the leaf may have */
 	bool writable;
-	bool device;		/* with the memory type of @pat; else write-back */
-	u8 pat;
+	u8 pat;			/* with the memory type of this entry of the PAT; 0: write-back */
 };
 
 /* Tables that were allocated before mmu.lock was taken. */
