@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A debugger in the process: single steps, breakpoints of its own in place of the guest's,
- * and INT3 as an exit. VMM_SET_GUEST_DEBUG.
+ * and INT3 as an exit. VMM_SET_GUEST_DEBUG. And the guest's own breakpoints on accesses
+ * that the kernel or the process makes for it.
  *
  * A step is a turn with TF set, of one instruction. TF is ours from vmm_step_arm(), which
  * runs with IRQs off before the entry, to vmm_step_end(). What is done for the guest in an
@@ -68,6 +69,41 @@ bool vmm_debug_takes(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
 	vmm_dirty(vcpu, VMM_STATE_DEBUG);
 	report(vcpu, X86_TRAP_DB, info & DR_TRAP_BITS);
 	return true;
+}
+
+/* "Breakpoint Field Recognition": lengths of whole, aligned ranges, by LEN0 to LEN3 */
+static bool watches(u64 dr, unsigned int len, u64 address, unsigned int size)
+{
+	static const u8 lengths[] = { 1, 2, 8, 4 };
+	u64 first = dr & ~(u64)(lengths[len] - 1);
+
+	return address - first < lengths[len] || first - address < size;
+}
+
+u64 vmm_debug_match(struct vmm_vcpu *vcpu, enum vmm_watched access, u64 address,
+		    unsigned int size)
+{
+	const struct vmm_debug *debug = &vcpu->debug;
+	unsigned int i, kind;
+	u64 hits = 0;
+
+	/* A debugger's are in place of the guest's. */
+	if (vcpu->guest_debug.flags & VMM_DEBUG_HW)
+		return 0;
+	vmm_pull(vcpu, VMM_STATE_CTRL);
+	if (access == VMM_WATCHED_PORT && !(vcpu->ctrl.cr4 & X86_CR4_DE))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(debug->dr); i++) {
+		if (!(debug->dr7 >> (DR_ENABLE_SIZE * i) & (DR_LOCAL_ENABLE | DR_GLOBAL_ENABLE)))
+			continue;
+		kind = debug->dr7 >> (DR_CONTROL_SHIFT + DR_CONTROL_SIZE * i) & 0xf;
+		if ((kind & 3) != access &&
+		    !((kind & 3) == VMM_WATCHED_READ && access == VMM_WATCHED_WRITE))
+			continue;
+		if (watches(debug->dr[i], kind >> 2, address, size))
+			hits |= BIT(i);
+	}
+	return hits;
 }
 
 /* ---- steps ---- */

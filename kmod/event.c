@@ -10,6 +10,7 @@
  */
 #include <asm/trapnr.h>
 #include <asm/processor-flags.h>
+#include <uapi/asm/debugreg.h>
 
 #include "vmm.h"
 
@@ -112,6 +113,16 @@ void vmm_queue_exception(struct vmm_vcpu *vcpu, u8 vector)
 void vmm_queue_exception_error(struct vmm_vcpu *vcpu, u8 vector, u32 error)
 {
 	queue(vcpu, vector, VMM_EVENT_HAS_ERROR, error);
+}
+
+/* "Debug Exceptions": of what DR6 has only the breakpoints before make room; GD is cleared. */
+void vmm_queue_debug(struct vmm_vcpu *vcpu, u64 bits)
+{
+	vmm_pull(vcpu, VMM_STATE_DEBUG);
+	vcpu->debug.dr6 = (vcpu->debug.dr6 & ~(u64)DR_TRAP_BITS) | bits;
+	vcpu->debug.dr7 &= ~(u64)DR7_GENERAL_DETECT;
+	vmm_dirty(vcpu, VMM_STATE_DEBUG);
+	vmm_queue_exception(vcpu, X86_TRAP_DB);
 }
 
 void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error)

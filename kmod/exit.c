@@ -17,9 +17,6 @@
 
 #include "vmm.h"
 
-/* "Debug Control Register (DR7)": general detect enable */
-#define DR7_GENERAL_DETECT	BIT(13)
-
 /* ---- instructions ---- */
 
 void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
@@ -29,10 +26,16 @@ void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
 	vmm_op(advance_rip)(vcpu, length);
 	if (likely(!trap) || vcpu->step_armed)
 		return;
-	vmm_pull(vcpu, VMM_STATE_DEBUG);
-	vcpu->debug.dr6 |= DR_STEP;
-	vmm_dirty(vcpu, VMM_STATE_DEBUG);
-	vmm_queue_exception(vcpu, X86_TRAP_DB);
+	vmm_queue_debug(vcpu, DR_STEP);
+}
+
+void vmm_skip_hit(struct vmm_vcpu *vcpu, unsigned int length, u64 hits)
+{
+	bool trap = (vcpu->regs.rflags & X86_EFLAGS_TF) && !vcpu->step_armed;
+
+	vmm_op(advance_rip)(vcpu, length);
+	if (unlikely(trap || hits))
+		vmm_queue_debug(vcpu, hits | (trap ? DR_STEP : 0));
 }
 
 /* Bytes at RIP and the mode they are decoded in. */
@@ -325,14 +328,9 @@ static enum vmm_next exit_exception(struct vmm_vcpu *vcpu, struct vmm_exit *exit
 		return exit_undefined(vcpu, exit);
 	if (vector == X86_TRAP_UD && ud_is_hypercall(vcpu))
 		return VMM_ENTER;
-	if (vector == X86_TRAP_DB) {
-		vmm_pull(vcpu, VMM_STATE_DEBUG);
-		vcpu->debug.dr6 |= exit->exception.info;
-		/* "Debug Exceptions": delivery clears the general-detect enable. */
-		vcpu->debug.dr7 &= ~(u64)DR7_GENERAL_DETECT;
-		vmm_dirty(vcpu, VMM_STATE_DEBUG);
-	}
-	if (vector == X86_TRAP_PF)
+	if (vector == X86_TRAP_DB)
+		vmm_queue_debug(vcpu, exit->exception.info);
+	else if (vector == X86_TRAP_PF)
 		vmm_queue_page_fault(vcpu, exit->exception.info, exit->exception.error);
 	else if (exit->exception.has_error)
 		vmm_queue_exception_error(vcpu, vector, exit->exception.error);
@@ -465,15 +463,6 @@ static enum vmm_next exit_invlpg(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	return VMM_ENTER;
 }
 
-static enum vmm_next raise_general_detect(struct vmm_vcpu *vcpu)
-{
-	vcpu->debug.dr6 |= DR6_BD;
-	vcpu->debug.dr7 &= ~(u64)DR7_GENERAL_DETECT;
-	vmm_dirty(vcpu, VMM_STATE_DEBUG);
-	vmm_queue_exception(vcpu, X86_TRAP_DB);
-	return VMM_ENTER;
-}
-
 static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
 	u8 bytes[INSN_MAX_LENGTH];
@@ -492,8 +481,10 @@ static enum vmm_next exit_dr(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	if (vmm_cpl(vcpu))
 		return raise_gp(vcpu);
 	vmm_pull(vcpu, VMM_STATE_DEBUG);
-	if (vcpu->debug.dr7 & DR7_GENERAL_DETECT)
-		return raise_general_detect(vcpu);
+	if (vcpu->debug.dr7 & DR7_GENERAL_DETECT) {
+		vmm_queue_debug(vcpu, DR6_BD);
+		return VMM_ENTER;
+	}
 	if (insn.class == INSN_MOV_TO_DR) {
 		value = vcpu->regs.gpr[insn.rm];
 		if (mode != INSN_MODE_64)
@@ -514,6 +505,11 @@ static u32 pio_mask(u8 size)
 	return size == 4 ? ~0U : (1U << (size * 8)) - 1;
 }
 
+static u64 port_hits(struct vmm_vcpu *vcpu, const struct vmm_exit *exit)
+{
+	return vmm_debug_hits(vcpu, VMM_WATCHED_PORT, exit->pio.port, exit->pio.size);
+}
+
 /* Doorbells were fast_pio()'s. */
 static enum vmm_next exit_pio(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 {
@@ -523,7 +519,7 @@ static enum vmm_next exit_pio(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 
 	if (length <= 0)
 		return VMM_ENTER;
-	vmm_skip(vcpu, length);
+	vmm_skip_hit(vcpu, length, port_hits(vcpu, exit));
 	vcpu->run->pio = (struct vmm_exit_pio) {
 		.port = exit->pio.port,
 		.size = exit->pio.size,
@@ -578,7 +574,7 @@ static enum vmm_next mmio_store(struct vmm_vcpu *vcpu, gpa_t gpa, const struct i
 {
 	u64 data = insn_store_value(insn, vcpu->regs.gpr);
 
-	vmm_skip(vcpu, insn->length);
+	vmm_skip_hit(vcpu, insn->length, vmm_mmio_hits(vcpu, insn, VMM_WATCHED_WRITE));
 	if (vmm_apic_claims(vcpu, gpa)) {
 		vmm_apic_mmio_write(vcpu, gpa & ~PAGE_MASK, insn->size, data);
 		return after_apic_write(vcpu);
@@ -598,7 +594,7 @@ static enum vmm_next mmio_load(struct vmm_vcpu *vcpu, gpa_t gpa, const struct in
 {
 	u64 data;
 
-	vmm_skip(vcpu, insn->length);
+	vmm_skip_hit(vcpu, insn->length, vmm_mmio_hits(vcpu, insn, VMM_WATCHED_READ));
 	if (vmm_apic_claims(vcpu, gpa)) {
 		vmm_apic_mmio_read(vcpu, gpa & ~PAGE_MASK, insn->size, &data);
 		complete_load(vcpu, insn, data);
@@ -865,7 +861,7 @@ static bool fast_pio(struct vmm_vcpu *vcpu)
 	if (!exit->pio.write || !exit->length ||
 	    !vmm_ioeventfd_signal(vcpu->vm, true, exit->pio.port, exit->pio.size, data))
 		return false;
-	vmm_skip(vcpu, exit->length);
+	vmm_skip_hit(vcpu, exit->length, port_hits(vcpu, exit));
 	return true;
 }
 

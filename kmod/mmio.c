@@ -6,6 +6,24 @@
 #include "decode.h"
 #include "vmm.h"
 
+static gva_t linear_address(struct vmm_vcpu *vcpu, const struct insn *insn)
+{
+	gva_t gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
+
+	if (insn->segment != INSN_FLAT) {
+		vmm_pull(vcpu, VMM_STATE_SEGS);
+		gva += vcpu->segs.seg[insn->segment].base;
+	}
+	return vmm_insn_mode(vcpu) == INSN_MODE_64 ? gva : (u32)gva;
+}
+
+u64 vmm_mmio_hits(struct vmm_vcpu *vcpu, const struct insn *insn, enum vmm_watched access)
+{
+	if (likely(!(vcpu->debug.dr7 & DR7_ENABLES)))
+		return 0;
+	return vmm_debug_match(vcpu, access, linear_address(vcpu, insn), insn->size);
+}
+
 /*
  * Is @gpa the whole of the access that @insn makes? Not if it crosses a page:
  * then only the process can do it, part by part.
@@ -13,16 +31,9 @@
 bool vmm_mmio_covers(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t gpa)
 {
 	unsigned int offset = gpa & ~PAGE_MASK;
-	gva_t gva;
 
-	if (offset + insn->size > PAGE_SIZE)
-		return false;
-	gva = insn_linear_offset(insn, vcpu->regs.gpr, vcpu->regs.rip);
-	if (insn->segment != INSN_FLAT) {
-		vmm_pull(vcpu, VMM_STATE_SEGS);
-		gva += vcpu->segs.seg[insn->segment].base;
-	}
-	return (gva & ~PAGE_MASK) == offset;
+	return offset + insn->size <= PAGE_SIZE &&
+	       (linear_address(vcpu, insn) & ~PAGE_MASK) == offset;
 }
 
 /*
@@ -52,6 +63,6 @@ bool vmm_mmio_doorbell(struct vmm_vcpu *vcpu)
 	    !vmm_ioeventfd_signal(vcpu->vm, false, gpa, insn.size,
 				  insn_store_value(&insn, vcpu->regs.gpr)))
 		return false;
-	vmm_skip(vcpu, insn.length);
+	vmm_skip_hit(vcpu, insn.length, vmm_mmio_hits(vcpu, &insn, VMM_WATCHED_WRITE));
 	return true;
 }

@@ -407,9 +407,15 @@ bool vmm_canonical(const struct vmm_vcpu *vcpu, u64 address);
 /* Could it in any mode: what registers may hold that have bases of segments or entry points. */
 bool vmm_canonical_base(const struct vmm_vcpu *vcpu, u64 address);
 
+/* "Debug Control Register (DR7)": breakpoints enabled, general detect enable */
+#define DR7_ENABLES		0xffULL
+#define DR7_GENERAL_DETECT	BIT(13)
+
 /* ---- event.c: what is delivered, in which order ---- */
 void vmm_queue_exception(struct vmm_vcpu *vcpu, u8 vector);	/* [load] */
 void vmm_queue_exception_error(struct vmm_vcpu *vcpu, u8 vector, u32 error);
+/* #DB, for the reasons @bits of DR6: B0 to B3, BD, BS. [load] */
+void vmm_queue_debug(struct vmm_vcpu *vcpu, u64 bits);
 void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error);	/* sets CR2 */
 bool vmm_events_pending(struct vmm_vcpu *vcpu);	/* would HLT end? any context of the thread */
 void vmm_events_deliver(struct vmm_vcpu *vcpu);	/* [entry] */
@@ -431,6 +437,28 @@ enum vmm_next vmm_step_report(struct vmm_vcpu *vcpu);	/* VMM_EXIT_DEBUG */
 			 BIT(X86_TRAP_NM) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) | \
 			 BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) | \
 			 BIT(X86_TRAP_MF) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_XF))
+
+enum vmm_watched {		/* "Debug Control Register (DR7)": R/W0 to R/W3 */
+	VMM_WATCHED_WRITE = 1,
+	VMM_WATCHED_PORT = 2,
+	VMM_WATCHED_READ = 3,
+};
+
+u64 vmm_debug_match(struct vmm_vcpu *vcpu, enum vmm_watched access, u64 address,
+		    unsigned int size);
+
+/*
+ * The guest's breakpoints, as bits of DR6, that an access hits which the CPU did not make:
+ * @size bytes at the linear @address or the port. [load]
+ */
+static inline u64 vmm_debug_hits(struct vmm_vcpu *vcpu, enum vmm_watched access, u64 address,
+				 unsigned int size)
+{
+	/* Enables are current in the cache: the guest cannot set one without an exit. */
+	if (likely(!(vcpu->debug.dr7 & DR7_ENABLES)))
+		return 0;
+	return vmm_debug_match(vcpu, access, address, size);
+}
 
 /* For backends: exceptions that exit only because a debugger wants them. */
 static inline u32 vmm_debug_exceptions(const struct vmm_vcpu *vcpu)
@@ -462,8 +490,12 @@ bool vmm_exit_fast(struct vmm_vcpu *vcpu);	/* [entry]; true: enter again */
 enum vmm_next vmm_exit_handle(struct vmm_vcpu *vcpu);	/* [load], IRQs on */
 int vmm_exit_complete(struct vmm_vcpu *vcpu);	/* takes the process's answer */
 void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length);	/* [load] */
+/* The same of an instruction that hit breakpoints: @hits of vmm_debug_hits(). [load] */
+void vmm_skip_hit(struct vmm_vcpu *vcpu, unsigned int length, u64 hits);
 
 /* ---- mmio.c ---- */
+/* vmm_debug_hits() of the access that @insn, at RIP, makes. Needs sections CTRL and CS. [load] */
+u64 vmm_mmio_hits(struct vmm_vcpu *vcpu, const struct insn *insn, enum vmm_watched access);
 /* Does @insn, at RIP, access @gpa and what follows it in its page, and nothing else? [load] */
 bool vmm_mmio_covers(struct vmm_vcpu *vcpu, const struct insn *insn, gpa_t gpa);
 /* A VMM_X_MEMORY exit that did nothing but ring a doorbell, which is done. [entry] */

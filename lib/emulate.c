@@ -18,7 +18,9 @@
 
 #define NEEDED	(VMM_STATE_REGS | VMM_STATE_SEGS | VMM_STATE_CTRL | VMM_STATE_EVENT)
 
-#define DR6_BS	(1ull << 14)
+#define DR6_TRAPS	0xfull
+#define DR6_BS		(1ull << 14)
+#define DR7_GD		(1ull << 13)
 
 /*
  * XSAVE area, standard form: the legacy region, the header's XSTATE_BV, and the upper
@@ -324,7 +326,9 @@ static int give_single_step(struct session *s)
 	}
 	if (ret < 0)
 		return ret;
-	run->state.debug.dr6 |= DR6_BS;
+	/* "Debug Exceptions": breakpoints of before make room, and GD is cleared. */
+	run->state.debug.dr6 = (run->state.debug.dr6 & ~DR6_TRAPS) | DR6_BS;
+	run->state.debug.dr7 &= ~DR7_GD;
 	run->sync_in |= VMM_STATE_DEBUG;
 	return 0;
 }
