@@ -34,6 +34,8 @@
 #define LAYOUT_DT_MAX		0x10000
 #define LAYOUT_ACPI		0xe0000
 #define LAYOUT_ACPI_MAX		0x10000
+#define LAYOUT_MP		0xf0000		/* kernels search from here on for its start */
+#define LAYOUT_MP_MAX		0x2000
 #define LAYOUT_ROM_SHADOW	0x10000		/* firmware's end, up to LAYOUT_HIGH */
 #define LAYOUT_HIGH		0x100000	/* where memory for a kernel starts */
 

@@ -45,13 +45,14 @@ kernel_source_dir()
 	echo "$VMM_CACHE/source-$(source_version)"
 }
 
-# The kernel with all checkers, built from linux-source-6.1 and lab/debug.config.
-kernel_debug_dir()
+# A kernel built from linux-source-6.1 and lab/$1.config: debug, with all checkers, or
+# guest, with what Debian's lack.
+kernel_built_dir()
 {
 	local config
 
-	config=$(dirname "${BASH_SOURCE[0]}")/../lab/debug.config
-	echo "$VMM_CACHE/debug-$(source_version)-$(cksum <"$config" | cut -d' ' -f1)"
+	config=$(dirname "${BASH_SOURCE[0]}")/../lab/$1.config
+	echo "$VMM_CACHE/$1-$(source_version)-$(cksum <"$config" | cut -d' ' -f1)"
 }
 
 # Guests of other kinds: a 32-bit kernel, busybox for it, Xen, memtest86+.

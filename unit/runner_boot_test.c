@@ -8,7 +8,7 @@
 /* unit-sources: ../runner/boot/multiboot.c ../runner/boot/flat.c ../runner/boot/bda.c */
 /* unit-sources: ../runner/boot/acpi_cpus.c */
 /* unit-sources: ../runner/boot/acpi.c ../runner/boot/aml.c ../runner/boot/dt.c */
-/* unit-sources: ../runner/ram.c */
+/* unit-sources: ../runner/boot/mptable.c ../runner/ram.c */
 /* unit-libs: -lfdt */
 /* unit-flags: -D_GNU_SOURCE */
 #include <elf.h>

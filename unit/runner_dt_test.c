@@ -115,6 +115,8 @@ static void test_pci(void)
 	ok(has_cells(fdt, "/cpus/cpu@2", "reg", CELLS(2)), "by their APIC ids");
 	ok(has_cells(fdt, "/soc/interrupt-controller@fec00000", "reg",
 		     CELLS(0, LAYOUT_IOAPIC, 0, LAYOUT_IOAPIC_SIZE)), "I/O APIC");
+	ok(has_cells(fdt, "/soc/isa", "ranges", CELLS(1, 0, 0, 0, 0x10000)),
+	   "ports are the bus's addresses of the same number");
 	ok(has_cells(fdt, "/soc/isa/serial@1,3f8", "interrupts", CELLS(LAYOUT_COM1_IRQ, 3)),
 	   "the serial port's line");
 	ok(has_cells(fdt, "/soc/pci@e0000000", "reg",

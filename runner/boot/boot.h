@@ -190,6 +190,12 @@ struct acpi_machine {
 enum status acpi_load(const struct ram *ram, const struct acpi_machine *machine);
 
 /*
+ * Write the MultiProcessor Specification's table of @cpus CPUs and the I/O APIC's lines at
+ * LAYOUT_MP (mptable.c). Complains.
+ */
+enum status mp_load(const struct ram *ram, unsigned int cpus);
+
+/*
  * Write a device tree of the machine at LAYOUT_DT, as struct setup_data (dt.c). STATUS_NO_ROOM
  * if it is larger than its place, as a long command line makes it. Complains.
  */

@@ -19,6 +19,7 @@
 /* Types of the first cell of a PCI address, and of an ISA address */
 #define PCI_MEMORY32	0x02000000
 #define ISA_PORTS	1
+#define ISA_PORTS_SIZE	0x10000
 #define UART_CLOCK	1843200
 #define UART_SPEED	115200
 
@@ -144,7 +145,8 @@ static void ports(struct tree *tree)
 	string(tree, "compatible", "isa");
 	number(tree, "#address-cells", 2);
 	number(tree, "#size-cells", 1);
-	property(tree, "ranges", NULL, 0);
+	/* Ports are the parent's addresses of the same number, without the cell that says so. */
+	CELLS(tree, "ranges", ISA_PORTS, 0, 0, 0, ISA_PORTS_SIZE);
 	open_node(tree, "serial@1,3f8");
 	_Static_assert(LAYOUT_COM1 == 0x3f8, "the node's name says so");
 	string(tree, "device_type", "serial");

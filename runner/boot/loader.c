@@ -414,6 +414,9 @@ enum status boot_load(const struct boot_plan *plan, const struct boot_source *so
 		status = bda_load(plan, ram);
 	if (!status)
 		status = acpi_load(ram, &machine);
+	/* Firmware has that place, and CPUs that the mailbox starts no other way to be started. */
+	if (!status && source->kind != BOOT_FIRMWARE && !source->mailbox)
+		status = mp_load(ram, source->cpus);
 	if (!status && source->mailbox)
 		status = boot_wakeup_tables(ram);
 	if (!status)
