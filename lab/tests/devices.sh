@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # The runner's devices, driven by stock Debian kernels as guests in an emulated host:
-# HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB and
-# VSOCK_MIB there are what goes both ways over each network (4) and over a socket (8), PARTS what is
-# run: of pci, mmio, brief, pci-brief, mmio-brief, flush, hang, queues and passt; default_parts() says
+# HOST (svm) and KERNEL (6.1, the host's and the guest's) from the environment. TAP. NET_MIB, TAP_MIB
+# and VSOCK_MIB there are what goes both ways over the user's network (4), over a tap (4, in part pci 100)
+# and over a socket (8, in part pci 256), PARTS what is run: of pci, mmio, brief, pci-brief, mmio-brief, flush, hang, queues and passt; default_parts() says
 # what is run without it. In brief each device does a little of everything.
 #
 # What a guest does is in lab/tests/devices/: its pieces are run in their order, each by
@@ -461,7 +461,8 @@ for tool in blockio sockio hangfs; do
 	gcc -O2 -Wall -Wextra -D_GNU_SOURCE -static "lab/tests/$tool.c" -o "$work/$tool" || exit 1
 done
 pack "$work/script.cpio"
-sizes="net-mib=${NET_MIB:-4} vsock-mib=${VSOCK_MIB:-8}"
+sizes="net-mib=${NET_MIB:-4} tap-mib=${TAP_MIB:-4} vsock-mib=${VSOCK_MIB:-8}"
+large="net-mib=${NET_MIB:-4} tap-mib=${TAP_MIB:-100} vsock-mib=${VSOCK_MIB:-256}"
 # Both kernels drive all devices over both transports, one a lot over PCI, the other over MMIO. The
 # process is the same whatever the kernels are: of what is not the guest's, one of them will do.
 default_parts()
@@ -475,7 +476,7 @@ default_parts()
 
 for part in ${PARTS:-$(default_parts)}; do
 	case $part in
-	pci) drive pci "over-pci $sizes" ;;
+	pci) drive pci "over-pci $large" ;;
 	pci-brief) drive pci "over-pci brief $sizes" ;;
 	mmio)
 		drive "mmio, packed rings" "over-mmio packed $sizes" --transport mmio --rings packed ;;

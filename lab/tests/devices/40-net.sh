@@ -60,6 +60,7 @@ host_fetches()
 
 # MiB that go to an echo at the host and back.
 mib=$(sed -n 's/.*net-mib=\([0-9]*\).*/\1/p' /proc/cmdline)
+tap_mib=$(sed -n 's/.*tap-mib=\([0-9]*\).*/\1/p' /proc/cmdline)
 
 # One that is lost, as the first behind a new link may be, is not waited for.
 answers()
@@ -197,8 +198,8 @@ ip addr flush dev "$user"
 [ $brief = 1 ] || without_loopback
 by_tap
 [ $brief = 1 ] || {
-	check "net: a tap: $mib MiB of TCP both ways at once" \
-		/sockio exchange tcp:10.2.0.1:8081 "$mib"
+	check "net: a tap: $tap_mib MiB of TCP both ways at once" \
+		/sockio exchange tcp:10.2.0.1:8081 "$tap_mib"
 	check "net: a tap: in segments larger than a frame ($mean bytes)" test $mean -gt 1700
 	by_switch
 }
