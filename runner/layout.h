@@ -60,6 +60,8 @@
 #define LAYOUT_IOAPIC		0xfec00000
 #define LAYOUT_IOAPIC_SIZE	0x1000
 #define LAYOUT_LAPIC		0xfee00000
+#define LAYOUT_TEST_MEMORY	0xff000000	/* firmware, if there is as much, hides it */
+#define LAYOUT_TEST_MEMORY_SIZE	0x10000
 #define LAYOUT_LAPIC_SIZE	0x1000
 
 /* Ports */
@@ -72,6 +74,11 @@
 /* Two ports, if there is a debug-exit port. */
 #define LAYOUT_FW_CFG		0x510
 #define LAYOUT_FW_CFG_SIZE	2
+#define LAYOUT_TEST_LATCH	0xe0		/* devices/test_device.c */
+#define LAYOUT_TEST_LATCH_SIZE	8
+#define LAYOUT_TEST_LATCH_AGAIN	0xe8
+#define LAYOUT_TEST_LINES	0x2000
+#define LAYOUT_TEST_LINES_SIZE	24		/* of the I/O APIC's lines, a port each */
 
 #define LAYOUT_ACPI_PM		0x600
 #define LAYOUT_SLEEP_CONTROL	0x600

@@ -191,6 +191,27 @@ static enum status create_bay(struct machine *machine)
 	return virtio_bay_create(machine->spec.devices, &site, &machine->bay);
 }
 
+static bool takes(const struct device_type *type, uint64_t port)
+{
+	return port >= type->start && port - type->start < type->size;
+}
+
+/* What kernels that end by the debug-exit port may look for; the user's own ports go first. */
+static enum status add_test_devices(struct machine *machine)
+{
+	static const struct device_type *const types[] = {
+		&fw_cfg_type, &test_latch_type, &test_latch_again_type, &test_lines_type,
+		&test_memory_type,
+	};
+	const struct machine_spec *spec = &machine->spec;
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; !status && i < sizeof(types) / sizeof(types[0]); i++)
+		if (!takes(types[i], spec->debug_exit) && !takes(types[i], spec->debug_console))
+			status = add_device(machine, types[i], types[i]->start);
+	return status;
+}
+
 static enum status create_devices(struct machine *machine)
 {
 	enum status status = STATUS_OK;
@@ -221,12 +242,12 @@ static enum status create_devices(struct machine *machine)
 		status = add_device(machine, &mailbox_type, mailbox_type.start);
 	if (!status)
 		status = create_bay(machine);
-	if (!status && machine->spec.debug_exit != CONFIG_NO_PORT)
-		status = add_device(machine, &fw_cfg_type, fw_cfg_type.start);
 	if (!status)
 		status = add_optional(machine, &debug_exit_type, machine->spec.debug_exit);
 	if (!status)
 		status = add_optional(machine, &debug_console_type, machine->spec.debug_console);
+	if (!status && machine->spec.debug_exit != CONFIG_NO_PORT)
+		status = add_test_devices(machine);
 	return status;
 }
 

@@ -86,8 +86,8 @@ struct machine_device {
 	void *device;
 };
 
-/* Those of every machine, two debug ports, fw_cfg, CPU hotplug, the mailbox. */
-#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 5)
+/* Those of every machine, two debug ports, five for test kernels, CPU hotplug, the mailbox. */
+#define MACHINE_DEVICES_MAX	(DEVICE_COUNT + 9)
 
 struct machine {
 	struct machine_spec spec;

@@ -4,11 +4,12 @@
  * the machine has it.
  */
 /* unit-sources: ../runner/devices/debug_exit.c ../runner/devices/debug_console.c */
-/* unit-sources: ../runner/devices/fw_cfg.c ../runner/bus.c */
+/* unit-sources: ../runner/devices/fw_cfg.c ../runner/devices/test_device.c ../runner/bus.c */
 #include <stdlib.h>
 #include "tap.h"
 #include "../runner/bus.h"
 #include "../runner/console.h"
+#include "../runner/devices/82093aa.h"
 #include "../runner/devices/device.h"
 
 static char output[64];
@@ -29,6 +30,14 @@ static void on_exit_status(void *opaque, uint8_t status)
 	(void)opaque;
 	if (!exits++)
 		exit_status = status;
+}
+
+static uint32_t lines_high;
+
+void i82093aa_set_line(struct i82093aa *chip, unsigned int line, bool high)
+{
+	(void)chip;
+	lines_high = (lines_high & ~(1U << line)) | (uint32_t)high << line;
 }
 
 static struct bus bus;
@@ -121,6 +130,30 @@ static void test_fw_cfg(void)
 	is(bus_read(&bus, SELECTOR, 2), 0xffff, "the selector cannot be read");
 }
 
+static void test_devices_of_tests(void)
+{
+	bus_write(&bus, 0xe0, 4, 0x12345678);
+	is(bus_read(&bus, 0xe0, 4), 0x12345678, "a latch keeps what is written");
+	bus_write(&bus, 0xe2, 1, 0xab);
+	is(bus_read(&bus, 0xe1, 2), 0xab56, "byte by byte");
+	bus_write(&bus, 0xe4, 4, 0);
+	is(bus_read(&bus, 0xe0, 8), 0xffffffff12ab5678, "the port behind it changes nothing");
+	is(bus_read(&bus, 0x1e8, 4), 0x12ab5678, "it is there again");
+	bus_write(&bus, 0x1e8, 2, 0xcdef);
+	is(bus_read(&bus, 0xe0, 4), 0x12abcdef, "and is the same");
+	bus_write(&bus, 0x2000 + 23, 1, 0x80);
+	bus_write(&bus, 0x2000, 1, 1);
+	is(lines_high, 0x800001, "a line is high by any byte but 0");
+	bus_write(&bus, 0x2000, 1, 0);
+	is(lines_high, 0x800000, "and low by 0");
+	bus_write(&bus, 0x2018, 1, 1);
+	is(lines_high, 0x800000, "there are 24");
+	bus_write(&bus, 0xff00fffc, 8, 0x1122334455667788);
+	is(bus_read(&bus, 0xff00fffc, 8), 0xffffffff55667788, "memory, to its end");
+	is(bus_read(&bus, 0xff00fffe, 1), 0x66, "of bytes");
+	is(bus_read(&bus, 0xff000000, 8), 0, "which is zero at first");
+}
+
 int main(void)
 {
 	struct device_env env = {
@@ -132,12 +165,21 @@ int main(void)
 	void *debug_exit = add(&debug_exit_type, &env, 0xf5);
 	void *debug_console = add(&debug_console_type, &env, 0xe9);
 	void *fw_cfg = add(&fw_cfg_type, &env, fw_cfg_type.start);
+	void *latch = add(&test_latch_type, &env, test_latch_type.start);
+	void *memory = add(&test_memory_type, &env, test_memory_type.start);
 
+	/* The console is in the latch's second place. */
+	add(&test_latch_again_type, &env, test_latch_again_type.start + 0x100);
+	env.ioapic = (struct i82093aa *)&env;
+	add(&test_lines_type, &env, test_lines_type.start);
 	test_exit();
 	test_console();
 	test_fw_cfg();
+	test_devices_of_tests();
 	debug_exit_type.destroy(debug_exit);
 	debug_console_type.destroy(debug_console);
 	fw_cfg_type.destroy(fw_cfg);
+	test_latch_type.destroy(latch);
+	test_memory_type.destroy(memory);
 	return tap_end();
 }

@@ -24,6 +24,7 @@ enum device_event {
 };
 
 struct cpu_hotplug;
+struct test_latch;
 struct i82093aa;
 struct pc16550;
 struct console;
@@ -75,6 +76,7 @@ struct device_env {
 	struct i82093aa *ioapic;
 	struct pc16550 *serial;
 	struct cpu_hotplug *cpu_hotplug;	/* NULL: no CPU comes or goes */
+	struct test_latch *test_latch;
 };
 
 struct device_type {
@@ -103,8 +105,12 @@ extern const struct device_type cpu_hotplug_type;
 /* If CPUs are started by it. */
 extern const struct device_type mailbox_type;
 
-/* If there is a debug-exit port: the two are what programs built for QEMU expect. */
+/* If there is a debug-exit port: they are what programs built for QEMU expect beside it. */
 extern const struct device_type fw_cfg_type;
+extern const struct device_type test_latch_type;
+extern const struct device_type test_latch_again_type;
+extern const struct device_type test_lines_type;
+extern const struct device_type test_memory_type;
 
 /* Only where the user says: start is 0 in these, the name is that of the option. */
 extern const struct device_type debug_exit_type;

@@ -2,8 +2,8 @@
 /*
  * The C part of the multiboot kernel for tests. It prints what it was told, to the
  * serial port and the debug console, finds ACPI's root pointer, visits long mode, asks
- * QEMU's firmware configuration, starts the other processors, and ends through the
- * debug-exit port with the number that its command line has.
+ * QEMU's firmware configuration, uses QEMU's test device, starts the other processors, and
+ * ends through the debug-exit port with the number that its command line has.
  *
  * Words of the command line: exit=N (the value written), cpus=N (how many there are),
  * reset (through the port of the FADT's usual place instead of an exit).
@@ -16,12 +16,20 @@
 #define PORT_FW_CFG	0x510		/* the data is at the next one */
 #define FW_CFG_RAM_SIZE	3
 #define FW_CFG_CPUS	5
+#define PORT_LATCH	0xe0
+#define PORT_LINES	0x2000		/* a port for each line of the I/O APIC */
+#define TEST_MEMORY	0xff000000
 #define SERIAL_LSR	5
 #define LSR_THRE	0x20
 
 #define BOOT_MAGIC	0x2badb002
 
+#define IOAPIC		0xfec00000
+#define IOAPIC_ENTRY(n)	(0x10 + 2 * (n))
+#define LINE		20
+#define VECTOR		0x40
 #define LAPIC		0xfee00000
+#define LAPIC_IRR(v)	(0x200 + (v) / 32 * 0x10)
 #define LAPIC_SVR	0xf0
 #define LAPIC_ICR	0x300
 #define SVR_ENABLE	0x1ff
@@ -211,6 +219,32 @@ static uint64_t fw_cfg(uint16_t item, unsigned int size)
 	return value;
 }
 
+/* ---- QEMU's test device ---- */
+
+static void ioapic_write(uint32_t reg, uint32_t value)
+{
+	*(volatile uint32_t *)(uintptr_t)IOAPIC = reg;
+	*(volatile uint32_t *)(uintptr_t)(IOAPIC + 0x10) = value;
+}
+
+/* Interrupts are off, so what a line sends stays in the local APIC. */
+static void use_test_device(volatile uint32_t *irr)
+{
+	volatile uint32_t *memory = (volatile uint32_t *)(uintptr_t)TEST_MEMORY;
+
+	outl(PORT_LATCH, 0x89abcdef);
+	print_line("latch ", inb(PORT_LATCH + 2));
+	memory[1] = 0x13579bdf;
+	print_line("memory that exits ", memory[1]);
+	ioapic_write(IOAPIC_ENTRY(LINE) + 1, 0);
+	ioapic_write(IOAPIC_ENTRY(LINE), VECTOR);
+	print_line("requested before ", *irr);
+	outb(PORT_LINES + LINE, 1);
+	print_line("requested by the line ", *irr);
+	outb(PORT_LINES + LINE, 0);
+	ioapic_write(IOAPIC_ENTRY(LINE), 0x10000);
+}
+
 /* ---- other processors ---- */
 
 static volatile uint32_t *lapic(uint32_t reg)
@@ -260,6 +294,8 @@ void main(uint32_t magic, const struct info *info)
 	print_line("long mode ", long_mode(0x100000001, 0x1234567));
 	print_line("fw_cfg CPUs ", fw_cfg(FW_CFG_CPUS, 2));
 	print_line("fw_cfg memory ", fw_cfg(FW_CFG_RAM_SIZE, 8));
+	*lapic(LAPIC_SVR) = SVR_ENABLE;
+	use_test_device(lapic(LAPIC_IRR(VECTOR)));
 	if (cpus > 0)
 		start_processors(cpus);
 	outl(PORT_EXIT, number(cmdline, "exit="));
