@@ -269,6 +269,7 @@ static void note(const struct emul_ctx *ctx, const struct trial *t)
 static unsigned int succeeded[ZYDIS_MNEMONIC_MAX_VALUE + 1][CPU_16 + 1];
 static unsigned int faulted[ZYDIS_MNEMONIC_MAX_VALUE + 1][CPU_16 + 1];
 static unsigned int made[ZYDIS_MNEMONIC_MAX_VALUE + 1][CPU_16 + 1];
+static unsigned int of_vendors[ZYDIS_MNEMONIC_MAX_VALUE + 1][CPU_16 + 1];	/* not compared */
 
 static bool room_behind(const struct trial *t, unsigned int len)
 {
@@ -328,22 +329,83 @@ static void count(const ZydisDecodedInstruction *insn, enum emul_status status,
 		succeeded[insn->mnemonic][t->form->mode]++;
 }
 
+/*
+ * Near branches: in 64-bit code AMD's CPUs heed an operand size of 16 bits, and LOOPcc with
+ * a REP prefix does something of its own there.
+ */
+static bool vendor_branches(const struct emul_insn *row, const ZydisDecodedInstruction *insn)
+{
+	unsigned int i;
+
+	if (row->handle != emul_do_jcc && row->handle != emul_do_jcxz &&
+	    row->handle != emul_do_loop)
+		return false;
+	for (i = 0; i < insn->raw.prefix_count; i++) {
+		const uint8_t prefix = insn->raw.prefixes[i].value;
+
+		if (prefix == 0xf2 || prefix == 0xf3)
+			return true;
+		if (prefix == 0x66 && insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What AMD's CPUs have another meaning for: F3 90 with REX.B is an XCHG, 0F 0D with a register
+ * #UD, LOCK MOV CR0 is CR8, UD0 has no ModRM.
+ */
+static bool vendor_means(const struct emul_ctx *before)
+{
+	switch (before->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_PAUSE:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_MOVSXD:
+		return true;
+	case ZYDIS_MNEMONIC_NOP:
+		return before->insn.opcode_map == ZYDIS_OPCODE_MAP_0F &&
+		       before->insn.opcode == 0x0d;
+	case ZYDIS_MNEMONIC_MOV:
+		return is_register(&before->operands[0], ZYDIS_REGISTER_CR0, ZYDIS_REGISTER_CR15) ||
+		       is_register(&before->operands[1], ZYDIS_REGISTER_CR0, ZYDIS_REGISTER_CR15);
+	default:
+		return false;
+	}
+}
+
+/* Faults and alignment checks of a vector's access in two parts. */
+static bool vendor_splits(const struct emul_ctx *before, enum emul_status status,
+			  const struct trial *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < before->insn.operand_count_visible; i++)
+		if (before->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    before->operands[i].size >= 128)
+			return status == EMUL_FAULT || t->in.regs.rflags & EMUL_AC;
+	return false;
+}
+
 /* Instructions of several accesses, whose order is the CPU's own, and of odd widths. */
-static bool vendor_defines(const struct emul_ctx *before, enum emul_status status)
+static bool vendor_defines(const struct emul_ctx *before, enum emul_status status,
+			   const struct trial *t)
 {
 	static emul_handler *const several[] = {
 		emul_do_call, emul_do_enter, emul_do_string, emul_do_pusha, emul_do_popa,
 		emul_do_ret, emul_do_iret, emul_do_load_far, emul_do_jmp, emul_do_bound,
+		emul_do_cmpxchg,
 	};
-	emul_handler *const handle = emul_lookup(before->insn.mnemonic)->handle;
+	const struct emul_insn *row = emul_lookup(before->insn.mnemonic);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(several); i++)
-		if (handle == several[i])
-			return status == EMUL_FAULT || handle == emul_do_string;
-	if (handle == emul_do_push || handle == emul_do_pop)
+		if (row->handle == several[i])
+			return true;
+	if (row->handle == emul_do_push || row->handle == emul_do_pop)
 		return is_register(&before->operands[0], ZYDIS_REGISTER_ES, ZYDIS_REGISTER_GS);
-	return before->insn.mnemonic == ZYDIS_MNEMONIC_MOVSXD || handle == emul_do_cmpxchg;
+	return vendor_branches(row, &before->insn) || vendor_means(before) ||
+	       vendor_splits(before, status, t);
 }
 
 static bool defined(const struct emul_ctx *before, enum emul_status status,
@@ -355,7 +417,10 @@ static bool defined(const struct emul_ctx *before, enum emul_status status,
 		return shift_count(before, &t->in) <= before->operands[0].size;
 	if (row->handle == emul_do_bswap)
 		return before->operands[0].size > 16;
-	return intel || !vendor_defines(before, status);
+	if (intel || !vendor_defines(before, status, t))
+		return true;
+	of_vendors[before->insn.mnemonic][t->form->mode]++;
+	return false;
 }
 
 static bool decode(struct trial *t, struct emul_ctx *ctx)
@@ -590,11 +655,11 @@ static bool covered(ZydisMnemonic m, const struct emul_insn *row, enum cpu_mode 
 	if (row->handle == emul_do_kernel)
 		return true;
 	if (row->handle == emul_do_undefined)
-		return faulted[m][mode];
+		return faulted[m][mode] || of_vendors[m][mode];
 	/* Its frame in long mode is one that is not emulated. */
 	if (row->handle == emul_do_iret && mode == CPU_64)
 		return true;
-	return !made[m][mode] || succeeded[m][mode] || is_privileged(m);
+	return !made[m][mode] || succeeded[m][mode] || of_vendors[m][mode] || is_privileged(m);
 }
 
 static void report(bool segments, bool avx)
