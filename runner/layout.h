@@ -77,8 +77,7 @@
 #define LAYOUT_TEST_LATCH	0xe0		/* devices/test_device.c */
 #define LAYOUT_TEST_LATCH_SIZE	8
 #define LAYOUT_TEST_LATCH_AGAIN	0xe8
-#define LAYOUT_TEST_LINES	0x2000
-#define LAYOUT_TEST_LINES_SIZE	24		/* of the I/O APIC's lines, a port each */
+#define LAYOUT_TEST_LINES	0x2000		/* a port for each of the I/O APIC's lines */
 
 #define LAYOUT_ACPI_PM		0x600
 #define LAYOUT_SLEEP_CONTROL	0x600

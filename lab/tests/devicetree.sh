@@ -75,7 +75,7 @@ has()
 failed()
 {
 	tail -n 40 "$work/err" | sed 's/^/# lab: /'
-	sed 's/^/# out: /' "$work/out" | tail -n "${LINES_SHOWN:-60}"
+	sed 's/^/# out: /' "$work/out" | tail -n 60
 }
 
 echo "TAP version 13"

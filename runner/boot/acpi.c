@@ -159,16 +159,6 @@ struct mcfg {
 
 /* ---- the area ---- */
 
-static uint8_t checksum(const void *data, size_t len)
-{
-	const uint8_t *byte = data;
-	uint8_t sum = 0;
-
-	while (len--)
-		sum += *byte++;
-	return -sum;
-}
-
 static size_t table_begin(struct aml *area, const char *signature, uint8_t revision)
 {
 	struct table_header header = { .revision = revision, .oem_revision = 1,
@@ -193,7 +183,7 @@ static uint64_t table_end(struct aml *area, size_t start)
 
 	if (!area->overflow) {
 		header->length = area->len - start;
-		header->checksum = checksum(header, header->length);
+		header->checksum = boot_checksum(header, header->length);
 	}
 	return LAYOUT_ACPI + start;
 }
@@ -382,8 +372,8 @@ static void write_rsdp(struct aml *area, uint64_t xsdt_gpa)
 
 	memcpy(rsdp.signature, "RSD PTR ", sizeof(rsdp.signature));
 	memcpy(rsdp.oem_id, OEM_ID, sizeof(rsdp.oem_id));
-	rsdp.checksum = checksum(&rsdp, RSDP_CHECKSUM_SIZE);
-	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
+	rsdp.checksum = boot_checksum(&rsdp, RSDP_CHECKSUM_SIZE);
+	rsdp.extended_checksum = boot_checksum(&rsdp, sizeof(rsdp));
 	memcpy(area->buf, &rsdp, sizeof(rsdp));
 }
 

@@ -186,6 +186,17 @@ struct acpi_machine {
 	bool mailbox;		/* CPUs are started by it */
 };
 
+/* What makes the bytes of a table add up to 0, as ACPI's and the MP table's do. */
+static inline uint8_t boot_checksum(const void *data, size_t len)
+{
+	const uint8_t *byte = data;
+	uint8_t sum = 0;
+
+	while (len--)
+		sum += *byte++;
+	return -sum;
+}
+
 /* Write the ACPI tables at LAYOUT_ACPI, where the RSDP is. Complains. */
 enum status acpi_load(const struct ram *ram, const struct acpi_machine *machine);
 

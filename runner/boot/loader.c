@@ -249,27 +249,14 @@ static enum status load_modules(const struct boot_plan *plan, const struct boot_
 
 /* ---- command line ---- */
 
-/* Is there a word in @append that starts with @start? */
-static bool has_word(const char *append, const char *start)
+/* Is there a word in @append that starts with @start, or is it, as a @whole? */
+static bool has_word(const char *append, const char *start, bool whole)
 {
 	const char *at = append;
+	size_t len = strlen(start);
 
 	while ((at = strstr(at, start))) {
-		if (at == append || at[-1] == ' ')
-			return true;
-		at++;
-	}
-	return false;
-}
-
-/* Is @word in @append, as a whole? */
-static bool has_whole_word(const char *append, const char *word)
-{
-	const char *at = append;
-	size_t len = strlen(word);
-
-	while ((at = strstr(at, word))) {
-		if ((at == append || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+		if ((at == append || at[-1] == ' ') && (!whole || !at[len] || at[len] == ' '))
 			return true;
 		at++;
 	}
@@ -279,8 +266,8 @@ static bool has_whole_word(const char *append, const char *word)
 static bool wants_tsc_word(const char *append)
 {
 	for (size_t i = 0; i < sizeof(clockless) / sizeof(clockless[0]); i++)
-		if (has_whole_word(append, clockless[i]))
-			return !has_word(append, TSC_WORD);
+		if (has_word(append, clockless[i], true))
+			return !has_word(append, TSC_WORD, false);
 	return false;
 }
 
@@ -305,7 +292,7 @@ static void compose_cmdline(struct boot_plan *plan, const struct boot_source *so
 		end = add_word(plan, end, source->kernel.path);
 	end = add_word(plan, end, append);
 	for (size_t i = 0; linux_words && i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		if (!has_word(append, defaults[i].start))
+		if (!has_word(append, defaults[i].start, false))
 			end = add_word(plan, end, defaults[i].word);
 	if (linux_words && source->tsc_khz && wants_tsc_word(append)) {
 		snprintf(tsc, sizeof(tsc), TSC_WORD "%llu", (unsigned long long)source->tsc_khz);

@@ -9,14 +9,13 @@
  * number, so that who is told a line's number (virtio_mmio.device=) has that interrupt.
  */
 #include <string.h>
+#include "../devices/82093aa.h"
 #include "../layout.h"
 #include "boot.h"
 
 #define MP_REVISION	4
 #define MP_UNIT		16		/* lengths of the floating pointer */
 #define LAPIC_VERSION	0x14		/* integrated, as the module's */
-#define IOAPIC_VERSION	0x20		/* devices/82093aa.c */
-#define IOAPIC_LINES	24
 #define ID_ALL		0xff		/* of no CPU */
 
 struct mp_floating {
@@ -96,16 +95,6 @@ struct mp_table {
 	uint8_t entry[];	/* LAYOUT_MP_MAX in all */
 };
 
-static uint8_t checksum(const void *data, size_t len)
-{
-	const uint8_t *byte = data;
-	uint8_t sum = 0;
-
-	while (len--)
-		sum += *byte++;
-	return -sum;
-}
-
 static uint8_t *add(struct mp_config *config, uint8_t *to, const void *entry, size_t len)
 {
 	config->entries++;
@@ -115,8 +104,8 @@ static uint8_t *add(struct mp_config *config, uint8_t *to, const void *entry, si
 enum status mp_load(const struct ram *ram, unsigned int cpus)
 {
 	const struct mp_bus isa = { MP_BUS, BUS_ISA, "ISA   " };
-	const struct mp_ioapic ioapic = { MP_IOAPIC, IOAPIC_ID, IOAPIC_VERSION, IOAPIC_ENABLED,
-					  LAYOUT_IOAPIC };
+	const struct mp_ioapic ioapic = { MP_IOAPIC, IOAPIC_ID, I82093AA_VERSION,
+					  IOAPIC_ENABLED, LAYOUT_IOAPIC };
 	struct mp_table *table;
 	void *at;
 	enum status status = boot_place(ram, "MP table", LAYOUT_MP, LAYOUT_MP_MAX, &at);
@@ -127,7 +116,7 @@ enum status mp_load(const struct ram *ram, unsigned int cpus)
 		       sizeof(struct mp_ioapic) == 8 && sizeof(struct mp_line) == 8,
 		       "as the specification has them");
 	_Static_assert(sizeof(*table) + ID_ALL * sizeof(struct mp_processor) + sizeof(isa) +
-		       sizeof(ioapic) + IOAPIC_LINES * sizeof(struct mp_line) <= LAYOUT_MP_MAX,
+		       sizeof(ioapic) + I82093AA_LINES * sizeof(struct mp_line) <= LAYOUT_MP_MAX,
 		       "room for all entries");
 	if (status)
 		return status;
@@ -151,20 +140,20 @@ enum status mp_load(const struct ram *ram, unsigned int cpus)
 	}
 	to = add(&table->config, to, &isa, sizeof(isa));
 	to = add(&table->config, to, &ioapic, sizeof(ioapic));
-	for (unsigned int i = 0; i < IOAPIC_LINES; i++) {
+	for (unsigned int i = 0; i < I82093AA_LINES; i++) {
 		const struct mp_line line = { MP_LINE, 0, LINE_HIGH_EDGE, BUS_ISA, i,
 					      IOAPIC_ID, i };
 
 		to = add(&table->config, to, &line, sizeof(line));
 	}
 	table->config.length = to - (uint8_t *)&table->config;
-	table->config.checksum = checksum(&table->config, table->config.length);
+	table->config.checksum = boot_checksum(&table->config, table->config.length);
 	table->floating = (struct mp_floating) {
 		.signature = "_MP_",
 		.config = LAYOUT_MP + sizeof(table->floating),
 		.length = sizeof(table->floating) / MP_UNIT,
 		.revision = MP_REVISION,
 	};
-	table->floating.checksum = checksum(&table->floating, sizeof(table->floating));
+	table->floating.checksum = boot_checksum(&table->floating, sizeof(table->floating));
 	return STATUS_OK;
 }

@@ -31,7 +31,6 @@
 
 #define ID_SHIFT	24
 #define ID_MASK		0x0f000000
-#define VERSION		0x20
 #define MAX_ENTRY_SHIFT	16
 
 /* Redirection entry */
@@ -212,7 +211,7 @@ static uint32_t read_indirect(const struct i82093aa *chip)
 	case IOAPICARB:
 		return chip->id;
 	case IOAPICVER:
-		return VERSION | (I82093AA_LINES - 1) << MAX_ENTRY_SHIFT;
+		return I82093AA_VERSION | (I82093AA_LINES - 1) << MAX_ENTRY_SHIFT;
 	}
 	if (chip->select < IOREDTBL || n / 2 >= I82093AA_LINES)
 		return 0;

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define I82093AA_LINES	24
+#define I82093AA_LINES		24
+#define I82093AA_VERSION	0x20	/* has an EOI register */
 
 struct i82093aa;
 

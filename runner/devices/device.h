@@ -24,10 +24,11 @@ enum device_event {
 };
 
 struct cpu_hotplug;
-struct test_latch;
 struct i82093aa;
 struct pc16550;
 struct console;
+
+#define DEVICE_TEST_LATCH	4	/* bytes */
 
 struct device_doorbell {
 	uint64_t gpa;
@@ -76,7 +77,7 @@ struct device_env {
 	struct i82093aa *ioapic;
 	struct pc16550 *serial;
 	struct cpu_hotplug *cpu_hotplug;	/* NULL: no CPU comes or goes */
-	struct test_latch *test_latch;
+	uint8_t test_latch[DEVICE_TEST_LATCH];	/* test_device.c */
 };
 
 struct device_type {
