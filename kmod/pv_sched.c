@@ -32,11 +32,30 @@ static gpa_t steal_area(const struct vmm_vcpu *vcpu)
 	return vcpu->pv->steal & KVM_STEAL_VALID_BITS;
 }
 
+/* Takes back that the vCPU is preempted, and a flush that another left there. */
+static void settle_preempted(struct vmm_vcpu *vcpu, gpa_t area)
+{
+	u32 old;
+
+	/* Its upper bytes are padding. */
+	if (!vmm_guest_xchg(vcpu->vm, area + PREEMPTED_AT, 0, &old, false) &&
+	    (old & KVM_VCPU_FLUSH_TLB))
+		vmm_mmu_reload(vcpu, false);
+}
+
 int pv_steal_write(struct vmm_vcpu *vcpu, u64 value)
 {
+	const u64 before = vcpu->pv->steal;
+
 	if ((value & KVM_STEAL_RESERVED_MASK) ||
 	    !pv_area_valid(vcpu, value & KVM_STEAL_VALID_BITS, STEAL_AREA, STEAL_AREA))
 		return -EINVAL;
+	/* Nobody looks at the old area again: no flush may stay there. */
+	vcpu->pv->steal = 0;
+	/* vmm_pv_sched_out(), which may come at any time, writes to neither meanwhile. */
+	barrier();
+	if (before & KVM_MSR_ENABLED)
+		settle_preempted(vcpu, before & KVM_STEAL_VALID_BITS);
 	vcpu->pv->steal = value;
 	/* What was waited for before is not the guest's. */
 	vcpu->pv->waiter = NULL;
@@ -83,16 +102,10 @@ static void add_steal(struct vmm_vm *vm, gpa_t area, u64 ns)
 
 void vmm_pv_update_steal(struct vmm_vcpu *vcpu)
 {
-	struct vmm_vm *vm = vcpu->vm;
-	u32 old;
-
 	if (!steal_on(vcpu))
 		return;
-	/* Its upper bytes are padding. */
-	if (!vmm_guest_xchg(vm, steal_area(vcpu) + PREEMPTED_AT, 0, &old, false) &&
-	    (old & KVM_VCPU_FLUSH_TLB))
-		vmm_mmu_reload(vcpu, false);
-	add_steal(vm, steal_area(vcpu), newly_waited(vcpu->pv));
+	settle_preempted(vcpu, steal_area(vcpu));
+	add_steal(vcpu->vm, steal_area(vcpu), newly_waited(vcpu->pv));
 }
 
 void vmm_pv_sched_in(struct vmm_vcpu *vcpu)

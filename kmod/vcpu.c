@@ -138,6 +138,8 @@ void vmm_vcpu_power_up(struct vmm_vcpu *vcpu)
 	/* Before the APIC forgets an EOI that was offered in the guest's memory. */
 	vmm_pv_reset(vcpu);
 	vmm_apic_reset(vcpu, false);
+	/* Unlike an INIT, after which a start-up message may have come already. */
+	vmm_apic_set_init(vcpu, &(const struct vmm_events){});
 	vcpu->mp_state = vcpu->id ? VMM_MP_WAIT_INIT : VMM_MP_RUNNABLE;
 	vmm_state_reset(vcpu);
 	vcpu->step_done = false;

@@ -473,4 +473,20 @@ TEST(init_and_sipi_start_a_vcpu)
 	runner_stop(&second);
 }
 
+/* Else the first CPU of a machine that starts again would leave its kernel for the reset vector. */
+TEST(a_reset_forgets_an_init_that_waits)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new_reset(vm, 0);
+	struct vmm_msi msi = { .address = 0xfee00000, .data = 5 << 8 };
+	struct vmm_state state;
+
+	VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(VMM_INIT_PENDING, state.events.init);
+	VMM_MUST(vcpu->fd, VMM_RESET, NULL);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(0, state.events.init);
+}
+
 VMM_TEST_MAIN

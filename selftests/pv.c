@@ -263,6 +263,22 @@ TEST(a_sleeping_vcpu_is_preempted_and_flushes_when_it_wakes)
 	EXPECT_EQ(2, guest_var(vm, flushed_seen));
 }
 
+/* As if another vCPU had left the flush between an exit and the write of the MSR. */
+TEST(a_flush_that_waits_is_not_lost_with_the_area)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_steal);
+	volatile struct steal *steal = vm_ptr(vcpu->vm, STEAL_AREA);
+	volatile struct steal *next = vm_ptr(vcpu->vm, STEAL_AREA + 64);
+
+	vcpu_sync(vcpu, 1);
+	steal->preempted = 3;
+	vcpu_set_msr(vcpu, MSR_STEAL, (STEAL_AREA + 64) | 1);
+	EXPECT_EQ(0, steal->preempted);
+	next->preempted = 3;
+	vcpu_set_msr(vcpu, MSR_STEAL, 0);
+	EXPECT_EQ(0, next->preempted);
+}
+
 /* ---- EOIs ---- */
 
 static volatile u32 order[16], offers[16], isr_after[16], taken;
