@@ -123,6 +123,7 @@ static enum vmm_next insn_to_user(struct vmm_vcpu *vcpu, u32 cause, gpa_t gpa, u
 
 	memcpy(insn.bytes, bytes, length);
 	vcpu->run->insn = insn;
+	vcpu->emulated = true;
 	return to_user(vcpu, VMM_EXIT_INSN);
 }
 

@@ -90,6 +90,25 @@ static bool slot_overlaps(struct vmm_slots *slots, const struct slot *new)
 	return false;
 }
 
+/* Does the process have some of the two at the same address, and can the guest write it there? */
+static bool slots_alias(const struct slot *a, const struct slot *b)
+{
+	return !(a->flags & b->flags & VMM_SLOT_READONLY) &&
+	       a->hva < b->hva + (b->npages << PAGE_SHIFT) &&
+	       b->hva < a->hva + (a->npages << PAGE_SHIFT);
+}
+
+static bool any_alias(const struct vmm_slots *slots)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < slots->count; i++)
+		for (j = 0; j < i; j++)
+			if (slots_alias(&slots->slot[i], &slots->slot[j]))
+				return true;
+	return false;
+}
+
 /* A copy of @old without slot @id and, unless @new has no frames, with @new. */
 static struct vmm_slots *slots_copy(const struct vmm_slots *old, u32 id, const struct slot *new)
 {
@@ -111,6 +130,7 @@ static struct vmm_slots *slots_copy(const struct vmm_slots *old, u32 id, const s
 	if (!placed)
 		slots->slot[n++] = *new;
 	slots->count = n;
+	slots->aliased = any_alias(slots);
 	return slots;
 }
 
@@ -139,13 +159,16 @@ static bool only_log_changes(const struct slot *old, const struct slot *new)
  * permission to write.
  */
 static void slots_publish(struct vmm_vm *vm, struct vmm_slots *slots, const struct slot *going,
-			  const struct slot *new)
+			  const struct slot *new, bool was_aliased)
 {
 	if (going && only_log_changes(going, new)) {
 		vmm_mmu_protect(vm, going->first, going->first + going->npages, slots);
 	} else {
 		if (going)
 			slot_retire(vm, going);
+		/* Nothing comes through an alias any more; what did is to be found. */
+		if (going && was_aliased)
+			vmm_mmu_unseen(vm);
 		rcu_assign_pointer(vm->slots, slots);
 	}
 	if (going && going->log)
@@ -186,7 +209,7 @@ int vmm_slot_set(struct vmm_vm *vm, const struct vmm_slot *args)
 			dirty_log_put(new.log);
 		return -ENOMEM;
 	}
-	slots_publish(vm, slots, going, &new);
+	slots_publish(vm, slots, going, &new, old->aliased);
 	kvfree_rcu(old, rcu);
 	return 0;
 }

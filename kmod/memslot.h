@@ -22,6 +22,7 @@ struct slot {
 struct vmm_slots {
 	struct rcu_head rcu;
 	unsigned int count;
+	bool aliased;		/* what one maps writable another maps, too */
 	struct slot slot[];	/* sorted by first, apart from each other */
 };
 

@@ -531,6 +531,10 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 		if (r)
 			return r;
 	}
+	if (unlikely(vcpu->emulated)) {
+		vcpu->emulated = false;
+		vmm_mmu_unseen(vcpu->vm);
+	}
 	if (unlikely(vcpu->task != current))
 		vmm_vcpu_set_task(vcpu);
 	pv_run_begin(vcpu);

@@ -271,6 +271,7 @@ struct vmm_vcpu {
 	bool stepping;			/* (t) the turn is one instruction or one event */
 	bool step_armed;		/* (t) RFLAGS.TF is the debugger's */
 	bool step_done;			/* (t) to be told at the next VMM_RUN */
+	bool emulated;			/* (t) as VMM_EXIT_INSN: the process may have written */
 	u64 step_rip;			/* (t) where the step began */
 	u64 step_dr6;			/* (t) the guest's then */
 	u32 poll_ns;			/* (t) to look for events before HLT sleeps */
@@ -592,6 +593,11 @@ enum vmm_fault vmm_shadow_fault(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
 void vmm_mmu_reload(struct vmm_vcpu *vcpu, bool all);
 int vmm_mmu_make_root(struct vmm_vcpu *vcpu);	/* VMM_REQ_ROOT; [sleep] -ENOMEM */
 void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva);	/* needs CTRL; [sleep] */
+/*
+ * The guest may have written memory where no fault tells: its next flush of any kind has to
+ * look at all of its tables. [sleep]
+ */
+void vmm_mmu_unseen(struct vmm_vm *vm);
 
 /* ---- invalidate.c ---- */
 /* Do @insn, INVLPG or INVPCID. False: it raises an exception, which was queued. [load] [sleep] */

@@ -706,6 +706,30 @@ TEST_F(paging, large_pages_are_split_and_joined)
 	}
 }
 
+/* One entry for 4 MiB takes two of a table whose entries have 8 bytes. */
+TEST_F(paging, invlpg_drops_all_of_a_large_page_that_the_process_moved)
+{
+	const u64 size = variant->mode >= PROBE_PAE ? 2UL << 20 : 4UL << 20;
+	const u64 page = self->gva & ~(size - 1);
+	unsigned int n;
+
+	if (variant->mode == PROBE_32)
+		SKIP(return, "4 KiB pages only");
+	MAKE_WAY();
+	ENTER(PROBE_WP);
+	for (n = 0; n < 8; n++) {
+		const u64 frame = n & 1 ? GUEST_DATA2 : LARGE;
+
+		SET(2, frame | PTE_PS | P);
+		probe_invlpg(&self->probe, page + (n & 2 ? size / 2 : 0));
+		CHECK(.gva = page + 0x1001);
+		CHECK(.gva = page + size / 2 + 0x1001);
+		CHECK(.gva = page + size - 0x1000 + 0x801, .kind = PROBE_WRITE);
+		/* A table that was not compared since it was read is compared as a whole. */
+		probe_load_cr3(&self->probe, self->probe.cr3);
+	}
+}
+
 TEST_F(paging, a_table_becomes_data_and_a_table_again)
 {
 	const u64 table = PROBE_TABLE(self->levels - 1);

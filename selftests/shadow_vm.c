@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * VMs that ask for shadow paging (VMM_VM_SHADOW) beside those that take what the CPU has:
- * both run, on one CPU in turns; large pages of guest and host become large leaves; and PCID
+ * both run, on one CPU in turns; tables that are written in a way that no fault tells of are
+ * seen with the next flush; large pages of guest and host become large leaves; and PCID
  * and INVPCID do for a guest of either kind what the manual says, "Process-Context Identifiers
  * (PCIDs)".
  */
@@ -107,6 +108,150 @@ TEST(a_slot_that_moves_leaves_nothing_behind)
 			first = stats.aux_pages;
 	}
 	EXPECT_LE(stats.aux_pages, first + 8);
+}
+
+/* ---- tables that are written where no fault tells ---- */
+
+#define ALIAS(gpa)	(GUEST_HOLE + (gpa) - GUEST_DATA)	/* the same memory */
+#define PORT		0x80
+
+static void add_alias(struct vcpu *vcpu)
+{
+	if (vm_slot(vcpu->vm, 1, GUEST_HOLE, LARGE, vm_ptr(vcpu->vm, GUEST_DATA), 0))
+		die("no second slot on the same memory");
+}
+
+/* Tables 0 to 2 map the page at BEHIND, and table 3 could be in the place of 2. */
+static void begin_behind(void)
+{
+	for (u64 i = 0; i < 4; i++)
+		write64(FRAME(i), 100 + i);
+	map_behind(GUEST_PML4, TABLE(0), FRAME(0));
+	write64(TABLE(3), FRAME(2) | FLAGS);
+	write64(TABLE(3) + 8, FRAME(2) | FLAGS);
+	write64(TABLE(2) + 8, FRAME(0) | FLAGS);
+}
+
+/* What was read is in the shadow, and that in sync. */
+static void settle(u64 value)
+{
+	GUEST_EQ(value, read64(BEHIND));
+	write_cr3(read_cr3());
+	GUEST_EQ(value, read64(BEHIND));
+}
+
+static void guest_writes_through_alias(void)
+{
+	begin_behind();
+	for (u64 i = 0; i < 8; i++) {
+		settle(100);
+		/* A leaf, seen by both ways to flush it. */
+		write64(ALIAS(TABLE(2)), FRAME(1) | FLAGS);
+		invlpg(BEHIND);
+		settle(101);
+		write64(ALIAS(TABLE(2)), FRAME(0) | FLAGS);
+		write_cr3(read_cr3());
+		settle(100);
+		/* A link: what was not used through it is new by whatever INVLPG. */
+		write64(ALIAS(TABLE(1)), TABLE(3) | FLAGS);
+		invlpg(GUEST_HOLE);
+		GUEST_EQ(102, read64(BEHIND + PAGE));
+		invlpg(BEHIND);
+		settle(102);
+		/* The table that is not linked changes, and needs no flush to come back. */
+		write64(ALIAS(TABLE(2)), FRAME(3) | FLAGS);
+		write64(ALIAS(TABLE(1)), 0);
+		invlpg(BEHIND);
+		write64(ALIAS(TABLE(1)), TABLE(2) | FLAGS);
+		settle(103);
+		write64(ALIAS(TABLE(2)), FRAME(0) | FLAGS);
+		write_cr3(read_cr3());
+	}
+	/* The other slot goes, with what was written through it a moment ago. */
+	settle(100);
+	write64(ALIAS(TABLE(2)), FRAME(1) | FLAGS);
+	GUEST_SYNC(1);
+	write_cr3(read_cr3());
+	GUEST_EQ(101, read64(BEHIND));
+	GUEST_DONE();
+}
+
+static void write_through_alias(u64 flags)
+{
+	struct vcpu *vcpu = new_vcpu(flags, guest_writes_through_alias);
+
+	add_alias(vcpu);
+	vcpu_sync(vcpu, 1);
+	if (vm_slot(vcpu->vm, 1, 0, 0, NULL, 0))
+		die("the slot does not go");
+	vcpu_done(vcpu);
+}
+
+TEST(tables_written_through_another_slot_on_the_same_memory)
+{
+	set_audit(true);
+	write_through_alias(0);
+	write_through_alias(VMM_VM_SHADOW);
+	set_audit(false);
+}
+
+/* The only page that two links lead to in turns, one instruction needing both. */
+static void guest_needs_two_links(void)
+{
+	begin_behind();
+	write64(TABLE(1) + 8, TABLE(2) | FLAGS);
+	for (u64 i = 0; i < 8; i++) {
+		write64(ALIAS(TABLE(2)), FRAME(i & 1) | FLAGS);
+		write64(ALIAS(TABLE(2)) + 8, FRAME(2) | FLAGS);
+		write_cr3(read_cr3());
+		asm volatile("movsq" : : "S"(BEHIND), "D"(BEHIND + LARGE + PAGE) : "memory");
+		GUEST_EQ(100 + (i & 1), read64(FRAME(2)));
+	}
+	GUEST_DONE();
+}
+
+TEST(an_instruction_needs_two_ways_to_a_table_that_another_slot_shows)
+{
+	struct vcpu *vcpu = new_vcpu(VMM_VM_SHADOW, guest_needs_two_links);
+
+	add_alias(vcpu);
+	vcpu_done(vcpu);
+}
+
+static void guest_inputs_entries(void)
+{
+	begin_behind();
+	for (u64 i = 0; i < 8; i++) {
+		settle(100 + i % 4);
+		asm volatile("insl" : : "d"(PORT), "D"(TABLE(2)) : "memory");
+		if (i & 4)
+			invlpg(BEHIND);
+		else
+			write_cr3(read_cr3());
+	}
+	GUEST_DONE();
+}
+
+/* The process carries the instruction out, which writes the table for the guest. */
+static void input_entries(u64 flags)
+{
+	struct vcpu *vcpu = new_vcpu(flags, guest_inputs_entries);
+	struct vmm_state state;
+
+	for (u64 i = 0; i < 8; i++) {
+		vcpu_expect(vcpu, VMM_EXIT_INSN);
+		*(u32 *)vm_ptr(vcpu->vm, TABLE(2)) = FRAME((i + 1) % 4) | FLAGS;
+		vcpu_get(vcpu, &state, VMM_STATE_REGS);
+		state.regs.rip++;
+		vcpu_set(vcpu, &state, VMM_STATE_REGS);
+	}
+	vcpu_done(vcpu);
+}
+
+TEST(tables_written_by_an_instruction_that_the_process_carries_out)
+{
+	input_entries(0);
+	input_entries(VMM_VM_SHADOW);
 }
 
 /* ---- large leaves ---- */

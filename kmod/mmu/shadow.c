@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shadow paging: the fault, the roots of vCPUs, INVLPG, and what mmu.c and the
- * notifier ask for. docs/mmu.md tells the whole story; this file owns its plot: what
- * is looked up before the lock, what is checked again behind it.
+ * Shadow paging: the fault, the roots of vCPUs, INVLPG. docs/mmu.md tells the whole story;
+ * this file owns its plot: what is looked up before the lock, what is checked again behind it.
  */
 #include <linux/slab.h>
 #include <asm/trap_pf.h>
@@ -124,7 +123,9 @@ static void permit_writes(struct vmm_mmu *mmu, u64 *entry, struct shadow_page *c
 /*
  * Let @entry point to the page of @key. A new way to an old page has no translations
  * in any TLB, which alone would excuse what is out of sync behind it: so that is
- * compared first. NULL: @walk does not hold any more, the fault must start over.
+ * compared first. Where pages in sync are no better it starts empty, and keeps the links to it,
+ * so that an instruction that needs two of them is done in the end. NULL: @walk does not hold
+ * any more, the fault must start over.
  */
 static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow_walk *walk,
 				      u64 *entry, const struct shadow_key *key)
@@ -146,6 +147,8 @@ static struct shadow_page *link_child(struct vmm_vcpu *vcpu, const struct shadow
 	}
 	child = shadow_get(mmu, key, spare, &made);
 	shadow_catch_up(mmu, child);
+	if (!made && !child->key.role.direct && shadow_writes_unseen(vcpu->vm))
+		shadow_empty(mmu, child);
 	if (!made && child->present && !child->key.role.direct && shadow_any_unsync(mmu) &&
 	    !(shadow_sync_for_link(vcpu->vm) && shadow_walk_holds(walk)))
 		return NULL;
@@ -597,7 +600,7 @@ int vmm_mmu_make_root(struct vmm_vcpu *vcpu)
 
 /* ---- INVLPG ---- */
 
-/* Compare the way to @gva, and drop what is old of it. */
+/* Compare the way to @gva, and drop what is old of it: of a large page all, not a half. */
 static void compare_way(struct vmm_vcpu *vcpu, gva_t gva)
 {
 	struct shadow_page *sp = vcpu->shadow_mmu->root;
@@ -612,6 +615,8 @@ static void compare_way(struct vmm_vcpu *vcpu, gva_t gva)
 	while (sp && !sp->key.role.direct) {
 		index = index_at(gva, sp->key.role.level);
 		entry = sp->table[index];
+		if (shadow_has_halves(sp) && sp->table[index ^ 1])
+			shadow_compare_entry(vcpu->vm, sp, index ^ 1);
 		if (!entry || !shadow_compare_entry(vcpu->vm, sp, index) ||
 		    shadow_is_leaf(sp, entry))
 			return;
@@ -643,149 +648,7 @@ void vmm_mmu_invlpg(struct vmm_vcpu *vcpu, gva_t gva)
 		vmm_request(vcpu, VMM_REQ_FLUSH);
 }
 
-/* ---- for mmu.c and the notifier ---- */
-
-/* Dropped between two looks at whether the host has more urgent things to do. */
-#define ZAP_BATCH	64
-
-static bool zap_enough(struct vmm_mmu *mmu, unsigned int *done)
-{
-	return !(++*done % ZAP_BATCH) && (need_resched() || rwlock_needbreak(&mmu->lock));
-}
-
-/* All that shadow the table in frame @gfn. */
-static void zap_tables_of(struct vmm_mmu *mmu, gfn_t gfn)
-{
-	struct shadow_page *sp;
-
-	while ((sp = shadow_next(mmu, gfn, NULL)))
-		shadow_zap(mmu, sp);
-}
-
-/* Those of bucket @at that lie in @range. False: enough for now, the rest is to come. */
-static bool zap_bucket(struct vmm_mmu *mmu, unsigned int at, const struct shadow_range *range,
-		       unsigned int *done)
-{
-	struct shadow_page *sp;
-	struct hlist_node *next;
-
-	hlist_for_each_entry_safe(sp, next, &mmu->shadow->hash[at], hash) {
-		if (sp->key.role.direct || sp->key.gfn < range->first ||
-		    sp->key.gfn >= range->last)
-			continue;
-		shadow_zap(mmu, sp);
-		if (zap_enough(mmu, done))
-			return false;
-	}
-	return true;
-}
-
-/*
- * A short range is looked up frame by frame, a long one bucket by bucket. Behind where
- * it has come to only pages without entries appear, the roots of vCPUs: faults on tables in
- * the range wait (is_stale()).
- */
-static bool zap_tables(struct vmm_mmu *mmu, struct shadow_range *range, unsigned int *done)
-{
-	const gfn_t frames = range->last - range->first;
-	const gfn_t end = min_t(gfn_t, frames, BIT(SHADOW_HASH_BITS));
-
-	while (range->tables < end) {
-		if (frames > end) {
-			if (!zap_bucket(mmu, range->tables, range, done))
-				return false;
-		} else {
-			zap_tables_of(mmu, range->first + range->tables);
-		}
-		range->tables++;
-		if (zap_enough(mmu, done))
-			return false;
-	}
-	return true;
-}
-
-/* Frames @first to @last as regions. */
-static gfn_t last_region(gfn_t last)
-{
-	return last ? ((last - 1) >> REGION_SHIFT) + 1 : 0;
-}
-
-/* All leaves of [@first, @last) in @maps. False: mmu.lock was held long enough, go on later. */
-static bool zap_leaves(struct vmm_mmu *mmu, struct xarray *maps, gfn_t first, gfn_t last,
-		       unsigned int *done)
-{
-	struct rmap *rmap;
-
-	for (; (rmap = rmap_find(maps, &first, last)); first++) {
-		shadow_drop_all(mmu, rmap);
-		if (zap_enough(mmu, done))
-			return false;
-	}
-	return true;
-}
-
-bool shadow_zap_range(struct vmm_mmu *mmu, struct shadow_range *range)
-{
-	struct shadow_mmu *shadow = mmu->shadow;
-	unsigned int done = 0;
-
-	lockdep_assert_held_write(&mmu->lock);
-	return zap_tables(mmu, range, &done) &&
-	       zap_leaves(mmu, &shadow->regions, range->first >> REGION_SHIFT,
-			  last_region(range->last), &done) &&
-	       zap_leaves(mmu, &shadow->frames, range->first, range->last, &done);
-}
-
-static void protect_leaves(struct vmm_mmu *mmu, struct xarray *maps, gfn_t first, gfn_t last)
-{
-	struct rmap *rmap;
-
-	for (; (rmap = rmap_find(maps, &first, last)); first++)
-		shadow_protect_leaves(mmu, rmap);
-}
-
-void shadow_protect(struct vmm_mmu *mmu, gfn_t first, gfn_t last)
-{
-	protect_leaves(mmu, &mmu->shadow->frames, first, last);
-	protect_leaves(mmu, &mmu->shadow->regions, first >> REGION_SHIFT, last_region(last));
-}
-
-void shadow_protect_all(struct vmm_mmu *mmu)
-{
-	lockdep_assert_held_write(&mmu->lock);
-	mmu->shadow->epoch++;
-	mmu->cleared++;
-}
-
-static bool age_leaves(struct xarray *maps, gfn_t first, gfn_t last, bool clear)
-{
-	const u64 accessed = shadow_format.accessed;
-	struct rmap_cursor cursor;
-	struct rmap *rmap;
-	bool young = false;
-	u64 *entry;
-
-	for (; (rmap = rmap_find(maps, &first, last)); first++) {
-		for (entry = rmap_first(rmap, &cursor); entry; entry = rmap_next(&cursor)) {
-			u64 pte = READ_ONCE(*entry);
-
-			young |= !!(pte & accessed);
-			while (clear && (pte & accessed))
-				if (try_cmpxchg64(entry, &pte, pte & ~accessed))
-					break;
-		}
-	}
-	return young;
-}
-
-bool shadow_age(struct vmm_mmu *mmu, gfn_t first, gfn_t last, bool clear)
-{
-	struct shadow_mmu *shadow = mmu->shadow;
-
-	lockdep_assert_held(&mmu->lock);
-	return age_leaves(&shadow->frames, first, last, clear) |
-	       age_leaves(&shadow->regions, first >> REGION_SHIFT, last_region(last), clear);
-}
+/* ---- the VM ---- */
 
 int shadow_init(struct vmm_vm *vm)
 {
@@ -814,7 +677,7 @@ void shadow_destroy(struct vmm_vm *vm)
 	write_lock(&mmu->lock);
 	while (!list_empty(&shadow->active)) {
 		shadow_zap(mmu, list_first_entry(&shadow->active, struct shadow_page, active));
-		if (!zap_enough(mmu, &done))
+		if (!shadow_zap_enough(mmu, &done))
 			continue;
 		shadow_unlock(vm);
 		cond_resched();

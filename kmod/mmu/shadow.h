@@ -88,7 +88,8 @@ struct shadow_mmu {
 	struct list_head doomed;	/* (m) to be freed after a flush */
 	struct list_head unsync[2];	/* (m) of the lowest level, and above it */
 	unsigned long nr_unsync[2];	/* (m) on those lists */
-	u64 comparison;			/* (m) counts SYNC_ALL */
+	bool unseen;			/* (m) tables in sync may have been written */
+	u64 comparison;			/* (m) counts those of pages in sync */
 	unsigned long count;		/* (m) on active */
 	unsigned long epoch;		/* (m) how often all was write-protected */
 	bool roots_gone;		/* (m) vCPUs have to be told, by shadow_unlock() */
@@ -163,6 +164,7 @@ void shadow_drop(struct vmm_mmu *mmu, u64 *entry);
 /* The same for all entries that map a frame, of which @rmap is the map. */
 void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap);
 gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int index);	/* of a leaf */
+void shadow_empty(struct vmm_mmu *mmu, struct shadow_page *sp);	/* drop all entries */
 /* Empty it, unlink it, doom it. */
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* vCPUs come and go as users of a root. */
@@ -268,12 +270,17 @@ void shadow_unlist_unsync(struct vmm_mmu *mmu, struct shadow_page *sp);
 /* The guest is about to write @gfn. */
 void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn);
 
+/*
+ * Could a table have been written behind a page that is in sync? By the guest, through
+ * another frame of a slot on the same memory, or by the process that emulated an instruction.
+ */
+bool shadow_writes_unseen(struct vmm_vm *vm);
 /* Could a page be out of sync? Those without entries are not. */
 bool shadow_any_unsync(struct vmm_mmu *mmu);
 
 enum shadow_sync {
-	SYNC_ABOVE,		/* pages out of sync above the lowest level */
-	SYNC_WRITTEN,		/* all pages out of sync */
+	SYNC_ABOVE,		/* pages above the lowest level that may be written */
+	SYNC_WRITTEN,		/* all pages that may be written */
 	SYNC_ALL,		/* and those in sync */
 };
 
@@ -289,12 +296,20 @@ void shadow_sync(struct vmm_vm *vm, enum shadow_sync which);
 bool shadow_sync_for_link(struct vmm_vm *vm);
 /* Compare one entry, present. False: it was dropped. */
 bool shadow_compare_entry(struct vmm_vm *vm, struct shadow_page *sp, unsigned int index);
+/* Is entry @index ^ 1 of @sp the other half of what the guest has as one entry? */
+static inline bool shadow_has_halves(const struct shadow_page *sp)
+{
+	return !sp->key.role.direct && sp->key.role.level > VMM_LEVEL_4K &&
+	       paging_formats[sp->key.role.mode].entry_shift == 2;
+}
 
 /* ---- shadow.c, for mmu.c and notifier.c ---- */
 
 int shadow_init(struct vmm_vm *vm);
 void shadow_destroy(struct vmm_vm *vm);
 void shadow_fini(struct vmm_vm *vm);	/* no notifier comes any more */
+
+/* ---- shadow_range.c ---- */
 
 /* Frames [@first, @last), and how far the zap has come. */
 struct shadow_range {
@@ -303,6 +318,8 @@ struct shadow_range {
 	gfn_t tables;		/* frames, or buckets, whose tables are gone; starts as 0 */
 };
 
+/* Counts in *@done what was dropped: true when the host wants the CPU or the lock. */
+bool shadow_zap_enough(struct vmm_mmu *mmu, unsigned int *done);
 /*
  * Drop what maps @range, and pages that shadow tables there. False: the host wants the CPU
  * or the lock; to go on, call it again with the lock dropped between.

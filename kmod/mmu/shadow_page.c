@@ -296,10 +296,18 @@ void shadow_drop_all(struct vmm_mmu *mmu, struct rmap *rmap)
 
 /* ---- ends ---- */
 
+void shadow_empty(struct vmm_mmu *mmu, struct shadow_page *sp)
+{
+	unsigned int i;
+
+	for (i = 0; sp->present && i < VMM_PTES; i++)
+		if (sp->table[i])
+			shadow_drop(mmu, &sp->table[i]);
+}
+
 void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
 {
 	struct shadow_mmu *shadow = mmu->shadow;
-	unsigned int i;
 
 	lockdep_assert_held_write(&mmu->lock);
 	hlist_del(&sp->hash);
@@ -308,9 +316,7 @@ void shadow_zap(struct vmm_mmu *mmu, struct shadow_page *sp)
 	if (!sp->key.role.direct)
 		--*tables_near(mmu, sp->key.gfn);
 	unlink_parents(mmu, sp);
-	for (i = 0; sp->present && i < VMM_PTES; i++)
-		if (sp->table[i])
-			shadow_drop(mmu, &sp->table[i]);
+	shadow_empty(mmu, sp);
 	/* Even an empty one may be in a paging-structure cache. */
 	mmu->cleared++;
 	shadow->count--;

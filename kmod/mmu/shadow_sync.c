@@ -4,11 +4,13 @@
  * with it again.
  *
  * Invariant, with mmu.lock held: a page that is in sync shadows a table whose frame
- * no entry maps writable, nor any TLB; so but for what the process does itself, its
- * entries grant no more than the guest's do.
+ * no entry maps writable, nor any TLB; so its entries grant no more than the guest's do. But
+ * for what is written in other ways: by the process itself, and through other frames that
+ * are the same memory (shadow_writes_unseen()).
  */
 #include <linux/uaccess.h>
 
+#include "memslot.h"
 #include "mmu/guest.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow.h"
@@ -61,6 +63,28 @@ void shadow_unsync(struct vmm_mmu *mmu, gfn_t gfn)
 	while ((sp = shadow_next(mmu, gfn, sp)))
 		if (!sp->unsync)
 			shadow_list_unsync(mmu, sp);
+}
+
+bool shadow_writes_unseen(struct vmm_vm *vm)
+{
+	bool aliased;
+
+	lockdep_assert_held_write(&vm->mmu.lock);
+	rcu_read_lock();
+	aliased = rcu_dereference(vm->slots)->aliased;
+	rcu_read_unlock();
+	return aliased || vm->mmu.shadow->unseen;
+}
+
+void vmm_mmu_unseen(struct vmm_vm *vm)
+{
+	struct vmm_mmu *mmu = &vm->mmu;
+
+	if (!mmu->shadow)
+		return;
+	write_lock(&mmu->lock);
+	mmu->shadow->unseen = true;
+	write_unlock(&mmu->lock);
 }
 
 static bool has_entries(const struct list_head *list)
@@ -168,7 +192,7 @@ static bool read_batch(const struct shadow_page *sp, hva_t hva, unsigned int fir
 {
 	/* What needs a check of bounds is known before: none may be made in between. */
 	const bool wide = entry_shift(sp) == 3;
-	const bool halves = !wide && is_above(sp);	/* two of ours for an entry */
+	const bool halves = shadow_has_halves(sp);
 	const hva_t at = hva + shadow_gpte_offset(sp, first);
 	unsigned int i;
 	u32 narrow;
@@ -278,13 +302,14 @@ static bool let_others(struct vmm_vm *vm)
  * Those of bucket @at that were not compared since @comparison began; false: the lock was
  * dropped, there may be more.
  */
-static bool compare_bucket(struct vmm_vm *vm, unsigned int at, u64 comparison)
+static bool compare_bucket(struct vmm_vm *vm, unsigned int at, u64 comparison, bool above_only)
 {
 	struct shadow_page *sp;
 	struct hlist_node *next;
 
 	hlist_for_each_entry_safe(sp, next, &vm->mmu.shadow->hash[at], hash) {
-		if (sp->key.role.direct || sp->compared >= comparison)
+		if (sp->key.role.direct || sp->compared >= comparison ||
+		    (above_only && !is_above(sp)))
 			continue;
 		sp->compared = comparison;
 		compare_or_zap(vm, sp);
@@ -294,19 +319,23 @@ static bool compare_bucket(struct vmm_vm *vm, unsigned int at, u64 comparison)
 	return true;
 }
 
-static void sync_all(struct vmm_vm *vm)
+static void sync_all(struct vmm_vm *vm, bool above_only)
 {
 	const u64 comparison = ++vm->mmu.shadow->comparison;
 	unsigned int at = 0;
 
+	/* Before the first is compared: what is written from here on is said again. */
+	if (!above_only)
+		vm->mmu.shadow->unseen = false;
 	while (at < BIT(SHADOW_HASH_BITS))
-		at += compare_bucket(vm, at, comparison);
+		at += compare_bucket(vm, at, comparison, above_only);
 }
 
 void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
 {
 	struct shadow_mmu *shadow = vm->mmu.shadow;
 	const bool above_only = which == SYNC_ABOVE;
+	const bool all = which == SYNC_ALL || shadow_writes_unseen(vm);
 	unsigned long left = shadow->nr_unsync[1] + (above_only ? 0 : shadow->nr_unsync[0]);
 	unsigned long n;
 
@@ -320,8 +349,8 @@ void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
 		if (left)
 			let_others(vm);
 	}
-	if (which == SYNC_ALL)
-		sync_all(vm);
+	if (all)
+		sync_all(vm, above_only);
 }
 
 bool shadow_sync_for_link(struct vmm_vm *vm)
