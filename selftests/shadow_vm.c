@@ -6,6 +6,7 @@
  * and INVPCID do for a guest of either kind what the manual says, "Process-Context Identifiers
  * (PCIDs)".
  */
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "lib/test.h"
@@ -252,6 +253,59 @@ TEST(tables_written_by_an_instruction_that_the_process_carries_out)
 {
 	input_entries(0);
 	input_entries(VMM_VM_SHADOW);
+}
+
+/* ---- tables in a read-only slot ---- */
+
+#define IN_ROM	(ALIAS(TABLE(2)) + 8)	/* an entry whose bits the CPU would set */
+
+static void guest_has_table_in_rom(void)
+{
+	begin_behind();
+	write64(TABLE(2) + 8, FRAME(1) | (FLAGS & ~(PTE_A | PTE_D)));
+	write64(TABLE(1), ALIAS(TABLE(2)) | FLAGS);
+	settle(100);
+	write64(BEHIND, 105);
+	GUEST_EQ(105, read64(FRAME(0)));
+	GUEST_EQ(101, read64(BEHIND + PAGE));
+	write64(BEHIND + PAGE, 106);
+	GUEST_EQ(106, read64(FRAME(1)));
+	GUEST_DONE();
+}
+
+/* The CPU's write to the entry is the process's to allow: it does so, and the guest goes on. */
+TEST(accessed_bits_in_a_read_only_slot_are_the_process_s_affair)
+{
+	struct vcpu *vcpu = new_vcpu(VMM_VM_SHADOW, guest_has_table_in_rom);
+	const u64 bits[] = { PTE_A, PTE_A | PTE_D };
+	u8 *table = vm_ptr(vcpu->vm, GUEST_DATA);
+
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, GUEST_HOLE, LARGE, table, VMM_SLOT_READONLY));
+	for (int i = 0; i < 2; i++) {
+		vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+		EXPECT_EQ(IN_ROM, vcpu->run->memory.gpa);
+		EXPECT_EQ(VMM_ACCESS_WRITE, vcpu->run->memory.access);
+		EXPECT_EQ(EFAULT, vcpu->run->memory.error);
+		*(u64 *)(table + IN_ROM - GUEST_HOLE) |= bits[i];
+	}
+	vcpu_done(vcpu);
+}
+
+/* There the CPU's walk asks for more than to read, sooner or later. */
+TEST(tables_in_a_read_only_slot_and_nested_paging)
+{
+	struct vcpu *vcpu = new_vcpu(0, guest_has_table_in_rom);
+	u8 *table = vm_ptr(vcpu->vm, GUEST_DATA);
+
+	if (get_info().paging == VMM_PAGING_SHADOW)
+		SKIP(return, "the CPU has no nested paging");
+	if (!host_is_tcg())
+		SKIP(return, "Bochs sets accessed bits without asking the nested tables");
+	ASSERT_EQ(0, vm_slot(vcpu->vm, 1, GUEST_HOLE, LARGE, table, VMM_SLOT_READONLY));
+	vcpu_expect(vcpu, VMM_EXIT_MEMORY);
+	EXPECT_EQ(IN_ROM & ~0xfffUL, vcpu->run->memory.gpa & ~0xfffUL);
+	EXPECT_TRUE(vcpu->run->memory.access & VMM_ACCESS_WRITE);
+	EXPECT_EQ(EFAULT, vcpu->run->memory.error);
 }
 
 /* ---- large leaves ---- */
