@@ -292,6 +292,47 @@ TEST(breakpoints_of_a_debugger_survive_and_do_not_reach_the_guest)
 	waitpid(pid, &status, 0);
 }
 
+static void guest_dr6(void)
+{
+	/* BS and all of B0 to B3, as if each had just struck */
+	__asm__ volatile("mov %0, %%db6" : : "r"(0xffff4fffUL));
+	GUEST_SYNC(1);
+	GUEST_DONE();
+}
+
+/* As the kernel tells the process, and not as the guest left DR6 on that CPU. */
+TEST(what_a_breakpoint_hits_is_not_mixed_with_the_guests)
+{
+	int status;
+	pid_t pid;
+	siginfo_t info;
+
+	pin_to_cpu(0);
+	pid = fork();
+	if (!pid) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_dr6);
+
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		vcpu_sync(vcpu, 1);
+		raise(SIGSTOP);			/* the tracer sets the breakpoint */
+		watched = 1;
+		_exit(7);
+	}
+	waitpid(pid, &status, 0);
+	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(0), &watched));
+	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(7), 0xd0001));
+	ptrace(PTRACE_CONT, pid, 0, 0);
+	waitpid(pid, &status, 0);
+	ASSERT_TRUE(WIFSTOPPED(status));
+	EXPECT_EQ(SIGTRAP, WSTOPSIG(status));
+	ASSERT_EQ(0, ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
+	EXPECT_EQ(TRAP_HWBKPT, info.si_code);
+	EXPECT_EQ(1, ptrace(PTRACE_PEEKUSER, pid, debug_offset(6), 0) & 0xf);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+}
+
 static void guest_compute(void)
 {
 	u64 a = 1, b = 2;

@@ -67,9 +67,14 @@ static void debug_regs_enter(struct vmm_vcpu *vcpu)
 	set_debugreg(dr[3], 3);
 }
 
-/* #VMEXIT leaves DR7 with everything off; the host may have had some on. */
-static void debug_regs_leave(void)
+/*
+ * #VMEXIT leaves DR7 with everything off; the host may have had some on. DR6 it leaves as the
+ * guest had it, and the host's next #DB would tell of the guest's steps and breakpoints.
+ */
+static void debug_regs_leave(const struct vmcb *vmcb)
 {
+	if (unlikely(vmcb->save.dr6 != DR6_RESERVED))
+		set_debugreg(DR6_RESERVED, 6);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
 }
@@ -112,7 +117,7 @@ void svm_enter(struct vmm_vcpu *vcpu)
 	asm volatile("clgi" ::: "memory");
 	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, cpu->host_vmcb_pa,
 			 vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK);
-	debug_regs_leave();
+	debug_regs_leave(vmcb);
 	asm volatile("stgi" ::: "memory");
 
 	/* VMSCAPE: user space must not run with the guest's branch history either. */
