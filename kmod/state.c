@@ -214,7 +214,7 @@ static bool event_valid(const struct vmm_event *event)
 	bool error = event->flags & VMM_EVENT_HAS_ERROR;
 
 	if ((event->flags & ~VMM_EVENT_HAS_ERROR) || event->length > INSN_MAX_LENGTH ||
-	    (!error && event->error))
+	    (!error && event->error) || event->error > U16_MAX)
 		return false;
 	switch (event->type) {
 	case VMM_EVENT_NONE:

@@ -277,6 +277,11 @@ TEST_F(refused, events)
 	REFUSED(s->events.event.type = 5);
 	REFUSED((s->events.event.type = VMM_EVENT_EXCEPTION, s->events.event.vector = 32));
 	REFUSED((s->events.event.type = VMM_EVENT_EXCEPTION, s->events.event.flags = 2));
+	/* VT-x takes 16 bits of an error code. */
+	REFUSED((s->events.event = (struct vmm_event){
+		.type = VMM_EVENT_EXCEPTION, .vector = VEC_GP,
+		.flags = VMM_EVENT_HAS_ERROR, .error = 0x10000,
+	}));
 	REFUSED(s->events.nmi_pending = 3);
 	REFUSED(s->events.nmi_masked = 2);
 	REFUSED(s->events.shadow = 4);
