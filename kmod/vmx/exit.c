@@ -29,7 +29,10 @@
 /* "Interruptibility State" */
 #define SHADOWS		(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
 
-#define EXIT_REASON_GETSEC	11	/* the header leaves it out */
+/* The header leaves them out; "VMX Basic Exit Reasons". */
+#define EXIT_REASON_GETSEC	11
+#define EXIT_REASON_SEAMCALL	76
+#define EXIT_REASON_TDCALL	77
 
 /* Kinds by exit reason; what is not named is VMM_X_UNKNOWN. INSN: its length is known. */
 #define KIND(reason, kind) [reason] = (kind) + 1
@@ -68,7 +71,6 @@ static const u8 kinds[] = {
 	INSN(EXIT_REASON_MWAIT_INSTRUCTION, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_MONITOR_INSTRUCTION, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_PAUSE_INSTRUCTION, VMM_X_PAUSE),
-	KIND(EXIT_REASON_MCE_DURING_VMENTRY, VMM_X_INTR),
 	KIND(EXIT_REASON_EOI_INDUCED, VMM_X_APIC),
 	INSN(EXIT_REASON_INVEPT, VMM_X_UNDEFINED),
 	KIND(EXIT_REASON_PREEMPTION_TIMER, VMM_X_INTR),
@@ -80,7 +82,23 @@ static const u8 kinds[] = {
 	INSN(EXIT_REASON_INVPCID, VMM_X_INVLPG),
 	INSN(EXIT_REASON_VMFUNC, VMM_X_UNDEFINED),
 	INSN(EXIT_REASON_ENCLS, VMM_X_UNDEFINED),
+	/* At any CPL, on a CPU with TDX */
+	INSN(EXIT_REASON_SEAMCALL, VMM_X_UNDEFINED),
+	INSN(EXIT_REASON_TDCALL, VMM_X_UNDEFINED),
 };
+
+/*
+ * "Machine-Check Events During VM Entry": that is a failed entry as well, which goes to the
+ * process, but the machine check is the host's.
+ */
+u32 vmx_exit_vector(const struct vmx_vcpu *vmx)
+{
+	if (vmx->exit_reason == (EXIT_REASON_MCE_DURING_VMENTRY | VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return X86_TRAP_MC;
+	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
+		return 0;
+	return vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK;
+}
 
 /* The trap of an instruction in a shadow has to be noted as pending for the next entry. */
 static void note_pending_step(struct vmm_vcpu *vcpu)

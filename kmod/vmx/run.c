@@ -185,6 +185,8 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 		vmx->exit_reason = VMX_NO_EXIT_UNRUNNABLE;
 		return;
 	}
+	if (unlikely(!vmx->host.perf_away))
+		vmx_perf_begin(&vmx->host);
 	if (unlikely(vmx->flat))
 		vmx_flat_refresh(vmx);
 	if (vmx->vpid_generation != cpu->vpid_generation)
@@ -221,21 +223,15 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 		vmx_nmi_progress(vmx);
 }
 
-/* Which of the host's own interrupted the guest, if it was one with a vector. */
-static u32 exit_vector(const struct vmx_vcpu *vmx)
-{
-	if (vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY)
-		return X86_TRAP_MC;
-	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
-		return 0;
-	return vmcs_read(VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR_MASK;
-}
-
 void vmx_exit_irqoff(struct vmm_vcpu *vcpu)
 {
-	if (to_vmx(vcpu)->pml)
-		vmx_pml_empty(to_vmx(vcpu));
-	switch (exit_vector(to_vmx(vcpu))) {
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->pml)
+		vmx_pml_empty(vmx);
+	if (likely(vmx->host.perf_away))
+		vmx_perf_end(&vmx->host);
+	switch (vmx_exit_vector(vmx)) {
 	case X86_TRAP_NMI:
 		/* "NMI exiting": they are blocked until an IRET, which the handler has. */
 		asm volatile("int %0" :: "i" (X86_TRAP_NMI));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VT-x backend: what its files share. Each file has a twin of the same
- * name for the other vendor, with the functions in the same order; apic.c, caps.c, flat.c
- * and audit.c have none: only this vendor's controls have to be negotiated, only its CPUs
- * are given a part of the APIC, and only they refuse to run without paging, and most
- * states that do not fit together.
+ * name for the other vendor, with the functions in the same order; apic.c, audit.c, caps.c,
+ * flat.c, perf.c and pml.c have none: only this vendor's controls have to be negotiated, only
+ * its CPUs are given a part of the APIC, forget what the host measures with and log pages,
+ * and only they refuse to run without paging, and most states that do not fit together.
  */
 #ifndef VMM_VMX_H
 #define VMM_VMX_H
@@ -44,6 +44,10 @@ struct vmx_host {
 	u64 cr4;
 	u16 ds, es, fs, gs, ldt;
 	bool clobbered;			/* an exit loaded what it always loads */
+	bool perf_away;			/* perf.c: the three below are to be put back */
+	u64 debugctl;
+	const struct perf_guest_switch_msr *perf_msrs;
+	int perf_nr;
 };
 
 /* flat.c: a vCPU's own tables are those of level 3 and above. */
@@ -221,7 +225,13 @@ void vmx_exit_irqoff(struct vmm_vcpu *vcpu);
 asmlinkage u32 vmx_world_switch(u64 *gpr, u64 *host_rsp, bool launched);
 extern char vmx_world_exit[];		/* where an exit arrives */
 
+/* perf.c */
+void vmx_perf_begin(struct vmx_host *host);
+void vmx_perf_end(struct vmx_host *host);
+
 /* exit.c */
+/* Which of the host's own interrupted the guest, if it was one with a vector; else 0 or another. */
+u32 vmx_exit_vector(const struct vmx_vcpu *vmx);
 void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
 void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
 
