@@ -21,19 +21,14 @@
 
 void vmm_skip(struct vmm_vcpu *vcpu, unsigned int length)
 {
-	bool trap = vcpu->regs.rflags & X86_EFLAGS_TF;
-
-	vmm_op(advance_rip)(vcpu, length);
-	if (likely(!trap) || vcpu->step_armed)
-		return;
-	vmm_queue_debug(vcpu, DR_STEP);
+	vmm_skip_hit(vcpu, length, 0);
 }
 
 void vmm_skip_hit(struct vmm_vcpu *vcpu, unsigned int length, u64 hits)
 {
 	bool trap = (vcpu->regs.rflags & X86_EFLAGS_TF) && !vcpu->step_armed;
 
-	vmm_op(advance_rip)(vcpu, length);
+	hits |= vmm_op(advance_rip)(vcpu, length);
 	if (unlikely(trap || hits))
 		vmm_queue_debug(vcpu, hits | (trap ? DR_STEP : 0));
 }

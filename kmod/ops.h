@@ -151,9 +151,10 @@ struct vmm_ops {
 	void (*decode_exit)(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
 	/*
 	 * advance_rip - skip @length bytes: RIP and the interrupt shadow, nothing
-	 * else; the single-step trap is the caller's (vmm_skip()). [load]
+	 * else; traps are the caller's (vmm_skip()). Returns the guest's breakpoints, as
+	 * in DR6, that the instruction before has hit and the shadow has held back. [load]
 	 */
-	void (*advance_rip)(struct vmm_vcpu *vcpu, unsigned int length);
+	u64 (*advance_rip)(struct vmm_vcpu *vcpu, unsigned int length);
 
 	/* event_ready - could the guest take a @kind now? [entry] */
 	bool (*event_ready)(struct vmm_vcpu *vcpu, enum vmm_event_kind kind);

@@ -211,4 +211,45 @@ TEST(breakpoints_on_ports)
 	vcpu_done(vcpu);
 }
 
+#define NOT_ARMED \
+	"QEMU TCG does not arm the breakpoints of the DR7 that VMRUN loads"
+
+static u16 selector;
+
+/* The trap of what loads SS comes behind the next instruction ("Debug Exceptions"). */
+static void guest_mov_ss(void)
+{
+	u64 want;
+
+	guest_handlers[VEC_DB] = on_db;
+	__asm__ volatile("movw %%ss, %0" : "=m"(selector));
+	breakpoints((u64)&selector, 0, watch(0, RW_ACCESS, LEN_2));
+	AT("movw (%1), %%ss; nop", want, "D"(&selector) : "memory");
+	expect_hit(want, 1);
+	AT("movw (%1), %%ss; cpuid", want, "D"(&selector), "a"(0), "c"(0) : "rbx", "rdx", "memory");
+	expect_hit(want, 1);
+	STEP("movw (%1), %%ss; cpuid", want, "D"(&selector), "a"(0), "c"(0)
+	     : "rbx", "rdx", "memory");
+	expect_hit(want, DR6_BS | 1);
+	AT("movw (%1), %%ss; outb %%al, %%dx", want, "D"(&selector), "a"(1), "d"(PORT) : "memory");
+	expect_hit(want, 1);
+	/* Both at once */
+	breakpoints((u64)&selector, DEVICE, watch(0, RW_ACCESS, LEN_2) | watch(1, RW_WRITE, LEN_1));
+	AT("movw (%1), %%ss; movb %%al, (%%rdx)", want, "D"(&selector), "a"(2), "d"(DEVICE)
+	   : "memory");
+	expect_hit(want, 3);
+	GUEST_DONE();
+}
+
+TEST(a_breakpoint_on_what_mov_ss_reads_waits_for_one_instruction)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_mov_ss);
+
+	if (get_info().backend == VMM_BACKEND_AMD_V)
+		SKIP(return, NOT_ARMED);
+	vcpu_expect(vcpu, VMM_EXIT_PIO);
+	vcpu_expect(vcpu, VMM_EXIT_MMIO);
+	vcpu_done(vcpu);
+}
+
 VMM_TEST_MAIN

@@ -85,7 +85,10 @@ struct vmm_exit {
 	struct { u64 reason, info[4]; } raw;
 };
 
+#define VMM_DEBUG_HW	2
+
 struct vmm_vcpu {
+	struct { u32 flags; } guest_debug;
 	struct { u64 rip, rflags; } regs;
 	u8 shadow;
 	bool step_armed;

@@ -217,7 +217,8 @@ void svm_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	}
 }
 
-void svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
+/* What a shadow holds back this CPU keeps to itself. */
+u64 svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 {
 	struct vmcb *vmcb = to_svm(vcpu)->vmcb;
 	u64 rip = vcpu->regs.rip + length;
@@ -228,4 +229,5 @@ void svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 	vcpu->regs.rip = rip;
 	vmcb->control.int_state &= ~SVM_INTERRUPT_SHADOW_MASK;
 	vcpu->shadow = 0;
+	return 0;
 }

@@ -84,7 +84,7 @@ asmlinkage void svm_world_switch(u64 *gpr, u64 vmcb_pa, u64 host_vmcb_pa, bool s
 
 /* exit.c */
 void svm_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
-void svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
+u64 svm_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
 
 /* state.c */
 /* The guest's control registers as the CPU has to run with them; CR3 is load_root's. */

@@ -19,6 +19,9 @@
 #define DEBUG_BD	BIT(13)
 #define DEBUG_BITS	(DR_TRAP_BITS | DEBUG_BD | DR_STEP)
 
+/* "Pending Debug Exceptions": one of B0 to B3 was enabled */
+#define PENDING_ENABLED	BIT(12)
+
 /* "Exit Qualification": of virtualized EOIs, of APIC writes */
 #define APIC_EOI_VECTOR		0xff
 #define APIC_WRITE_OFFSET	0xfff
@@ -260,7 +263,22 @@ void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit)
 	}
 }
 
-void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
+/*
+ * The shadow is over, so what it held back is due. An event that is injected would make the
+ * CPU forget it; a step is seen by TF. A debugger's stay where the CPU reports them.
+ */
+static noinline u64 end_shadow(struct vmm_vcpu *vcpu, u32 info)
+{
+	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
+
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info & ~SHADOWS);
+	if (vcpu->guest_debug.flags & VMM_DEBUG_HW)
+		return 0;
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	return pending & PENDING_ENABLED ? pending & DR_TRAP_BITS : 0;
+}
+
+u64 vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 {
 	u64 old = vcpu->regs.rip, rip = old + length;
 	u32 info;
@@ -275,6 +293,5 @@ void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length)
 	/* In the cache too, whether it had been read or not. */
 	vcpu->shadow = 0;
 	info = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-	if (unlikely(info & SHADOWS))
-		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, info & ~SHADOWS);
+	return unlikely(info & SHADOWS) ? end_shadow(vcpu, info) : 0;
 }

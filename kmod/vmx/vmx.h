@@ -233,7 +233,7 @@ void vmx_perf_end(struct vmx_host *host);
 /* Which of the host's own interrupted the guest, if it was one with a vector; else 0 or another. */
 u32 vmx_exit_vector(const struct vmx_vcpu *vmx);
 void vmx_decode_exit(struct vmm_vcpu *vcpu, struct vmm_exit *exit);
-void vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
+u64 vmx_advance_rip(struct vmm_vcpu *vcpu, unsigned int length);
 
 /* flat.c */
 int vmx_flat_setup(void);
