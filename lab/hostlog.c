@@ -136,6 +136,17 @@ int hostlog_panicked(int fd)
 	return 0;
 }
 
+int hostlog_has(int fd, const char *what)
+{
+	size_t size;
+	char *text = map(fd, &size);
+	int has = text && memmem(text, size, what, strlen(what));
+
+	if (text)
+		munmap(text, size);
+	return has;
+}
+
 void hostlog_tail(int fd, int lines, const char *prefix)
 {
 	size_t size;

@@ -13,6 +13,9 @@ int hostlog_complaints(int fd, off_t from);
 /* Has the kernel panicked? To be asked often: looks at what is new since. */
 int hostlog_panicked(int fd);
 
+/* Is @what anywhere in the log? */
+int hostlog_has(int fd, const char *what);
+
 /* Prints the last lines of the file, each after the prefix. */
 void hostlog_tail(int fd, int lines, const char *prefix);
 

@@ -438,7 +438,7 @@ TEST_TIMEOUT(pages_that_are_swapped_out, 60)
 	EXPECT_LT(in, read_number("/proc/vmstat", "pswpin "));
 	for (u64 page = PAGES / 2; page < PAGES; page++)
 		ASSERT_EQ(0x5a, window[page * 4096 + 2048]);
-	/* The memory it holds is the next test's again; where it is part of the kernel, that stays. */
+	/* What it holds is free again, if it is no part of the kernel. */
 	if (!access("/sys/module/brd/initstate", F_OK))
 		EXPECT_EQ(0, system("rmmod brd"));
 }

@@ -71,6 +71,8 @@ const struct vmm_pte_format vmx_nested_format_no_ad = {
 
 /* Leaf 1 ECX, read from the CPU: the kernel hides the bit when the firmware locked it. */
 #define CPUID_1_ECX_VMX	BIT(5)
+/* With it the host takes its NMIs otherwise than vmx_exit_irqoff() hands them on. */
+#define CR4_FRED	BIT_ULL(32)
 
 static int vmx_probe(struct vmm_caps *caps)
 {
@@ -83,6 +85,10 @@ static int vmx_probe(struct vmm_caps *caps)
 	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) || !(control & FEAT_CTL_LOCKED) ||
 	    !(control & FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX)) {
 		caps->why = "VT-x is off by the firmware: enable it there, power-cycle";
+		return -EOPNOTSUPP;
+	}
+	if (__read_cr4() & CR4_FRED) {
+		caps->why = "the host's kernel uses FRED, unknown to vmm: boot it with fred=off";
 		return -EOPNOTSUPP;
 	}
 	return vmx_find_controls(caps);

@@ -254,6 +254,18 @@ case_leaves_nothing()
 		"$(grep -s '^State:' "/proc/$emulator/status" | grep -v zombie)"
 }
 
+# Words of the command line are in the log too: so it looks like QEMU's fault.
+case_patched()
+{
+	LAB_KERNEL_ARGS='note="Oops: int3" rdinit=/nonesuch' lab -- true 2>"$work/err"
+	ok "a host that never comes up is status 125" 125 $?
+	ok "where QEMU may be the reason it starts three times" 2 \
+		"$(grep -c "the host starts anew" "$work/err")"
+	says "then it is said that it panicked" "the host panicked\|went down\|complained"
+	LAB_KERNEL_ARGS='rdinit=/nonesuch' lab -- true 2>"$work/err"
+	ok "for other reasons it starts once" 0 "$(grep -c "starts anew" "$work/err")"
+}
+
 case_usage()
 {
 	lab/lab --host svm 2>"$work/err"
@@ -266,7 +278,7 @@ case_usage()
 }
 
 echo "TAP version 13"
-for each in ${*:-usage status signal not_found input binary live put timeout panic \
+for each in ${*:-usage status signal not_found input binary live put timeout panic patched \
 	      hang complaint reset emulator start terminal leaves_nothing}; do
 	"case_$each"
 done
