@@ -17,6 +17,14 @@
 #include "layout.h"
 #include "machine.h"
 
+/* "IA32_APIC_BASE MSR Supporting x2APIC" */
+#define MSR_APIC_BASE		0x1b
+#define APIC_BASE_X2APIC	0x400
+#define APIC_BASE_ENABLE	0x800
+
+/* CPUs with an id that a message of xAPIC mode can name; 255 is all of them. */
+#define XAPIC_IDS		255
+
 /* ---- what devices reach ---- */
 
 static void send_msi(void *opaque, const struct vmm_msi *msi)
@@ -251,6 +259,25 @@ static enum status create_devices(struct machine *machine)
 	return status;
 }
 
+/*
+ * "Initialization by System Software", of x2APIC mode: a firmware hands over in that mode
+ * where ids are above 254. Linux believes in no CPU with such an id else. Kernels that may
+ * know xAPIC mode alone start in it.
+ */
+static int choose_apic_mode(struct machine *machine)
+{
+	const struct boot_source *source = machine->spec.source;
+	const struct vmm_msr base = {
+		.index = MSR_APIC_BASE,
+		.value = LAYOUT_LAPIC | APIC_BASE_ENABLE | APIC_BASE_X2APIC,
+	};
+
+	if (machine->spec.plan->format->cmdline != CMDLINE_LINUX ||
+	    (source->cpus <= XAPIC_IDS && source->max_cpus <= XAPIC_IDS))
+		return 0;
+	return vmm_vcpu_set_msrs(machine->vcpu[0].handle, &base, 1, NULL);
+}
+
 static enum status load(struct machine *machine)
 {
 	const struct machine_spec *spec = &machine->spec;
@@ -264,6 +291,8 @@ static enum status load(struct machine *machine)
 		return status;
 	boot_cpu_state(spec->plan, &state);
 	err = vmm_vcpu_set_state(machine->vcpu[0].handle, &state);
+	if (!err)
+		err = choose_apic_mode(machine);
 	if (!err)
 		return STATUS_OK;
 	complain("the module refused the CPU's first state: %s; report this", strerror(-err));
