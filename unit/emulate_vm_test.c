@@ -431,11 +431,13 @@ static void events(void)
 	run->sync_in = 0;
 	module.state.events.shadow = 0;
 	module.state.regs.rflags |= 1 << 8;
-	module.state.debug.dr6 = 0xffff0ff0;
+	module.state.debug.dr6 = 0xffff0ff5;
+	module.state.debug.dr7 = 0x2401;
 	is(emulate(vcpu, "\x8b\x03", 2), VMM_EMUL_OK, "a single step");
 	is(run->sync_in, VMM_STATE_REGS | VMM_STATE_EVENT | VMM_STATE_DEBUG, "the sections set");
 	is(run->state.events.event.vector, 1, "#DB");
-	is(run->state.debug.dr6, 0xffff4ff0, "DR6.BS");
+	is(run->state.debug.dr6, 0xffff4ff0, "DR6.BS, and no breakpoints of before");
+	is(run->state.debug.dr7, 0x401, "DR7.GD is cleared");
 	vmm_vcpu_destroy(vcpu);
 	vmm_destroy(vm);
 }
