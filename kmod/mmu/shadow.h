@@ -88,7 +88,8 @@ struct shadow_mmu {
 	struct list_head doomed;	/* (m) to be freed after a flush */
 	struct list_head unsync[2];	/* (m) of the lowest level, and above it */
 	unsigned long nr_unsync[2];	/* (m) on those lists */
-	bool unseen;			/* (m) tables in sync may have been written */
+	u64 unseen;			/* (m) how often tables in sync may have been written */
+	u64 seen;			/* (m) how many of these all was compared after */
 	u64 comparison;			/* (m) counts those of pages in sync */
 	unsigned long count;		/* (m) on active */
 	unsigned long epoch;		/* (m) how often all was write-protected */

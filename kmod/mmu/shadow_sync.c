@@ -73,7 +73,7 @@ bool shadow_writes_unseen(struct vmm_vm *vm)
 	rcu_read_lock();
 	aliased = rcu_dereference(vm->slots)->aliased;
 	rcu_read_unlock();
-	return aliased || vm->mmu.shadow->unseen;
+	return aliased || vm->mmu.shadow->seen != vm->mmu.shadow->unseen;
 }
 
 void vmm_mmu_unseen(struct vmm_vm *vm)
@@ -83,7 +83,7 @@ void vmm_mmu_unseen(struct vmm_vm *vm)
 	if (!mmu->shadow)
 		return;
 	write_lock(&mmu->lock);
-	mmu->shadow->unseen = true;
+	mmu->shadow->unseen++;
 	write_unlock(&mmu->lock);
 }
 
@@ -321,14 +321,19 @@ static bool compare_bucket(struct vmm_vm *vm, unsigned int at, u64 comparison, b
 
 static void sync_all(struct vmm_vm *vm, bool above_only)
 {
-	const u64 comparison = ++vm->mmu.shadow->comparison;
+	struct shadow_mmu *shadow = vm->mmu.shadow;
+	const u64 comparison = ++shadow->comparison;
+	const u64 unseen = shadow->unseen;
 	unsigned int at = 0;
 
-	/* Before the first is compared: what is written from here on is said again. */
-	if (!above_only)
-		vm->mmu.shadow->unseen = false;
 	while (at < BIT(SHADOW_HASH_BITS))
 		at += compare_bucket(vm, at, comparison, above_only);
+	/*
+	 * Not before: who flushes while the lock is dropped has to compare all as well. What was
+	 * written since the first page is to be found by the next.
+	 */
+	if (!above_only)
+		shadow->seen = max(shadow->seen, unseen);
 }
 
 void shadow_sync(struct vmm_vm *vm, enum shadow_sync which)
