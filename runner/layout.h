@@ -63,6 +63,7 @@
 #define LAYOUT_TEST_MEMORY	0xff000000	/* firmware, if there is as much, hides it */
 #define LAYOUT_TEST_MEMORY_SIZE	0x10000
 #define LAYOUT_LAPIC_SIZE	0x1000
+#define LAYOUT_X2APIC_FIRST	255	/* from this APIC id on a CPU needs x2APIC mode */
 
 /* Ports */
 #define LAYOUT_PCI_PORTS	0xcf8

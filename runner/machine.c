@@ -22,9 +22,6 @@
 #define APIC_BASE_X2APIC	0x400
 #define APIC_BASE_ENABLE	0x800
 
-/* CPUs with an id that a message of xAPIC mode can name; 255 is all of them. */
-#define XAPIC_IDS		255
-
 /* ---- what devices reach ---- */
 
 static void send_msi(void *opaque, const struct vmm_msi *msi)
@@ -273,7 +270,7 @@ static int choose_apic_mode(struct machine *machine)
 	};
 
 	if (machine->spec.plan->format->cmdline != CMDLINE_LINUX ||
-	    (source->cpus <= XAPIC_IDS && source->max_cpus <= XAPIC_IDS))
+	    (source->cpus <= LAYOUT_X2APIC_FIRST && source->max_cpus <= LAYOUT_X2APIC_FIRST))
 		return 0;
 	return vmm_vcpu_set_msrs(machine->vcpu[0].handle, &base, 1, NULL);
 }

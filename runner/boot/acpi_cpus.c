@@ -13,7 +13,6 @@
 
 #define LAPIC_TYPE		0
 #define X2APIC_TYPE		9
-#define X2APIC_FIRST		255	/* ids below have to be in the older form */
 #define LAPIC_ENABLED		(1 << 0)
 #define LAPIC_ONLINE_CAPABLE	(1 << 1)
 
@@ -23,7 +22,8 @@ unsigned int acpi_lapic(unsigned int cpu, bool enabled, union madt_processor *en
 {
 	const uint32_t flags = enabled ? LAPIC_ENABLED : LAPIC_ONLINE_CAPABLE;
 
-	if (cpu < X2APIC_FIRST)
+	/* Ids below have to be in the older form. */
+	if (cpu < LAYOUT_X2APIC_FIRST)
 		entry->lapic = (struct madt_lapic) {
 			.type = LAPIC_TYPE,
 			.length = sizeof(entry->lapic),
@@ -39,7 +39,7 @@ unsigned int acpi_lapic(unsigned int cpu, bool enabled, union madt_processor *en
 			.flags = flags,
 			.uid = cpu,
 		};
-	return cpu < X2APIC_FIRST ? sizeof(entry->lapic) : sizeof(entry->x2apic);
+	return cpu < LAYOUT_X2APIC_FIRST ? sizeof(entry->lapic) : sizeof(entry->x2apic);
 }
 
 /* The CPU's device. */
