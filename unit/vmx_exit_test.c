@@ -9,6 +9,7 @@
 
 #include <linux/bits.h>
 #include <linux/kernel.h>
+#include <asm/vmx.h>
 
 #include "tap.h"
 
@@ -28,37 +29,8 @@
 #define PERF_GLOBAL_CTRL	0x38f
 #define PEBS_ENABLE		0x3f1
 
-/* "Field Encoding in VMCS"; formats of the fields */
-#define GUEST_PHYSICAL_ADDRESS		0x2400
-#define VM_ENTRY_INTR_INFO_FIELD	0x4016
-#define VM_INSTRUCTION_ERROR		0x4400
-#define VM_EXIT_INTR_INFO		0x4404
-#define VM_EXIT_INTR_ERROR_CODE		0x4406
-#define IDT_VECTORING_INFO_FIELD	0x4408
-#define VM_EXIT_INSTRUCTION_LEN		0x440c
-#define GUEST_INTERRUPTIBILITY_INFO	0x4824
-#define EXIT_QUALIFICATION		0x6400
-#define GUEST_CR0			0x6800
-#define GUEST_PENDING_DBG_EXCEPTIONS	0x6822
-#define INTR_INFO_VECTOR_MASK		0xff
-#define INTR_INFO_INTR_TYPE_MASK	0x700
-#define INTR_INFO_DELIVER_CODE_MASK	0x800
-#define INTR_INFO_UNBLOCK_NMI		0x1000
-#define VECTORING_INFO_VALID_MASK	0x80000000
-#define INTR_TYPE_NMI_INTR		(2 << 8)
-#define INTR_TYPE_HARD_EXCEPTION	(3 << 8)
-#define INTR_TYPE_PRIV_SW_EXCEPTION	(5 << 8)
-#define EPT_VIOLATION_ACC_WRITE		BIT(1)
-#define EPT_VIOLATION_ACC_INSTR		BIT(2)
-#define EPT_VIOLATION_GVA_TRANSLATED	BIT(8)
-#define GUEST_INTR_STATE_STI		1
-#define GUEST_INTR_STATE_MOV_SS		2
-#define CPU_BASED_INTR_WINDOW_EXITING	BIT(2)
-#define CPU_BASED_NMI_WINDOW_EXITING	BIT(22)
 #define DR_TRAP_BITS			0xf
 #define DR_STEP				0x4000
-
-#include "/usr/include/x86_64-linux-gnu/asm/vmx.h"
 
 enum vmm_exit_kind {
 	VMM_X_INTR, VMM_X_NMI, VMM_X_EXCEPTION, VMM_X_INTR_WINDOW, VMM_X_NMI_WINDOW, VMM_X_CPUID,

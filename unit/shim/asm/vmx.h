@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Stands in for the kernel's <asm/vmx.h>: fields of the guest-state area and
- * what is in them, by the manual's appendix "Field Encoding in VMCS".
+ * what is in them, by the manual's appendix "Field Encoding in VMCS"; and fields of exits.
+ * The exit reasons are the installed header's.
  */
 #ifndef UNIT_SHIM_VMX_H
 #define UNIT_SHIM_VMX_H
+
+#include_next <asm/vmx.h>
 
 #define GUEST_ES_SELECTOR		0x0800
 #define VMCS_LINK_POINTER		0x2800
@@ -55,5 +58,24 @@
 #define VMX_AR_UNUSABLE_MASK		0x10000
 #define VMX_AR_RESERVD_MASK		0xfffe0f00
 #define VMX_AR_DPL(ar)			(((ar) >> 5) & 3)
+
+#define GUEST_PHYSICAL_ADDRESS		0x2400
+#define VM_INSTRUCTION_ERROR		0x4400
+#define VM_EXIT_INTR_INFO		0x4404
+#define VM_EXIT_INTR_ERROR_CODE		0x4406
+#define IDT_VECTORING_INFO_FIELD	0x4408
+#define VM_EXIT_INSTRUCTION_LEN		0x440c
+#define EXIT_QUALIFICATION		0x6400
+#define INTR_INFO_VECTOR_MASK		0xff
+#define INTR_INFO_DELIVER_CODE_MASK	0x800
+#define INTR_INFO_UNBLOCK_NMI		0x1000
+#define VECTORING_INFO_VALID_MASK	0x80000000
+#define INTR_TYPE_HARD_EXCEPTION	(3 << 8)
+#define INTR_TYPE_PRIV_SW_EXCEPTION	(5 << 8)
+#define EPT_VIOLATION_ACC_WRITE		BIT(1)
+#define EPT_VIOLATION_ACC_INSTR		BIT(2)
+#define EPT_VIOLATION_GVA_TRANSLATED	BIT(8)
+#define CPU_BASED_INTR_WINDOW_EXITING	BIT(2)
+#define CPU_BASED_NMI_WINDOW_EXITING	BIT(22)
 
 #endif /* UNIT_SHIM_VMX_H */
