@@ -258,6 +258,21 @@ static long debug_offset(int n)
 	return offsetof(struct user, u_debugreg) + n * sizeof(u64);
 }
 
+/* The child, once it has stopped, gets a breakpoint on @watched. Its next wait status. */
+static int watch_and_continue(pid_t pid)
+{
+	int status;
+
+	waitpid(pid, &status, 0);
+	if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP ||
+	    ptrace(PTRACE_POKEUSER, pid, debug_offset(0), &watched) ||
+	    ptrace(PTRACE_POKEUSER, pid, debug_offset(7), 0xd0001) ||
+	    ptrace(PTRACE_CONT, pid, 0, 0))
+		die("the child takes no breakpoint: status %#x", status);
+	waitpid(pid, &status, 0);
+	return status;
+}
+
 TEST(breakpoints_of_a_debugger_survive_and_do_not_reach_the_guest)
 {
 	int status;
@@ -276,12 +291,7 @@ TEST(breakpoints_of_a_debugger_survive_and_do_not_reach_the_guest)
 		raise(SIGSTOP);			/* the tracer looks at it */
 		_exit(7);
 	}
-	waitpid(pid, &status, 0);
-	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(0), &watched));
-	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(7), 0xd0001));
-	ptrace(PTRACE_CONT, pid, 0, 0);
-	waitpid(pid, &status, 0);
+	status = watch_and_continue(pid);
 	ASSERT_TRUE(WIFSTOPPED(status));
 	EXPECT_EQ(SIGTRAP, WSTOPSIG(status)) {
 		TH_LOG("the breakpoint was gone after VMM_RUN");
@@ -318,12 +328,7 @@ TEST(what_a_breakpoint_hits_is_not_mixed_with_the_guests)
 		watched = 1;
 		_exit(7);
 	}
-	waitpid(pid, &status, 0);
-	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(0), &watched));
-	ASSERT_EQ(0, ptrace(PTRACE_POKEUSER, pid, debug_offset(7), 0xd0001));
-	ptrace(PTRACE_CONT, pid, 0, 0);
-	waitpid(pid, &status, 0);
+	status = watch_and_continue(pid);
 	ASSERT_TRUE(WIFSTOPPED(status));
 	EXPECT_EQ(SIGTRAP, WSTOPSIG(status));
 	ASSERT_EQ(0, ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
