@@ -142,6 +142,68 @@ TEST(ports_ring_too)
 	EXPECT_EQ(0, rings(fd));
 }
 
+/* For each length the value that is waited for, then one that differs in its highest bit. */
+#define VALUE		0x8182838485868788UL
+#define VALUE_OF(length)	(VALUE >> (64 - 8 * (length)))
+#define OTHER_OF(length)	(VALUE_OF(length) ^ 1UL << (8 * (length) - 1))
+
+static void guest_matches_all(void)
+{
+	write8(BELL, VALUE_OF(1));
+	write16(BELL, VALUE_OF(2));
+	write32(BELL, VALUE_OF(4));
+	write64(BELL, VALUE_OF(8));
+	outb(PORT, VALUE_OF(1));
+	outw(PORT, VALUE_OF(2));
+	outl(PORT, VALUE_OF(4));
+	GUEST_SYNC(1);
+	write8(BELL, OTHER_OF(1));
+	write16(BELL, OTHER_OF(2));
+	write32(BELL, OTHER_OF(4));
+	write64(BELL, OTHER_OF(8));
+	outb(PORT, OTHER_OF(1));
+	outw(PORT, OTHER_OF(2));
+	outl(PORT, OTHER_OF(4));
+	GUEST_DONE();
+}
+
+TEST(datamatch_is_of_all_bytes_for_each_length_in_memory_and_of_ports)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_matches_all);
+	int memory[4], port[3];
+
+	for (u32 i = 0; i < 4; i++) {
+		memory[i] = new_eventfd();
+		ASSERT_EQ(0, add(vcpu->vm, BELL, 1U << i, VMM_EVENTFD_DATAMATCH,
+				 VALUE_OF(1U << i), memory[i]));
+	}
+	for (u32 i = 0; i < 3; i++) {
+		port[i] = new_eventfd();
+		ASSERT_EQ(0, add(vcpu->vm, PORT, 1U << i, VMM_EVENTFD_DATAMATCH | VMM_EVENTFD_PIO,
+				 VALUE_OF(1U << i), port[i]));
+	}
+	vcpu_sync(vcpu, 1);
+	for (u32 i = 0; i < 4; i++)
+		EXPECT_EQ_FOR(1, rings(memory[i]), "%u bytes of memory", 1U << i);
+	for (u32 i = 0; i < 3; i++)
+		EXPECT_EQ_FOR(1, rings(port[i]), "%u bytes of a port", 1U << i);
+	for (u32 i = 0; i < 4; i++) {
+		vcpu_expect(vcpu, VMM_EXIT_MMIO);
+		EXPECT_EQ(1U << i, vcpu->run->mmio.size);
+		EXPECT_EQ(OTHER_OF(1U << i), vcpu->run->mmio.data);
+	}
+	for (u32 i = 0; i < 3; i++) {
+		vcpu_expect(vcpu, VMM_EXIT_PIO);
+		EXPECT_EQ(1U << i, vcpu->run->pio.size);
+		EXPECT_EQ(OTHER_OF(1U << i), vcpu->run->pio.data);
+	}
+	vcpu_done(vcpu);
+	for (u32 i = 0; i < 4; i++)
+		EXPECT_EQ(0, rings(memory[i]));
+	for (u32 i = 0; i < 3; i++)
+		EXPECT_EQ(0, rings(port[i]));
+}
+
 TEST(collisions_are_refused)
 {
 	static const struct {
