@@ -13,6 +13,7 @@
 #define LOWEST		0x00100
 #define SMI		0x00200
 #define NMI		0x00400
+#define EXTINT		0x00700
 #define SELF		0x40000
 #define ALL		0x80000
 #define ALL_BUT		0xc0000
@@ -141,6 +142,7 @@ static const struct row {
 	{ FLAT, ALL, 3, 0xf },
 	{ FLAT, ALL_BUT, 3, 0xe },
 	{ FLAT, SMI, 1, 0 },
+	{ FLAT, EXTINT, 1, 0 },
 	{ CLUSTER, LOGICAL, 0x01, 0x1 },
 	{ CLUSTER, LOGICAL, 0x03, 0x3 },
 	{ CLUSTER, LOGICAL, 0x13, 0xc },
@@ -157,6 +159,7 @@ static const struct row {
 	{ X2APIC, LOGICAL, 0x0000ffff, 0xf },
 	{ X2APIC, LOGICAL, 0x0001000f, 0 },
 	{ X2APIC, LOGICAL, ~0U, 0xf },
+	{ X2APIC, EXTINT, 1, 0 },
 	{ X2APIC, SELF, 0, 0x1 },
 	{ X2APIC, ALL, 0, 0xf },
 	{ X2APIC, ALL_BUT, 0, 0xe },
