@@ -42,7 +42,7 @@ static inline void pv_run_begin(struct vmm_vcpu *vcpu)
 
 /* ---- pv_sched.c ---- */
 int pv_steal_write(struct vmm_vcpu *vcpu, u64 value);
-long pv_kick_vcpu(struct vmm_vm *vm, u32 apic_id);
-long pv_yield_to(struct vmm_vm *vm, u32 apic_id);
+long pv_kick_vcpu(struct vmm_vm *vm, u64 apic_id);
+long pv_yield_to(struct vmm_vm *vm, u64 apic_id);
 
 #endif

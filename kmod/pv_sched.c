@@ -223,7 +223,7 @@ void vmm_pv_spin(struct vmm_vcpu *vcpu)
 		cond_resched();
 }
 
-long pv_yield_to(struct vmm_vm *vm, u32 apic_id)
+long pv_yield_to(struct vmm_vm *vm, u64 apic_id)
 {
 	struct task_struct *task = NULL;
 	struct vmm_vcpu *vcpu;
@@ -237,7 +237,7 @@ long pv_yield_to(struct vmm_vm *vm, u32 apic_id)
 	return 0;
 }
 
-long pv_kick_vcpu(struct vmm_vm *vm, u32 apic_id)
+long pv_kick_vcpu(struct vmm_vm *vm, u64 apic_id)
 {
 	struct vmm_vcpu *vcpu;
 

@@ -509,6 +509,9 @@ TEST(a_kick_ends_a_halt_with_interrupts_off)
 
 static void guest_kick_self(void)
 {
+	/* An id has 64 bits here. */
+	GUEST_EQ(0, hypercall(HC_KICK, 0, 1UL << 32, 0, 0));
+	GUEST_SYNC(0);
 	GUEST_EQ(0, hypercall(HC_KICK, 0, 0, 0, 0));
 	GUEST_SYNC(1);
 	/* The kick came first. */
@@ -521,6 +524,9 @@ TEST(a_kick_that_comes_first_is_not_lost)
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_kick_self);
 	struct vmm_state state;
 
+	vcpu_sync(vcpu, 0);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(0, state.events.kicked);
 	vcpu_sync(vcpu, 1);
 	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
 	EXPECT_EQ(1, state.events.kicked);
@@ -531,6 +537,8 @@ TEST(a_kick_that_comes_first_is_not_lost)
 }
 
 /* ---- IPIs ---- */
+
+#define FAR_ID	67	/* of the last of four */
 
 static void guest_target(void)
 {
@@ -546,16 +554,31 @@ static void guest_sends(void)
 	GUEST_EQ(2, hypercall(HC_SEND_IPI, 0x6, 0, 0, LOW));
 	GUEST_SYNC(2);
 	/* The second word is 64 ids further on. */
-	GUEST_EQ(1, hypercall(HC_SEND_IPI, 0, 0x1, -61UL, LOW));
+	GUEST_EQ(1, hypercall(HC_SEND_IPI, 0, 0x1, FAR_ID - 64, LOW));
 	GUEST_SYNC(3);
-	GUEST_EQ(0, hypercall(HC_SEND_IPI, ~0UL, ~0UL, 4, LOW));
+	GUEST_EQ(0, hypercall(HC_SEND_IPI, ~0UL, ~0UL, FAR_ID + 1, LOW));
+	/* No id begins again at 0 behind the last that 64 bits have. */
+	GUEST_EQ(0, hypercall(HC_SEND_IPI, ~0UL, ~0UL, -61UL, LOW));
+	GUEST_EQ(0, hypercall(HC_SEND_IPI, ~0UL, ~0UL, 1UL << 32, LOW));
 	GUEST_EQ(0, hypercall(HC_SEND_IPI, ~0UL, ~0UL, ~0UL - 3, 5));
 	GUEST_EQ(0, hypercall(HC_SEND_IPI, 0xe, 0, 0, 5));
 	GUEST_EQ(0, hypercall(HC_SEND_IPI, 0xe, 0, 0, 0x500));
 	GUEST_SYNC(4);
-	GUEST_EQ(3, hypercall(HC_SEND_IPI, 0x7, 0, 1, 0x400));
+	GUEST_EQ(3, hypercall(HC_SEND_IPI, 0x3, 0x1UL << (FAR_ID - 65), 1, 0x400));
 	GUEST_SYNC(5);
 	GUEST_DONE();
+}
+
+/* It does not run, but its APIC is on. */
+static struct vcpu *far_target(struct vm *vm)
+{
+	struct vcpu *vcpu = vcpu_new_reset(vm, FAR_ID);
+	struct vmm_state state;
+
+	vcpu_get(vcpu, &state, VMM_STATE_LAPIC);
+	state.lapic.regs[APIC_SVR / 16] = 0x1ff;
+	vcpu_set(vcpu, &state, VMM_STATE_LAPIC);
+	return vcpu;
 }
 
 static u32 received(struct vcpu *vcpu[4])
@@ -580,6 +603,10 @@ TEST(ipis_by_hypercall_go_to_the_bits_of_the_map)
 	struct vcpu *vcpu[4];
 
 	for (u32 id = 0; id < 4; id++) {
+		if (id == 3) {
+			vcpu[id] = far_target(vm);
+			continue;
+		}
 		vcpu[id] = vcpu_new(vm, id, id ? guest_target : guest_sends);
 		vcpu_sync(vcpu[id], 1);
 	}

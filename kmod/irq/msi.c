@@ -102,6 +102,9 @@ int vmm_send_ipis(struct vmm_vm *vm, const u64 mask[2], unsigned int bits, u64 f
 	if ((irq.mode != APIC_DM_FIXED || irq.vector < APIC_FIRST_VECTOR) &&
 	    irq.mode != APIC_DM_NMI)
 		return 0;
+	/* First of all: an id near 2^64 and a bit's number are a low id. */
+	if (first >= VMM_MAX_VCPUS)
+		return 0;
 	for (i = 0; i < 2 * bits; i++) {
 		if (!(mask[i / bits] & BIT_ULL(i % bits)) || first + i >= VMM_MAX_VCPUS)
 			continue;
