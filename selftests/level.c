@@ -12,7 +12,8 @@
 #define LEVEL		0x61
 #define EDGE		0x72
 #define OTHER		0x83
-#define DATA_LEVEL	0x8000
+#define DATA_LEVEL	0xc000	/* asserted */
+#define DATA_DEASSERT	0x8000
 #define SVR_DIRECTED	(1U << 12)
 
 static volatile u32 tmr_seen;
@@ -132,6 +133,26 @@ TEST(a_level_that_is_still_active_comes_again)
 	vcpu_sync(vcpu, 1);
 }
 
+TEST(a_level_that_is_no_longer_asserted_is_no_interrupt)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_x2apic);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	EXPECT_EQ(0, send(vcpu->vm, LEVEL | DATA_DEASSERT));
+	EXPECT_EQ(0, send(vcpu->vm, 0x400 | DATA_DEASSERT));	/* NMI */
+	EXPECT_EQ(0, send(vcpu->vm, 0x500 | DATA_DEASSERT));	/* INIT */
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(0, state.events.nmi_pending);
+	EXPECT_EQ(0, state.events.init);
+	vcpu_sync(vcpu, 1);
+	/* Nor does it take the interrupt back that is on its way. */
+	EXPECT_EQ(1, send(vcpu->vm, LEVEL | DATA_LEVEL));
+	EXPECT_EQ(0, send(vcpu->vm, LEVEL | DATA_DEASSERT));
+	vcpu_sync(vcpu, LEVEL);
+	expect_eoi(vcpu, LEVEL);
+}
+
 TEST(a_guest_that_suppresses_the_broadcast_is_not_reported)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_directed);
@@ -241,6 +262,7 @@ TEST(resample_wants_a_level_and_an_eventfd)
 
 	EXPECT_EQ(-EINVAL, irqfd(vm, line, LEVEL, VMM_EVENTFD_RESAMPLE, again));
 	EXPECT_EQ(-EINVAL, irqfd(vm, line, 0x400 | DATA_LEVEL, VMM_EVENTFD_RESAMPLE, again));
+	EXPECT_EQ(-EINVAL, irqfd(vm, line, LEVEL | DATA_DEASSERT, VMM_EVENTFD_RESAMPLE, again));
 	EXPECT_EQ(-EBADF, irqfd(vm, line, LEVEL | DATA_LEVEL, VMM_EVENTFD_RESAMPLE, 9999));
 	EXPECT_EQ(-EINVAL, irqfd(vm, line, LEVEL | DATA_LEVEL, VMM_EVENTFD_RESAMPLE, 0));
 	EXPECT_EQ(-EINVAL, irqfd(vm, line, LEVEL | DATA_LEVEL, 0, again));

@@ -375,7 +375,7 @@ TEST(a_level_needs_one)
 {
 	struct vcpu *vcpu = eoi_vcpu();
 
-	send(vcpu, LOW | 0x8000);
+	send(vcpu, LOW | 0xc000);
 	vcpu_expect(vcpu, VMM_EXIT_EOI);
 	vcpu_sync(vcpu, 1);
 	EXPECT_EQ(0, SEEN(0, offers));

@@ -18,6 +18,7 @@
 #define MSI_ADDRESS_LOGICAL	BIT_ULL(2)
 #define MSI_DATA_VECTOR		GENMASK(7, 0)
 #define MSI_DATA_MODE		GENMASK(10, 8)
+#define MSI_DATA_ASSERT		BIT(14)	/* of a level; edges have none */
 #define MSI_DATA_LEVEL		BIT(15)
 
 static_assert(MSI_DATA_MODE == APIC_MODE_MASK);
@@ -44,9 +45,16 @@ u8 vmm_msi_vector(u32 data)
 	return FIELD_GET(MSI_DATA_VECTOR, data);
 }
 
+/* "Message Data Register Format": that a level is no longer asserted interrupts nobody. */
+static bool deasserts(const struct vmm_msi *msi)
+{
+	return (msi->data & (MSI_DATA_LEVEL | MSI_DATA_ASSERT)) == MSI_DATA_LEVEL;
+}
+
 bool vmm_msi_level(const struct vmm_msi *msi)
 {
-	return (msi->data & MSI_DATA_LEVEL) && (msi->data & MSI_DATA_MODE) <= APIC_DM_LOWEST;
+	return (msi->data & MSI_DATA_LEVEL) && !deasserts(msi) &&
+	       (msi->data & MSI_DATA_MODE) <= APIC_DM_LOWEST;
 }
 
 static void decode(struct vmm_vm *vm, const struct vmm_msi *msi, struct vmm_irq *irq)
@@ -71,6 +79,8 @@ int vmm_msi_deliver(struct vmm_vm *vm, const struct vmm_msi *msi)
 {
 	struct vmm_irq irq;
 
+	if (unlikely(deasserts(msi)))
+		return 0;
 	decode(vm, msi, &irq);
 	return vmm_irq_send(vm, &irq, NULL);
 }

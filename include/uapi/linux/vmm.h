@@ -245,7 +245,8 @@ struct vmm_create_vcpu {
  * @address: 0xfee..... with destination id, mode and redirection hint. Bits 5 to 11 are
  *	bits 8 to 14 of the destination id, as KVM_FEATURE_MSI_EXT_DEST_ID says. 255 means
  *	all vCPUs unless there is one of that id, or the id has more bits.
- * @data: vector, delivery mode, trigger
+ * @data: vector, delivery mode, trigger; of a level bit 14, that it is asserted: without
+ *	it the message delivers nothing
  *
  * VMM_SIGNAL_MSI. Returns the number of vCPUs that accepted it; 0: none matched,
  * or all had the interrupt pending. -EINVAL: not an interrupt address, vector
@@ -273,7 +274,7 @@ struct vmm_msi {
  * @msi: the message
  * @resample_fd: with VMM_EVENTFD_RESAMPLE, an eventfd that is signalled when the
  *	guest ends the interrupt (EOI), for a device whose line may still be active.
- *	The message has to be level-triggered and stays so. While there is such an
+ *	The message has to be level-triggered, asserted, and stays so. While there is such an
  *	irqfd its vector's EOI is no VMM_EXIT_EOI. Else 0.
  *
  * VMM_IRQFD. -EBUSY: that eventfd has a message already. -ENOENT: remove or update
