@@ -352,6 +352,43 @@ TEST(a_disabled_apic_takes_nothing)
 	EXPECT_EQ(0, VMM_MUST(vm->fd, VMM_SIGNAL_MSI, &msi));
 }
 
+TEST(an_apic_that_its_base_disables_takes_not_even_an_nmi)
+{
+	static const u32 modes[] = { 0x400, 0x500, LOW };	/* NMI, INIT, fixed */
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0, guest_count);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	vcpu_get(vcpu, &state, VMM_STATE_LAPIC);
+	state.lapic.base &= ~(u64)(APIC_BASE_ENABLE | APIC_BASE_X2);
+	state.lapic.regs[APIC_LDR / 16] = 0;
+	vcpu_set(vcpu, &state, VMM_STATE_LAPIC);
+	for (u32 i = 0; i < ARRAY_SIZE(modes); i++)
+		EXPECT_EQ_FOR(0, send(vm, modes[i]), "message %#x", modes[i]);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS | VMM_STATE_LAPIC);
+	EXPECT_EQ(0, state.events.nmi_pending);
+	EXPECT_EQ(0, state.events.init);
+	EXPECT_EQ(0, state.lapic.regs[APIC_IRR / 16 + LOW / 32]);
+	/* The pin is another matter: it is the processor's then. */
+	VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(1, state.events.nmi_pending);
+	/* And so is software's switch, with which NMI and INIT still come. */
+	state.events.nmi_pending = 0;
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	vcpu_get(vcpu, &state, VMM_STATE_LAPIC);
+	state.lapic.base |= APIC_BASE_ENABLE;
+	state.lapic.regs[APIC_SVR / 16] = 0xff;
+	vcpu_set(vcpu, &state, VMM_STATE_LAPIC);
+	EXPECT_EQ(1, send(vm, 0x400));
+	EXPECT_EQ(1, send(vm, 0x500));
+	EXPECT_EQ(0, send(vm, LOW));
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(1, state.events.nmi_pending);
+	EXPECT_EQ(VMM_INIT_PENDING, state.events.init);
+}
+
 /* ---- NMIs ---- */
 
 static volatile u32 nmis, depth, deepest;

@@ -114,7 +114,7 @@ bool apic_matches(const struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
 /* Does the guest's software have it switched on? Else it takes no vectors. */
 bool apic_takes_vectors(const struct vmm_vcpu *vcpu);
 u32 apic_priority(const struct vmm_apic *apic);		/* PPR */
-/* True: it was not pending before. */
+/* True: it was not pending before. An APIC that IA32_APIC_BASE disables takes nothing. */
 bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq);
 /* ---- lapic.c, for its siblings ---- */
 void apic_local(struct vmm_apic *apic, u32 lvt_offset);

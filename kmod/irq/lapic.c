@@ -220,6 +220,9 @@ bool apic_deliver(struct vmm_vcpu *vcpu, const struct vmm_irq *irq)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
+	/* "Enabling or Disabling the Local APIC": it is as if there were none. */
+	if (!apic_is_enabled(apic))
+		return false;
 	switch (irq->mode) {
 	case APIC_DM_FIXED:
 	case APIC_DM_LOWEST:
