@@ -8,7 +8,8 @@
  * from with the same factor, so it never runs backwards from one vCPU to another.
  * While the host's TSC is stable the pair is taken once and whenever the process
  * sets the clock; on a host whose TSC is not, it is taken anew from the host's
- * clock for each update, and guests are told that vCPUs may disagree.
+ * clock for each update, and guests are told that vCPUs may disagree. What a page says
+ * is then true on the CPU alone where its pair was taken: it is renewed on another.
  *
  * Memory of the guest is written through the process's mapping, in the vCPU's
  * thread. A guest that names memory it does not have loses the update.
@@ -21,6 +22,8 @@
 
 #include "pv.h"
 
+#define NO_CPU	(-1)	/* vmm_pv.clock_cpu */
+
 /* ---- the VM's clock ---- */
 
 struct clock_base {
@@ -29,17 +32,14 @@ struct clock_base {
 	bool stable;
 };
 
-/* The host's TSC and its clock since boot at the same moment. */
+/* The host's TSC and its clock since boot at the same moment. IRQs are off. */
 static void sample(u64 *tsc, u64 *ns)
 {
-	unsigned long flags;
 	u64 before;
 
-	local_irq_save(flags);
 	before = rdtsc_ordered();
 	*ns = ktime_get_boottime_ns();
 	*tsc = before + (rdtsc_ordered() - before) / 2;
-	local_irq_restore(flags);
 }
 
 /* ns = (guest's cycles << shift) * mul >> 32, as pvclock_scale_delta() has it */
@@ -56,10 +56,13 @@ static void tsc_factor(const struct vmm_vm *vm, u32 *mul, s8 *shift)
 	*shift = n;
 }
 
-static void clock_now(struct vmm_vm *vm, struct clock_base *base)
+/* Returns the CPU whose TSC @base is about, or NO_CPU: they are all alike. */
+static int clock_now(struct vmm_vm *vm, struct clock_base *base)
 {
-	s64 offset;
+	unsigned long flags;
 	unsigned int seq;
+	s64 offset;
+	int cpu;
 
 	do {
 		seq = read_seqcount_begin(&vm->clock_seq);
@@ -69,9 +72,13 @@ static void clock_now(struct vmm_vm *vm, struct clock_base *base)
 	} while (read_seqcount_retry(&vm->clock_seq, seq));
 	base->stable = !check_tsc_unstable();
 	if (base->stable)
-		return;
+		return NO_CPU;
+	local_irq_save(flags);
 	sample(&base->tsc, &base->ns);
+	cpu = smp_processor_id();
+	local_irq_restore(flags);
 	base->ns += offset;
+	return cpu;
 }
 
 u64 vmm_pv_clock_ns(struct vmm_vm *vm)
@@ -164,7 +171,10 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 		     offsetof(struct pvclock_wall_clock, version));
 	if (!(pv->system_time & KVM_MSR_ENABLED))
 		return;
-	clock_now(vcpu->vm, &base);
+	/* A thread that moves before the CPU is known asks for the next update. */
+	WRITE_ONCE(pv->clock_cpu, NO_CPU);
+	barrier();
+	WRITE_ONCE(pv->clock_cpu, clock_now(vcpu->vm, &base));
 	info.tsc_timestamp = vmm_tsc_scale(vcpu->vm, base.tsc) + vcpu->tsc_offset;
 	info.system_time = base.ns;
 	tsc_factor(vcpu->vm, &info.tsc_to_system_mul, &info.tsc_shift);
@@ -176,6 +186,15 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	write_versioned(vcpu->vm, pv->system_time & ~(u64)KVM_MSR_ENABLED, &info, sizeof(info));
 	/* Even, whether or not the memory was there. */
 	pv->version = ALIGN(info.version, 2);
+}
+
+void vmm_pv_load(struct vmm_vcpu *vcpu, int cpu)
+{
+	const struct vmm_pv *pv = vcpu->pv;
+
+	if ((pv->system_time & KVM_MSR_ENABLED) && unlikely(check_tsc_unstable()) &&
+	    READ_ONCE(pv->clock_cpu) != cpu)
+		vmm_request(vcpu, VMM_REQ_CLOCK);
 }
 
 static int write_wall_clock(struct vmm_vcpu *vcpu, gpa_t gpa)

@@ -15,6 +15,7 @@
 struct vmm_pv {
 	u64 system_time;	/* MSR_KVM_SYSTEM_TIME_NEW */
 	u32 version;		/* of the clock page, even */
+	int clock_cpu;		/* whose TSC the page goes by, or -1; vmm_pv_load() */
 	u32 stops_told;		/* value of vm->clock_stops that the page has told of */
 	u64 steal;		/* MSR_KVM_STEAL_TIME */
 	u64 poll_control;	/* MSR_KVM_POLL_CONTROL */

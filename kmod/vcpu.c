@@ -44,6 +44,7 @@ static void load_on(struct vmm_vcpu *vcpu, int cpu)
 {
 	WRITE_ONCE(vcpu->cpu, cpu);
 	vmm_op(vcpu_load)(vcpu, cpu);
+	vmm_pv_load(vcpu, cpu);
 }
 
 static void unload(struct vmm_vcpu *vcpu)

@@ -782,6 +782,8 @@ void vmm_pv_sched_out(struct vmm_vcpu *vcpu);
 void vmm_pv_spin(struct vmm_vcpu *vcpu);	/* give time to another vCPU; [load], may sleep */
 void vmm_vcpu_set_task(struct vmm_vcpu *vcpu);	/* to current, in VMM_RUN */
 void vmm_vcpu_put_task(struct vmm_vcpu *vcpu);
+/* The thread comes to @cpu. Preemption is off. */
+void vmm_pv_load(struct vmm_vcpu *vcpu, int cpu);
 void vmm_pv_update_clock(struct vmm_vcpu *vcpu);	/* VMM_REQ_CLOCK; [sleep] */
 void vmm_pv_hypercall(struct vmm_vcpu *vcpu);	/* RAX number, RBX.. in; RAX out; [load] */
 bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu);	/* not with IRQs off */

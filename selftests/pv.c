@@ -662,6 +662,30 @@ TEST(the_page_tells_of_a_stop_once_if_asked)
 	EXPECT_EQ(0, area->flags & 2);
 }
 
+TEST(the_page_is_renewed_for_another_cpu_where_their_tscs_differ)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_clock);
+	volatile struct clock_area *area = vm_ptr(vcpu->vm, CLOCK_AREA);
+	u32 version, moves = 0;
+	bool stable;
+
+	if (host_cpus() < 2)
+		SKIP(return, "the host has one CPU");
+	pin_to_cpu(0);
+	vcpu_sync(vcpu, 1);
+	vcpu_sync(vcpu, 1);
+	stable = area->flags & 1;
+	version = area->version;
+	for (u32 i = 0; i < 10; i++) {
+		vcpu_sync(vcpu, 1);
+		EXPECT_EQ(version + (stable ? 0 : moves) * 2, area->version);
+		pin_to_cpu(i & 1 ? 0 : 1);
+		moves++;
+		vcpu_sync(vcpu, 1);
+		EXPECT_EQ(version + (stable ? 0 : moves) * 2, area->version);
+	}
+}
+
 TEST(a_clock_set_by_real_time_includes_the_pause)
 {
 	struct vm *vm = vm_new_bare();
