@@ -197,12 +197,29 @@ static enum next serve_fail_entry(struct vcpu *vcpu, struct vmm_run *run)
 	return fail(vcpu, STATUS_FAIL_ENTRY, what);
 }
 
+/* Can the guest have meant it? ROM takes fetches only, and no page tables' bits. */
+static bool has_memory(const struct ram *ram, const struct vmm_exit_memory *memory)
+{
+	return memory->access & VMM_ACCESS_EXEC ? ram_at(ram, memory->gpa, 1) :
+						  ram_dma_at(ram, memory->gpa, 1);
+}
+
 static enum next serve_memory(struct vcpu *vcpu, struct vmm_run *run)
 {
+	const struct vmm_exit_memory *memory = &run->memory;
+	unsigned long long gpa = memory->gpa;
 	char what[160];
 
-	snprintf(what, sizeof(what), "the host could not provide the guest's memory at %#llx: %s",
-		 (unsigned long long)run->memory.gpa, strerror(run->memory.error));
+	if (memory->error != EFAULT || has_memory(vcpu->machine->spec.ram, memory))
+		snprintf(what, sizeof(what),
+			 "the host could not provide the guest's memory at %#llx: %s", gpa,
+			 strerror(memory->error));
+	else if (memory->access & VMM_ACCESS_EXEC)
+		snprintf(what, sizeof(what), "the guest runs code at %#llx, where it has no memory",
+			 gpa);
+	else
+		snprintf(what, sizeof(what), "the guest has page tables, descriptor tables or a "
+			 "stack at %#llx, where it has no memory to write", gpa);
 	return fail(vcpu, STATUS_MEMORY, what);
 }
 

@@ -20,7 +20,7 @@ const struct status_row status_rows[] = {
 	{ STATUS_TRIPLE_FAULT, "the guest died of a triple fault" },
 	{ STATUS_PANIC, "the guest's kernel panicked" },
 	{ STATUS_FAIL_ENTRY, "the CPU refused the guest's state" },
-	{ STATUS_MEMORY, "the host could not provide memory of the guest" },
+	{ STATUS_MEMORY, "memory of the guest is not there, or the host could not provide it" },
 	{ STATUS_INTERNAL, "a bug of vmm or of the machine" },
 	{ STATUS_EMULATION, "an instruction that vmm cannot emulate" },
 	{ STATUS_SIGNAL, "plus N: ended by signal N" },

@@ -4,7 +4,7 @@
  * of the table in status.c and one line that names the exit and RIP. The module and
  * the emulator are replaced here by a list of what they answer.
  */
-/* unit-sources: ../runner/run.c ../runner/vcpus.c */
+/* unit-sources: ../runner/run.c ../runner/vcpus.c ../runner/ram.c */
 /* unit-flags: -D_GNU_SOURCE */
 /* unit-libs: -lpthread */
 #include <errno.h>
@@ -16,9 +16,11 @@
 #include "../lib/libvmm.h"
 #include "../runner/devices/cpu_hotplug.h"
 #include "../runner/machine.h"
+#include "../runner/ram.h"
 #include "machine_world.h"
 
 #define RIP	0xffffffff81000123ULL
+#define MEMORY	0x200000ULL
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 
 /* One answer of VMM_RUN, and of the emulator if that is asked then. */
@@ -199,8 +201,13 @@ static void with_machine(const struct answer *answers, unsigned int count,
 			 struct machine_end *end, struct vmm_vcpu *handle)
 {
 	struct vcpu vcpu = { .handle = handle, .presence = VCPU_PRESENT };
-	struct machine machine = { .spec.cpus = 1, .vcpu = &vcpu, .vcpus = 1 };
+	struct ram ram;
+	struct machine machine = { .spec = { .cpus = 1, .ram = &ram }, .vcpu = &vcpu, .vcpus = 1 };
 	uint64_t ended;
+
+	ram_plan(&ram, MEMORY);
+	ram_plan_rom(&ram, 0x1000);
+	is(ram_map(&ram), STATUS_OK, "memory is reserved");
 
 	*handle = (struct vmm_vcpu) { .answers = answers, .count = count };
 	vcpu.machine = &machine;
@@ -211,6 +218,7 @@ static void with_machine(const struct answer *answers, unsigned int count,
 	is(read(machine.end_fd, &ended, sizeof(ended)), sizeof(ended), "and ends");
 	machine_stop(&machine);
 	*end = machine_get_end(&machine);
+	ram_unmap(&ram);
 	close(machine.end_fd);
 	pthread_mutex_destroy(&machine.vcpu_lock);
 	pthread_mutex_destroy(&machine.end_lock);
@@ -238,6 +246,25 @@ static const struct {
 		     .memory.error = ENOMEM } },
 	  STATUS_MEMORY, "the host could not provide the guest's memory at 0xfee00000: "
 	  "Cannot allocate memory", "MEMORY" },
+	{ "memory that the process does not have",
+	  { .run = { .exit_reason = VMM_EXIT_MEMORY,
+		     .memory = { MEMORY - 1, VMM_ACCESS_READ, EFAULT } } },
+	  STATUS_MEMORY, "the host could not provide the guest's memory at 0x1fffff: Bad address",
+	  "MEMORY" },
+	{ "code where there is no memory",
+	  { .run = { .exit_reason = VMM_EXIT_MEMORY,
+		     .memory = { MEMORY, VMM_ACCESS_EXEC, EFAULT } } },
+	  STATUS_MEMORY, "the guest runs code at 0x200000, where it has no memory", "MEMORY" },
+	{ "code in ROM that the process does not have",
+	  { .run = { .exit_reason = VMM_EXIT_MEMORY,
+		     .memory = { 0xfffffff0, VMM_ACCESS_EXEC, EFAULT } } },
+	  STATUS_MEMORY, "the host could not provide the guest's memory at 0xfffffff0: "
+	  "Bad address", "MEMORY" },
+	{ "page tables in ROM",
+	  { .run = { .exit_reason = VMM_EXIT_MEMORY,
+		     .memory = { 0xfffff000, VMM_ACCESS_WRITE, EFAULT } } },
+	  STATUS_MEMORY, "the guest has page tables, descriptor tables or a stack at 0xfffff000, "
+	  "where it has no memory to write", "MEMORY" },
 	{ "an internal error of the module",
 	  { .run = { .exit_reason = VMM_EXIT_INTERNAL, .internal.code = 3,
 		     .internal.info = { 0x11, 0x22 } } },
