@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "keys.h"
@@ -66,10 +67,45 @@ static bool parse_value(const struct key_row *row, const char *text, size_t len,
 	return keys_number(text, len, value) && *value >= row->min && *value <= row->max;
 }
 
+/* Longer than the names of any table. */
+#define NAMES_MAX	128
+
 static enum status refuse(const char *option, const char *part, size_t len, const char *why)
 {
-	complain("run: --%s: '%.*s': %s; 'man vmm' says what there is", option, (int)len, part,
-		 why);
+	complain("run: --%s: '%.*s': %s", option, (int)len, part, why);
+	return STATUS_USAGE;
+}
+
+static enum status refuse_key(const char *option, const char *part, size_t len,
+			      const struct key_row *rows, unsigned int count)
+{
+	char names[NAMES_MAX] = "";
+	size_t end = 0;
+
+	for (unsigned int i = 0; i < count && end < sizeof(names); i++)
+		end += snprintf(names + end, sizeof(names) - end, "%s%s=", i ? ", " : "",
+				rows[i].name);
+	complain("run: --%s: '%.*s': not one of its keys; there are %s", option, (int)len, part,
+		 names);
+	return STATUS_USAGE;
+}
+
+static enum status refuse_value(const char *option, const char *part, size_t len,
+				const struct key_row *row)
+{
+	char words[NAMES_MAX] = "";
+	size_t end = 0;
+
+	if (!row->words) {
+		complain("run: --%s: '%.*s': not a number from %llu to %llu; write one", option,
+			 (int)len, part, (unsigned long long)row->min,
+			 (unsigned long long)row->max);
+		return STATUS_USAGE;
+	}
+	for (unsigned int i = 0; row->words[i] && end < sizeof(words); i++)
+		end += snprintf(words + end, sizeof(words) - end, "%s%s", i ? ", " : "",
+				row->words[i]);
+	complain("run: --%s: '%.*s': no such value; there are %s", option, (int)len, part, words);
 	return STATUS_USAGE;
 }
 
@@ -86,17 +122,17 @@ enum status keys_parse(const char *option, const char *keys, const struct key_ro
 		uint64_t value, bit;
 
 		if (!row)
-			return refuse(option, keys, len, "not one of its keys");
+			return refuse_key(option, keys, len, rows, count);
 		bit = 1ULL << (row - rows);
 		if (seen & bit)
-			return refuse(option, keys, len, "given twice");
+			return refuse(option, keys, len, "given twice; give it once");
 		seen |= bit;
 		if (!parse_value(row, keys + name_len + 1, len - name_len - 1, &value))
-			return refuse(option, keys, len, "not a value for it");
+			return refuse_value(option, keys, len, row);
 		*(uint64_t *)((char *)out + row->offset) = value;
 		keys += len;
 		if (*keys && !*++keys)
-			return refuse(option, ",", 1, "nothing behind it");
+			return refuse(option, ",", 1, "nothing behind it; leave it out");
 	}
 	return STATUS_OK;
 }
