@@ -20,15 +20,17 @@
 
 static unsigned int complaints, refusals;
 
+/* The last one. */
+static char complaint[1024];
+
 void complain(const char *fmt, ...)
 {
-	char line[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	vsnprintf(complaint, sizeof(complaint), fmt, ap);
 	va_end(ap);
-	complaints += strchr(line, ';') && !strchr(line, '\n');
+	complaints += strchr(complaint, ';') && !strchr(complaint, '\n');
 }
 
 /* ---- files ---- */

@@ -143,6 +143,9 @@ static void test_linux_narrow(void)
 	source.modules = 2;
 	is(plan_bzimage(64 * MIB), STATUS_USAGE, "Linux has no modules beside the initrd");
 	source.modules = 1;
+	source.module[0].image.what = "module";
+	is(plan_bzimage(64 * MIB), STATUS_USAGE, "nor in its place");
+	ok(strstr(complaint, "as --initrd"), "but takes it as one");
 	set_initrd(0);
 }
 
@@ -237,6 +240,13 @@ static void test_linux_broken(void)
 		memcpy((uint8_t *)header() + cases[i].at, &cases[i].value, cases[i].size);
 		is(plan_bzimage(64 * MIB), cases[i].status, "bzImage: %s", cases[i].what);
 	}
+	make_bzimage();
+	header()->pref_address = LAYOUT_HOLE - 4096;
+	plan_bzimage(64 * MIB);
+	ok(strstr(complaint, "no machine has memory"), "more memory is no cure above all memory");
+	header()->pref_address = LAYOUT_HOLE - 64 * MIB;
+	plan_bzimage(64 * MIB);
+	ok(strstr(complaint, "a larger --mem"), "but below it is");
 }
 
 static void test_cut(const char *what, const uint8_t *file, size_t size)

@@ -24,11 +24,6 @@ static enum status flat_plan(const struct boot_source *source, struct boot_plan 
 			 (unsigned long long)flat->entry, kernel->path);
 		return STATUS_USAGE;
 	}
-	if (flat->addr >= LAYOUT_HOLE_END || kernel->size > LAYOUT_HOLE_END) {
-		complain("the flat image %s is not below 4 GiB; give a lower address",
-			 kernel->path);
-		return STATUS_NO_ROOM;
-	}
 	if (flat->mode == BOOT_REAL && flat->entry >= REAL_END) {
 		complain("real mode does not reach the entry %#llx; give one below %#x",
 			 (unsigned long long)flat->entry, REAL_END);

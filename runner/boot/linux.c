@@ -94,6 +94,11 @@ static enum status linux_plan(const struct boot_source *source, struct boot_plan
 
 	if (status)
 		return status;
+	if (source->modules && !strcmp(source->module[0].image.what, "module")) {
+		complain("a bzImage has no modules; give %s as --initrd, or leave it out",
+			 source->module[0].image.path);
+		return STATUS_USAGE;
+	}
 	seg->offset = ((hdr.setup_sects ? hdr.setup_sects : SETUP_SECTS_OLD) + 1) * SECTOR;
 	seg->file_size = code_size(kernel, seg->offset, hdr.syssize);
 	seg->gpa = hdr.pref_address;

@@ -129,9 +129,10 @@ static enum status check_segments(const struct boot_plan *plan, const struct ima
 		const struct boot_segment *seg = &plan->segment[i];
 
 		if (is_misplaced(plan, seg)) {
-			complain("the %s %s cannot be at %#llx; give one that loads to 1 MiB or "
-				 "above", plan->format->name, kernel->path,
-				 (unsigned long long)seg->gpa);
+			complain("the %s %s cannot be at %#llx, or not all of it; give one that "
+				 "ends at %#llx, or loads to 1 MiB or above", kernel->what,
+				 kernel->path, (unsigned long long)seg->gpa,
+				 (unsigned long long)plan->low_end);
 			return STATUS_BAD_FILE;
 		}
 		for (unsigned int j = 0; j < i; j++) {
@@ -143,9 +144,16 @@ static enum status check_segments(const struct boot_plan *plan, const struct ima
 				 kernel->path);
 			return STATUS_BAD_FILE;
 		}
+		if (seg->gpa > LAYOUT_HOLE || seg->size > LAYOUT_HOLE - seg->gpa) {
+			complain("the %s %s ends at %#llx, where no machine has memory; give one "
+				 "that ends at %#x or below", kernel->what, kernel->path,
+				 (unsigned long long)(seg->gpa + seg->size), LAYOUT_HOLE);
+			return STATUS_NO_ROOM;
+		}
 		if (seg->gpa > ram_low_end(ram) || seg->size > ram_low_end(ram) - seg->gpa) {
-			complain("the kernel %s does not fit: it needs memory up to %llu MiB; "
-				 "use a larger --mem", kernel->path, MIB(seg->gpa + seg->size));
+			complain("the %s %s does not fit: it needs memory up to %llu MiB; "
+				 "use a larger --mem", kernel->what, kernel->path,
+				 MIB(seg->gpa + seg->size));
 			return STATUS_NO_ROOM;
 		}
 	}
