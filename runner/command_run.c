@@ -323,8 +323,8 @@ static void end_machine(struct ending *ending, struct loop_result *result)
 	}
 	if (!loop_wait(&session->loop, ending->done_fd, result)) {
 		terminal_restore();
-		complain("a disk or network of the host does not answer: what the guest had not "
-			 "flushed may be lost; see to the host");
+		complain("the machine does not stop in time: if a disk or network of the host does "
+			 "not answer, what the guest had not flushed may be lost; see to the host");
 		return;
 	}
 	pthread_join(thread, NULL);

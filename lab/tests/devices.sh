@@ -406,7 +406,7 @@ hang_and_end()
 		status=$?
 		cat /tmp/err
 		echo "status $status"
-		[ $status = 143 ] && grep -q "does not answer: .*; ." /tmp/err
+		[ $status = 143 ] && grep -q "does not stop in time: .*; ." /tmp/err
 		status=$?
 		kill -9 $server
 		exit $status' </dev/null >"$work/out" 2>"$work/err"
