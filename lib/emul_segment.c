@@ -284,11 +284,33 @@ void emul_set_code(struct emul_ctx *ctx, const struct vmm_segment *cs, uint64_t 
 
 /* ---- system segments ---- */
 
-static bool is_tss(const struct vmm_segment *seg)
+/* In IA-32e mode there are none of 16 bits. */
+static bool is_tss(const struct emul_ctx *ctx, const struct vmm_segment *seg)
 {
 	unsigned int type = seg->attr & (VMM_SEG_TYPE | VMM_SEG_S);
 
-	return type == TYPE_TSS16 || type == TYPE_TSS32;
+	return type == TYPE_TSS32 || (type == TYPE_TSS16 && !ctx->long64);
+}
+
+/*
+ * "Segment Descriptor Tables in IA-32e Mode": the second half has the base's upper half, and
+ * zeros where a first one has its type.
+ */
+static enum emul_status read_second_half(struct emul_ctx *ctx, struct descriptor *d)
+{
+	uint16_t selector = d->seg.selector;
+	enum emul_status status;
+	uint64_t upper;
+
+	if ((selector | 7u) + sizeof(upper) > ctx->segs.gdt.limit)
+		return selector_fault(ctx, EMUL_VECTOR_GP, selector);
+	status = emul_read_system(ctx, d->linear + sizeof(d->raw), &upper, sizeof(upper));
+	if (status)
+		return status;
+	d->seg.base |= upper << 32;
+	if ((upper >> 40 & (VMM_SEG_TYPE | VMM_SEG_S)) || !emul_canonical(ctx, d->seg.base))
+		return selector_fault(ctx, EMUL_VECTOR_GP, selector);
+	return EMUL_OK;
 }
 
 static enum emul_status load_system_segment(struct emul_ctx *ctx, bool task, uint16_t selector)
@@ -297,8 +319,8 @@ static enum emul_status load_system_segment(struct emul_ctx *ctx, bool task, uin
 	struct descriptor d;
 	enum emul_status status;
 
-	/* Descriptors of 16 bytes: a CPU in long mode is one that runs this itself. */
-	if (ctx->ctrl.efer & EMUL_EFER_LMA)
+	/* Vendors differ in what it is in compatibility mode, where no kernel does it. */
+	if ((ctx->ctrl.efer & EMUL_EFER_LMA) && !ctx->long64)
 		return EMUL_UNSUPPORTED;
 	if (null(selector) && task)
 		return emul_raise_error(ctx, EMUL_VECTOR_GP, 0);
@@ -312,9 +334,11 @@ static enum emul_status load_system_segment(struct emul_ctx *ctx, bool task, uin
 	if (selector & SELECTOR_LOCAL)
 		return selector_fault(ctx, EMUL_VECTOR_GP, selector);
 	status = read_descriptor(ctx, selector, &d);
+	if (!status && ctx->long64)
+		status = read_second_half(ctx, &d);
 	if (status)
 		return status;
-	if (task ? !is_tss(&d.seg) : (d.seg.attr & (VMM_SEG_TYPE | VMM_SEG_S)) != TYPE_LDT)
+	if (task ? !is_tss(ctx, &d.seg) : (d.seg.attr & (VMM_SEG_TYPE | VMM_SEG_S)) != TYPE_LDT)
 		return selector_fault(ctx, EMUL_VECTOR_GP, selector);
 	if (!(d.seg.attr & VMM_SEG_P))
 		return selector_fault(ctx, EMUL_VECTOR_NP, selector);

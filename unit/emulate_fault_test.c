@@ -447,6 +447,62 @@ static void stacks(void)
 	is(world.ctx.regs.rsp, PAGE_AT(2), "and leaves RSP");
 }
 
+/* A descriptor of 16 bytes at @selector in a table at page 2, the selector at page 1 */
+static void system_descriptor(uint16_t selector, uint64_t low, uint64_t high)
+{
+	world_reset(LONG64);
+	world.ctx.segs.gdt = (struct vmm_table) { .base = PAGE_AT(2), .limit = 0x3f };
+	world.ctx.regs.rbx = PAGE_AT(1);
+	memcpy(&world.memory[EMUL_PAGE_SIZE], &selector, sizeof(selector));
+	memcpy(&world.memory[2 * EMUL_PAGE_SIZE + (selector & 0x38)], &low, sizeof(low));
+	memcpy(&world.memory[2 * EMUL_PAGE_SIZE + (selector & 0x38) + 8], &high, sizeof(high));
+}
+
+#define LTR	0x0f, 0x00, 0x1b
+#define LLDT	0x0f, 0x00, 0x13
+#define TSS64	0x1200893456780067
+#define LDT64	0x1200823456780fff
+#define UPPER	0xffff8000
+
+static void refused(uint64_t low, uint64_t high, unsigned int vector, const char *claim)
+{
+	system_descriptor(0x10, low, high);
+	is(step(LTR), EMUL_FAULT, "ltr [rbx] is refused");
+	is_exception(vector, 0x10, claim);
+	is(world.ctx.segs.seg[VMM_TR].selector, 0, "and nothing is loaded");
+	ok(!memcmp(&world.memory[2 * EMUL_PAGE_SIZE + 0x10], &low, sizeof(low)),
+	   "nor marked in the table");
+}
+
+static void system_segments(void)
+{
+	system_descriptor(0x10, TSS64, UPPER);
+	is(step(LTR), EMUL_OK, "ltr [rbx] in 64-bit mode");
+	is(world.ctx.segs.seg[VMM_TR].base, 0xffff800012345678, "has 64 bits of base");
+	is(world.ctx.segs.seg[VMM_TR].limit, 0x67, "the limit");
+	is(world.ctx.segs.seg[VMM_TR].attr, 0x8b, "and is busy");
+	is(world.memory[2 * EMUL_PAGE_SIZE + 0x15], 0x8b, "in the table too");
+	is(step(LTR), EMUL_FAULT, "again is refused");
+	is_exception(EMUL_VECTOR_GP, 0x10, "it is busy: #GP(selector)");
+	system_descriptor(0x10, LDT64, UPPER);
+	is(step(LLDT), EMUL_OK, "lldt [rbx] in 64-bit mode");
+	is(world.ctx.segs.seg[VMM_LDTR].base, 0xffff800012345678, "has 64 bits of base");
+
+	refused(TSS64 & ~(8ull << 40), UPPER, EMUL_VECTOR_GP, "a TSS of 16 bits: #GP(selector)");
+	refused(TSS64 & ~(0x80ull << 40), UPPER, EMUL_VECTOR_NP, "absent: #NP(selector)");
+	refused(TSS64, 0x7fff8000, EMUL_VECTOR_GP, "no canonical base: #GP(selector)");
+	refused(TSS64, 1ull << 40 | UPPER, EMUL_VECTOR_GP, "a type above: #GP(selector)");
+	system_descriptor(0x30, TSS64, UPPER);
+	is(step(LTR), EMUL_OK, "the last 16 bytes of the table");
+	system_descriptor(0x30, TSS64, UPPER);
+	world.ctx.segs.gdt.limit--;
+	is(step(LTR), EMUL_FAULT, "one byte too many");
+	is_exception(EMUL_VECTOR_GP, 0x30, "#GP(selector)");
+	system_descriptor(0x10, TSS64, UPPER);
+	world.ctx.segs.seg[VMM_CS].attr ^= VMM_SEG_L | VMM_SEG_DB;
+	is(step(LTR), EMUL_UNSUPPORTED, "ltr [ebx] in compatibility mode");
+}
+
 int main(void)
 {
 	page_faults();
@@ -465,5 +521,6 @@ int main(void)
 	fetching();
 	unknown();
 	stacks();
+	system_segments();
 	return tap_end();
 }
