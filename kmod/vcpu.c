@@ -300,7 +300,9 @@ static void vcpu_block(struct vmm_vcpu *vcpu)
 	smp_store_mb(vcpu->mode, VMM_BLOCKED);
 	wait_for_event(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
-	if (vcpu->mp_state != VMM_MP_HALTED || !vmm_events_pending(vcpu))
+	/* INIT is the loop's, and so is a start-up message, which ends no HLT. */
+	if (vcpu->mp_state != VMM_MP_HALTED || vmm_apic_init_pending(vcpu) ||
+	    !vmm_events_pending(vcpu))
 		return;
 	WRITE_ONCE(vcpu->mp_state, VMM_MP_RUNNABLE);
 	WRITE_ONCE(vcpu->kicked, false);

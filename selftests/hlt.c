@@ -132,6 +132,38 @@ static void guest_masked(void)
 	GUEST_DONE();
 }
 
+static void guest_starts_another(void)
+{
+	guest_apic_enable();
+	apic_write(APIC_ESR, 0);
+	/* SIPI, page 0x20, to id 1: it waits for none. */
+	wrmsr(MSR_X2APIC + APIC_ICR / 16, 1UL << 32 | 0x4620);
+	GUEST_SYNC(1);
+	GUEST_DONE();
+}
+
+/* The second of the two that software sends may find the processor halted again. */
+TEST(a_start_up_message_does_not_end_it)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 1, guest_masked);
+	struct vcpu *sender = vcpu_new(vm, 0, guest_starts_another);
+	struct vmm_state state;
+	struct runner runner;
+
+	runner_start(&runner, vcpu);
+	runner_wait_sync(&runner, 1, 10);
+	runner_wait_asleep(&runner, 10);
+	vcpu_sync(sender, 1);
+	usleep(20000);
+	runner_wait_asleep(&runner, 10);
+	EXPECT_FALSE(runner.done);
+	runner_stop(&runner);
+	vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+	EXPECT_EQ(VMM_MP_HALTED, state.events.mp_state);
+	EXPECT_EQ(0, state.events.init);
+}
+
 TEST(a_masked_interrupt_does_not_end_it)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_masked);
