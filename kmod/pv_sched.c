@@ -122,9 +122,12 @@ void vmm_pv_sched_out(struct vmm_vcpu *vcpu)
 	if (READ_ONCE(current->__state) == TASK_RUNNING)
 		WRITE_ONCE(vcpu->preempted, true);
 	/* Not told, it is only waited for. */
-	if (steal_on(vcpu))
-		vmm_guest_xchg(vcpu->vm, steal_area(vcpu) + PREEMPTED_AT, KVM_VCPU_PREEMPTED,
-			       &old, true);
+	if (!steal_on(vcpu) || vmm_guest_xchg(vcpu->vm, steal_area(vcpu) + PREEMPTED_AT,
+					      KVM_VCPU_PREEMPTED, &old, true))
+		return;
+	/* Left when it was away before, and it has not entered since. */
+	if (old & KVM_VCPU_FLUSH_TLB)
+		vmm_mmu_reload(vcpu, false);
 }
 
 /* ---- to whom a spinning vCPU gives its time ---- */

@@ -20,6 +20,11 @@
 #define TABLE		(WINDOW + 0x2000)	/* the third becomes a table of the guest */
 #define BEHIND_TABLE	(1UL << 39)
 #define VALUE		0x1122334455667788UL
+#define MSR_STEAL	0x4b564d03
+#define STEAL_AREA	GUEST_DATA
+#define PREEMPTED_AT	16	/* of a steal area; its bits: */
+#define PREEMPTED	1
+#define FLUSH_TLB	2
 
 struct uffd {
 	int fd;
@@ -232,6 +237,58 @@ TEST(a_signal_ends_the_wait_for_the_right_to_write)
 	protect(&uffd, 3, 0);
 	waiter_join(_metadata, &waiter);
 	EXPECT_EQ(VALUE, *(u64 *)(uffd.memory + 3 * PAGE));
+}
+
+/* ---- a flush of the TLB that another vCPU leaves for one that waits ---- */
+
+static volatile u64 seen_before, seen_after;
+
+static void guest_waits_for_a_flush(void)
+{
+	volatile u64 *there = (void *)GUEST_DATA2;
+
+	there[0] = 1;
+	there[0x200000 / 8] = 2;
+	wrmsr(MSR_STEAL, STEAL_AREA | 1);
+	seen_before = *there;
+	read64(WINDOW);
+	/* The host moved the page meanwhile. */
+	seen_after = *there;
+	GUEST_DONE();
+}
+
+static void wait_until_away(volatile u8 *preempted)
+{
+	const u64 end = now_ns() + 20 * 1000000000UL;
+
+	while (*preempted != PREEMPTED)
+		if (now_ns() > end)
+			die("expected the vCPU to be away, the area says %u", *preempted);
+}
+
+/* Its thread is away once more before it enters: the area says so anew. */
+TEST(a_flush_that_was_left_outlives_a_second_wait)
+{
+	struct uffd uffd = uffd_new(UFFDIO_REGISTER_MODE_MISSING);
+	struct uffdio_range range = { .start = (u64)uffd.memory, .len = PAGE };
+	struct waiter waiter;
+	volatile u8 *preempted;
+	u64 *pd;
+
+	waiter_start(&waiter, &uffd, guest_waits_for_a_flush);
+	preempted = (u8 *)vm_ptr(waiter.vcpu->vm, STEAL_AREA) + PREEMPTED_AT;
+	pd = vm_ptr(waiter.vcpu->vm, GUEST_PML4 + 2 * PAGE);
+	ASSERT_EQ(0, wait_for_fault(&uffd, 20));
+	wait_until_away(preempted);
+	pd[GUEST_DATA2 >> 21] = pd[(GUEST_DATA2 >> 21) + 1];
+	__atomic_fetch_or(preempted, FLUSH_TLB, __ATOMIC_SEQ_CST);
+	ASSERT_EQ(0, ioctl(uffd.fd, UFFDIO_WAKE, &range));
+	ASSERT_EQ(0, wait_for_fault(&uffd, 20));
+	wait_until_away(preempted);
+	supply(&uffd, 0, 0);
+	pthread_join(waiter.thread, NULL);
+	EXPECT_EQ(1, guest_var(waiter.vcpu->vm, seen_before));
+	EXPECT_EQ(2, guest_var(waiter.vcpu->vm, seen_after));
 }
 
 VMM_TEST_MAIN
