@@ -161,9 +161,21 @@ static int write_versioned(struct vmm_vm *vm, gpa_t gpa, void *area, unsigned in
 	return vmm_guest_write(vm, gpa, version, sizeof(*version));
 }
 
+/* The notice of a stop is the guest's to take from the page. */
+static u8 stop_not_seen(struct vmm_vm *vm, gpa_t page)
+{
+	u8 flags;
+
+	if (vmm_guest_read(vm, page + offsetof(struct pvclock_vcpu_time_info, flags), &flags,
+			   sizeof(flags)))
+		return 0;
+	return flags & PVCLOCK_GUEST_STOPPED;
+}
+
 void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 {
 	struct vmm_pv *pv = vcpu->pv;
+	const gpa_t gpa = pv->system_time & ~(u64)KVM_MSR_ENABLED;
 	struct pvclock_vcpu_time_info info = { .version = pv->version };
 	struct clock_base base;
 
@@ -178,12 +190,13 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	info.tsc_timestamp = vmm_tsc_scale(vcpu->vm, base.tsc) + vcpu->tsc_offset;
 	info.system_time = base.ns;
 	tsc_factor(vcpu->vm, &info.tsc_to_system_mul, &info.tsc_shift);
-	info.flags = base.stable ? PVCLOCK_TSC_STABLE_BIT : 0;
+	info.flags = stop_not_seen(vcpu->vm, gpa);
+	info.flags |= base.stable ? PVCLOCK_TSC_STABLE_BIT : 0;
 	if (pv->stops_told != READ_ONCE(vcpu->vm->clock_stops)) {
 		pv->stops_told = READ_ONCE(vcpu->vm->clock_stops);
 		info.flags |= PVCLOCK_GUEST_STOPPED;
 	}
-	write_versioned(vcpu->vm, pv->system_time & ~(u64)KVM_MSR_ENABLED, &info, sizeof(info));
+	write_versioned(vcpu->vm, gpa, &info, sizeof(info));
 	/* Even, whether or not the memory was there. */
 	pv->version = ALIGN(info.version, 2);
 }

@@ -314,9 +314,9 @@ struct vmm_ioeventfd {
 
 /*
  * struct vmm_clock - the VM's paravirtual clock (VMM_GET_CLOCK, VMM_SET_CLOCK)
- * @flags: 0 to get. VMM_CLOCK_STOPPED: kvmclock's page says once, on each vCPU, that the
- *	guest did not run for a while (PVCLOCK_GUEST_STOPPED), so that its watchdogs keep
- *	quiet.
+ * @flags: 0 to get. VMM_CLOCK_STOPPED: kvmclock's page says on each vCPU, until the guest
+ *	clears it, that it did not run for a while (PVCLOCK_GUEST_STOPPED), so that its
+ *	watchdogs keep quiet.
  * @ns: nanoseconds that kvmclock shows, the same on all vCPUs
  * @realtime: the host's CLOCK_REALTIME in ns, out: at the same moment; in, with
  *	VMM_CLOCK_REALTIME: as it was got with @ns, maybe on another host: the guest's time
