@@ -384,7 +384,8 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 	if (mask & VMM_STATE_CTRL) {
 		vcpu->ctrl = state->ctrl;
 		vcpu->ctrl.cr0 |= X86_CR0_ET;
-		if (!(mask & VMM_STATE_LAPIC))
+		/* A write makes the low half of TPR 0. */
+		if (!(mask & VMM_STATE_LAPIC) && state->ctrl.cr8 != vmm_apic_get_cr8(vcpu))
 			vmm_apic_set_cr8(vcpu, state->ctrl.cr8);
 		vmm_ops->set_intercepts(vcpu);
 		vmm_mmu_reload(vcpu, true);

@@ -44,6 +44,36 @@ TEST(xapic_registers)
 	vcpu_done(vcpu_new(vm_new(), 0, guest_registers));
 }
 
+static void guest_low_tpr(void)
+{
+	enable_xapic();
+	write32(APIC_PAGE + APIC_TPR, 0x25);
+	GUEST_SYNC(1);
+	GUEST_EQ(0x25, read32(APIC_PAGE + APIC_TPR));
+	GUEST_SYNC(2);
+	GUEST_EQ(0x30, read32(APIC_PAGE + APIC_TPR));
+	write32(APIC_PAGE + APIC_TPR, 0x25);
+	write_cr8(2);
+	GUEST_EQ(0x20, read32(APIC_PAGE + APIC_TPR));
+	GUEST_DONE();
+}
+
+/* CR8 has half of TPR. */
+TEST(a_state_with_the_same_cr8_leaves_tpr)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_low_tpr);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	vcpu_get(vcpu, &state, VMM_STATE_CTRL);
+	EXPECT_EQ(2, state.ctrl.cr8);
+	vcpu_set(vcpu, &state, VMM_STATE_CTRL);
+	vcpu_sync(vcpu, 2);
+	state.ctrl.cr8 = 3;
+	vcpu_set(vcpu, &state, VMM_STATE_CTRL);
+	vcpu_done(vcpu);
+}
+
 static void guest_odd_accesses(void)
 {
 	static const u16 offsets[] = { 0x00, 0x10, 0x40, 0x3f0, 0x400, 0x500, 0xffc, 0x2f0 };
