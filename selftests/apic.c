@@ -503,6 +503,31 @@ TEST(init_and_sipi_start_a_vcpu)
 	runner_stop(&second);
 }
 
+static volatile u64 after_init;
+
+static void guest_init_itself(void)
+{
+	guest_apic_enable();
+	/* A fault on its page would be where the INIT is seen. */
+	after_init = 0;
+	apic_write(APIC_ICR, 0x4500);	/* to id 0 */
+	for (;;)
+		after_init++;
+}
+
+TEST(an_init_to_itself_comes_at_once)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_init_itself);
+	struct vmm_state state;
+
+	/* To the reset vector, where nothing is. */
+	vcpu_run(vcpu);
+	EXPECT_EQ(0, guest_var(vcpu->vm, after_init));
+	vcpu_get(vcpu, &state, VMM_STATE_REGS | VMM_STATE_EVENTS);
+	EXPECT_EQ(0xfff0, state.regs.rip);
+	EXPECT_EQ(0, state.events.init);
+}
+
 /* Else the first CPU of a machine that starts again would leave its kernel for the reset vector. */
 TEST(a_reset_forgets_an_init_that_waits)
 {

@@ -472,17 +472,21 @@ int vmm_apic_msr_read_fast(struct vmm_vcpu *vcpu, u32 msr, u64 *value)
 	return vmm_apic_msr_read(vcpu, msr, VMM_ORIGIN_GUEST, value);
 }
 
-/* To that many vCPUs nothing is sent with IRQs off. */
-static bool is_broadcast(u64 icr)
+/*
+ * To that many vCPUs nothing is sent with IRQs off. And an INIT, which may be to this one,
+ * is served where the run loop begins anew.
+ */
+static bool is_slow(u64 icr)
 {
-	return (icr & APIC_DEST_ALLINC) || upper_32_bits(icr) == U32_MAX;
+	return (icr & APIC_DEST_ALLINC) || upper_32_bits(icr) == U32_MAX ||
+	       (icr & APIC_MODE_MASK) == APIC_DM_INIT;
 }
 
 int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value)
 {
 	struct vmm_apic *apic = vcpu->apic;
 
-	if (msr == X2APIC_MSR(APIC_ICR) && unlikely(is_broadcast(value)))
+	if (msr == X2APIC_MSR(APIC_ICR) && unlikely(is_slow(value)))
 		return -EAGAIN;
 	/* An EOI that may have to be told to the process, or asked about. */
 	if (msr == X2APIC_MSR(APIC_EOI) &&
