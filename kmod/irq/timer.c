@@ -133,14 +133,16 @@ u32 apic_timer_left(const struct vmm_apic *apic)
 
 void apic_timer_divide(struct vmm_apic *apic, u32 tdcr)
 {
-	u32 left = apic_timer_left(apic);
+	u32 left;
 
 	/* Bit 2 is reserved and not in the mask of the register. */
-	if (!READ_ONCE(apic->expires) || apic_timer_by_deadline(apic)) {
+	if (apic_timer_by_deadline(apic)) {
 		apic_set(apic, APIC_TDCR, tdcr);
 		return;
 	}
-	apic_timer_stop(apic);
+	/* Stopped first: one that has just expired would count its last tick again. */
+	hrtimer_cancel(&apic->timer);
+	left = apic_timer_left(apic);
 	apic_set(apic, APIC_TDCR, tdcr);
 	apic_timer_count(apic, left);
 }
