@@ -120,11 +120,13 @@ static int hw_cpu_dying(unsigned int cpu)
 static int hw_suspend(void)
 {
 	disable_this_cpu(NULL);
+	vmm_tsc_suspend();
 	return 0;
 }
 
 static void hw_resume(void)
 {
+	vmm_tsc_resume();
 	if (hw_users && enable_this_cpu())
 		pr_warn("the virtualization extension did not come back after suspend\n");
 }

@@ -37,9 +37,9 @@ static void sample(u64 *tsc, u64 *ns)
 {
 	u64 before;
 
-	before = rdtsc_ordered();
+	before = vmm_host_tsc();
 	*ns = ktime_get_boottime_ns();
-	*tsc = before + (rdtsc_ordered() - before) / 2;
+	*tsc = before + (vmm_host_tsc() - before) / 2;
 }
 
 /* ns = (guest's cycles << shift) * mul >> 32, as pvclock_scale_delta() has it */
@@ -93,7 +93,7 @@ u64 vmm_pv_clock_ns(struct vmm_vm *vm)
 		return base.ns;
 	/* As guests calculate it: rounded alike, however long they run. */
 	tsc_factor(vm, &mul, &shift);
-	cycles = vmm_tsc_scale(vm, rdtsc_ordered()) - vmm_tsc_scale(vm, base.tsc);
+	cycles = vmm_tsc_scale(vm, vmm_host_tsc()) - vmm_tsc_scale(vm, base.tsc);
 	return base.ns + pvclock_scale_delta(cycles, mul, shift);
 }
 

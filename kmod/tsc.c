@@ -5,6 +5,9 @@
  * guest TSC = (host TSC * ratio >> fraction) + offset; "Time-Stamp Counter Offsetting
  * and Scaling" of the one manual, "TSC Ratio MSR (C000_0104h)" of the other.
  *
+ * A host that was suspended may come back with a TSC that began anew. What it lost is
+ * added wherever it is read for a guest, so for guests it stood still meanwhile.
+ *
  * All that counts in the guest's ticks - its APIC's timer, kvmclock, the leaves of CPUID
  * that tell frequencies - goes by vm->tsc_khz.
  */
@@ -27,6 +30,27 @@ MODULE_PARM_DESC(tsc_scaling, "Give guests a TSC of another frequency where the 
  * of guests are corrected by up to 500 ppm anyway (NTP).
  */
 #define TOLERANCE_PPM	250
+
+static u64 at_suspend;		/* of the host, raw */
+static u64 lost;		/* changes while all tasks are frozen, so others just read it */
+
+void vmm_tsc_suspend(void)
+{
+	at_suspend = rdtsc();
+}
+
+void vmm_tsc_resume(void)
+{
+	u64 now = rdtsc();
+
+	if (now < at_suspend)
+		lost += at_suspend - now;
+}
+
+u64 vmm_host_tsc(void)
+{
+	return rdtsc_ordered() + lost;
+}
 
 void vmm_tsc_init(void)
 {
@@ -78,5 +102,19 @@ u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host)
 
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
 {
-	return vmm_tsc_scale(vcpu->vm, rdtsc()) + vcpu->tsc_offset;
+	return vmm_tsc_scale(vcpu->vm, rdtsc() + lost) + vcpu->tsc_offset;
+}
+
+/* Also where the thread is scheduled in. One that was frozen slept, so it changes nothing. */
+void vmm_tsc_load(struct vmm_vcpu *vcpu)
+{
+	if (likely(vcpu->tsc_lost == lost))
+		return;
+	vcpu->tsc_lost = lost;
+	vmm_dirty(vcpu, VMM_STATE_TSC);
+}
+
+u64 vmm_tsc_offset(const struct vmm_vcpu *vcpu)
+{
+	return vcpu->tsc_offset + vmm_tsc_scale(vcpu->vm, vcpu->tsc_lost);
 }

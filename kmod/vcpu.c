@@ -44,6 +44,7 @@ static void load_on(struct vmm_vcpu *vcpu, int cpu)
 {
 	WRITE_ONCE(vcpu->cpu, cpu);
 	vmm_op(vcpu_load)(vcpu, cpu);
+	vmm_tsc_load(vcpu);
 	vmm_pv_load(vcpu, cpu);
 }
 

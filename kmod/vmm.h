@@ -248,7 +248,8 @@ struct vmm_vcpu {
 	bool preempted;			/* (a) by the host, while it could have gone on */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
-	u64 tsc_offset;			/* (t) guest TSC - host TSC in guest's ticks */
+	u64 tsc_offset;			/* (t) guest TSC - vmm_host_tsc() in guest's ticks */
+	u64 tsc_lost;			/* (t) by the host's TSC, as far as the backend knows */
 	struct vmm_segs segs;		/* (t) cached sections */
 	struct vmm_ctrl ctrl;
 	struct vmm_debug debug;		/* dr[] is always current: not kept in hardware */
@@ -335,6 +336,12 @@ void vmm_tsc_init(void);		/* after probe(): is there scaling, and is it wanted? 
 int vmm_tsc_set(struct vmm_vm *vm, u32 khz);
 u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host);	/* in guests' ticks, without offset */
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
+/* The host's TSC as it counts for guests: suspend does not set it back. Ordered. */
+u64 vmm_host_tsc(void);
+void vmm_tsc_suspend(void);	/* IRQs are off, all tasks are frozen */
+void vmm_tsc_resume(void);
+void vmm_tsc_load(struct vmm_vcpu *vcpu);		/* before it runs after that */
+u64 vmm_tsc_offset(const struct vmm_vcpu *vcpu);	/* for backends: from the CPU's own TSC */
 
 /* ---- vcpu.c: life, run loop, kicks ---- */
 struct vmm_vcpu *vmm_vcpu_create(struct vmm_vm *vm, u32 id);	/* vm->lock */

@@ -195,7 +195,7 @@ void svm_state_push(struct vmm_vcpu *vcpu, u64 mask)
 	if (mask & VMM_STATE_EVENTS)
 		push_events(svm);
 	if (mask & VMM_STATE_TSC)
-		vmcb->control.tsc_offset = vcpu->tsc_offset;
+		vmcb->control.tsc_offset = vmm_tsc_offset(vcpu);
 }
 
 /* MSRs that VMRUN, VMLOAD and VMSAVE carry: where they are in the save area */

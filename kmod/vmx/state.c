@@ -340,7 +340,7 @@ void vmx_state_push(struct vmm_vcpu *vcpu, u64 mask)
 	if (mask & VMM_STATE_APIC)
 		vmx_push_apic(vcpu);
 	if (mask & VMM_STATE_TSC)
-		vmcs_write(TSC_OFFSET, vcpu->tsc_offset);
+		vmcs_write(TSC_OFFSET, vmm_tsc_offset(vcpu));
 }
 
 /* MSRs that the VMCS holds */

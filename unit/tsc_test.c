@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The guests' TSC over what no emulated host does: a suspend from which the host's TSC comes
+ * back set to 0, with scaling and without (kmod/tsc.c); and the frequencies at the limits.
+ */
+/* unit-flags: -Ishim -I../kmod -Wno-unused-parameter -Wno-unused-value */
+#include <errno.h>
+
+#include <linux/bits.h>
+#include <linux/kernel.h>
+#include <asm/tsc.h>
+
+#include "tap.h"
+
+/* ---- in place of vmm.h ---- */
+
+#define VMM_H
+#define likely(condition)		(condition)
+#define VMM_FEATURE_TSC_SCALING		1
+#define VMM_STATE_TSC			2
+#define VMM_TSC_KHZ_MIN			10000
+#define VMM_TSC_KHZ_MAX			10000000
+
+static struct {
+	u64 features, tsc_ratio_max;
+	unsigned int tsc_fraction;
+} vmm_caps;
+
+struct vmm_vm {
+	u64 tsc_ratio;
+	u32 tsc_khz;
+};
+
+struct vmm_vcpu {
+	struct vmm_vm *vm;
+	u64 tsc_offset, tsc_lost, dirty;
+};
+
+static void vmm_dirty(struct vmm_vcpu *vcpu, u64 mask)
+{
+	vcpu->dirty |= mask;
+}
+
+#include "../kmod/tsc.c"
+
+/* ---- the tests ---- */
+
+/* What RDTSC gives in the guest, by the offset that the backend got. */
+static u64 in_guest(const struct vmm_vcpu *vcpu)
+{
+	return vmm_tsc_scale(vcpu->vm, rdtsc()) + vmm_tsc_offset(vcpu);
+}
+
+static void suspend(u64 before, u64 after)
+{
+	unit_shim_tsc = before;
+	vmm_tsc_suspend();
+	unit_shim_tsc = after;
+	vmm_tsc_resume();
+}
+
+/* Scaled values are rounded down once or twice. */
+static bool near(u64 a, u64 b)
+{
+	return a - b + 1 <= 2;
+}
+
+static void suspends(u32 khz, const char *what)
+{
+	struct vmm_vm vm;
+	struct vmm_vcpu vcpu = { .vm = &vm, .tsc_offset = -12345ULL };
+	u64 host, guest;
+
+	unit_shim_tsc = 1ULL << 40;
+	is(vmm_tsc_set(&vm, khz), 0, "a VM %s", what);
+	vmm_tsc_load(&vcpu);
+	host = vmm_host_tsc();
+	guest = vmm_guest_tsc(&vcpu);
+	ok(near(in_guest(&vcpu), guest), "its guest sees what the module says");
+	vcpu.dirty = 0;
+	vmm_tsc_load(&vcpu);
+	is(vcpu.dirty, 0, "and the backend is told once");
+
+	suspend(unit_shim_tsc, 500);
+	is(vmm_host_tsc(), host, "a TSC set back stood still for guests");
+	ok(near(vmm_guest_tsc(&vcpu), guest), "so did the guest's");
+	vmm_tsc_load(&vcpu);
+	is(vcpu.dirty, VMM_STATE_TSC, "of which the backend is told before it enters");
+	ok(near(in_guest(&vcpu), guest), "and the guest sees that, too");
+
+	suspend(900, 1000);
+	is(vmm_host_tsc(), host + 500, "one that went on goes on");
+	vcpu.dirty = 0;
+	vmm_tsc_load(&vcpu);
+	is(vcpu.dirty, 0, "for the backend as well");
+	suspend(2000, 0);
+	is(vmm_host_tsc(), host + 1500, "and one set back again adds up");
+}
+
+static void limits(void)
+{
+	static const u32 khz[] = { VMM_TSC_KHZ_MIN, VMM_TSC_KHZ_MAX };
+	struct vmm_vm vm;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		is(vmm_tsc_set(&vm, khz[i]), 0, "a VM with %u kHz", khz[i]);
+		is(vm.tsc_khz, khz[i], "has them");
+		ok(near(vmm_tsc_scale(&vm, 1000000000000ULL), 1000000ULL * khz[i]),
+		   "so many in 1,000 s of the host's");
+	}
+	vmm_caps.tsc_ratio_max = 1;
+	is(vmm_tsc_set(&vm, VMM_TSC_KHZ_MAX), -EOPNOTSUPP, "none beyond what the CPU can");
+}
+
+int main(void)
+{
+	suspends(0, "with the host's frequency");
+	vmm_caps.tsc_fraction = 48;
+	vmm_caps.tsc_ratio_max = ~0ULL;
+	vmm_tsc_init();
+	suspends(2500000, "with another frequency");
+	limits();
+	return tap_end();
+}
