@@ -368,8 +368,13 @@ static void test_ioapic_level(void)
 	in_to(0x14, 0x00010055);
 	is(out_of(0x14) & 0x4000, 0, "edge-triggered, Remote IRR is gone");
 	in_to(0x14, 0x00008455);
-	is(messages, 6, "a level-triggered NMI is sent");
-	is(out_of(0x14) & 0x4000, 0, "and waits for no EOI");
+	in_to(0x15, 0x01000000);
+	is(messages, 5, "an NMI is an edge, which a line that is active already is not");
+	i82093aa_set_line(ioapic, 2, false);
+	i82093aa_set_line(ioapic, 2, true);
+	is(messages, 6, "and the next one is sent");
+	is(last_message.data & 0x8700, 0x400, "as one");
+	is(out_of(0x14) & 0x4000, 0, "it waits for no EOI");
 	destroy();
 }
 

@@ -194,6 +194,8 @@ static void test_driver(void)
 	   "with its interrupt");
 	ioapic_entry(0x8032);
 	is(module.routes, 0, "a level-triggered line is silent");
+	ioapic_entry(0x8400);
+	is(module.routes, 1, "but not for an NMI, which is an edge");
 	ioapic_entry(0x10000);
 	set(VIRTIO_MMIO_STATUS, 0);
 	is(reg(VIRTIO_MMIO_STATUS), 0, "a reset");

@@ -8,7 +8,8 @@
  * Remote IRR is 0, which it then sets. The guest's EOI of that vector clears it, be it
  * that of the local APIC, which the kernel reports, or a write to the EOI register that
  * chips after the 82093AA have (version 0x20; "I/O xAPIC": EOI Register). So does
- * making the entry edge-triggered, as kernels do that find one stuck.
+ * making the entry edge-triggered, as kernels do that find one stuck. NMI and INIT are edges,
+ * even where the entry says level ("Redirection Table Registers", Delivery Mode).
  *
  * Invariant: line[] is the pins' state before polarity, whatever is masked.
  */
@@ -74,6 +75,12 @@ struct i82093aa {
 	struct edge edge[I82093AA_LINES];
 };
 
+/* Is it a level, with an EOI to wait for? Only vectors are. */
+static bool is_level(uint64_t entry)
+{
+	return (entry & RTE_LEVEL) && (entry & RTE_DELIVERY_MODE) <= RTE_LOWEST_PRIORITY;
+}
+
 static struct vmm_msi message(uint64_t entry)
 {
 	uint64_t dest = entry >> RTE_DESTINATION_SHIFT;
@@ -84,7 +91,7 @@ static struct vmm_msi message(uint64_t entry)
 		.data = (entry & (RTE_VECTOR | RTE_DELIVERY_MODE)) | MSI_ASSERT,
 	};
 
-	if (entry & RTE_LEVEL)
+	if (is_level(entry))
 		msi.data |= MSI_LEVEL;
 	if (entry & RTE_LOGICAL)
 		msi.address |= MSI_LOGICAL;
@@ -98,12 +105,6 @@ static bool active(const struct i82093aa *chip, unsigned int line)
 	return chip->line[line] == !(chip->entry[line] & RTE_ACTIVE_LOW);
 }
 
-/* Only these have an EOI to wait for. */
-static bool waits_for_eoi(uint64_t entry)
-{
-	return (entry & RTE_LEVEL) && (entry & RTE_DELIVERY_MODE) <= RTE_LOWEST_PRIORITY;
-}
-
 static void send(struct i82093aa *chip, unsigned int line)
 {
 	uint64_t *entry = &chip->entry[line];
@@ -111,7 +112,7 @@ static void send(struct i82093aa *chip, unsigned int line)
 
 	if (*entry & (RTE_MASKED | RTE_REMOTE_IRR))
 		return;
-	if (waits_for_eoi(*entry))
+	if (is_level(*entry))
 		*entry |= RTE_REMOTE_IRR;
 	chip->env->send_msi(chip->env->opaque, &msi);
 }
@@ -158,7 +159,7 @@ static void update_route(struct i82093aa *chip, unsigned int line)
 	if (edge->routed)
 		env->route(env->opaque, edge->fd, &edge->msi, false);
 	edge->routed = false;
-	if (!edge->attached || chip->entry[line] & (RTE_MASKED | RTE_LEVEL))
+	if (!edge->attached || chip->entry[line] & RTE_MASKED || is_level(chip->entry[line]))
 		return;
 	/* What a guest wrote may be no message at all; then nobody gets it. */
 	edge->msi = message(chip->entry[line]);
@@ -198,7 +199,7 @@ static void write_entry(struct i82093aa *chip, unsigned int line, unsigned int h
 	if (chip->edge[line].attached)
 		update_route(chip, line);
 	/* Unmasked, made level-triggered, or turned over: a level counts at all times. */
-	if (new & RTE_LEVEL && active(chip, line))
+	if (is_level(new) && active(chip, line))
 		send(chip, line);
 }
 
