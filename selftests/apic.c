@@ -329,6 +329,91 @@ TEST(the_timer_ends_hlt)
 	vcpu_done(vcpu_new(vm_new(), 0, guest_periodic_hlt));
 }
 
+static void wait_ticks(u64 ticks)
+{
+	u64 start = rdtsc();
+
+	while (rdtsc() - start < ticks)
+		cpu_relax();
+}
+
+static void guest_changes_divider(void)
+{
+	u32 before, after;
+	u64 start, ticks;
+
+	guest_apic_enable();
+	apic_write(APIC_LVT_TIMER, APIC_LVT_MASKED | VECTOR);
+	apic_write(APIC_TDCR, 0xb);
+	apic_write(APIC_TMICT, ~0U);
+	wait_ticks(100000);
+	before = apic_read(APIC_TMCCT);
+	GUEST_TRUE(before < ~0U - 1000);
+	/* By 128: it goes on from where it is, and slower. */
+	apic_write(APIC_TDCR, 0xa);
+	GUEST_TRUE(apic_read(APIC_TMCCT) <= before);
+	start = rdtsc();
+	before = apic_read(APIC_TMCCT);
+	wait_ticks(1000000);
+	after = apic_read(APIC_TMCCT);
+	ticks = rdtsc() - start;
+	GUEST_TRUE(after < before);
+	GUEST_TRUE(before - after < ticks / 64);
+	/* A timer that has run down stays so. */
+	apic_write(APIC_TDCR, 0xb);
+	apic_write(APIC_TMICT, 1000);
+	while (apic_read(APIC_TMCCT))
+		cpu_relax();
+	apic_write(APIC_TDCR, 0xa);
+	GUEST_EQ(0, apic_read(APIC_TMCCT));
+	GUEST_DONE();
+}
+
+TEST(a_divider_that_changes_goes_on_from_the_count)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_changes_divider));
+}
+
+static void guest_changes_mode(void)
+{
+	u32 tries = 0;
+	u64 before;
+
+	guest_handlers[VECTOR] = guest_count_irq;
+	guest_apic_enable();
+	sti();
+	apic_write(APIC_TDCR, 0xb);
+	/* CPUs count on between these two, of which only the end of the count tells. */
+	do {
+		before = guest_irqs[VECTOR];
+		apic_write(APIC_LVT_TIMER, VECTOR);
+		apic_write(APIC_TMICT, 3000000);
+		apic_write(APIC_LVT_TIMER, VECTOR | APIC_TIMER_PERIODIC);
+		/* Again if it was too late: the host may have had something else to do. */
+	} while (guest_irqs[VECTOR] != before && tries++ < 100);
+	wait_irq(before + 3);
+	apic_write(APIC_LVT_TIMER, VECTOR);
+	while (apic_read(APIC_TMCCT))
+		cpu_relax();
+	wait_ticks(10000000);
+	GUEST_EQ(0, apic_read(APIC_TMCCT));
+	/* By the deadline is another matter: what counted is gone. */
+	apic_write(APIC_TMICT, ~0U);
+	apic_write(APIC_LVT_TIMER, VECTOR | APIC_TIMER_DEADLINE);
+	GUEST_EQ(0, apic_read(APIC_TMCCT));
+	wrmsr(MSR_TSC_DEADLINE, ~0UL);
+	apic_write(APIC_LVT_TIMER, VECTOR | APIC_TIMER_PERIODIC);
+	GUEST_EQ(0, rdmsr(MSR_TSC_DEADLINE));
+	GUEST_EQ(0, apic_read(APIC_TMCCT));
+	GUEST_EQ(0, apic_read(APIC_TMICT));
+	GUEST_DONE();
+}
+
+TEST(modes_of_the_timer_change_while_it_counts)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_changes_mode));
+}
+
 static u32 relax_rounds;
 
 static void guest_shortest_period(void)
