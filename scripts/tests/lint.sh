@@ -82,5 +82,29 @@ sees "a script with a syntax error" scripts scripts/x '#!/bin/bash\nif true' \
 	'#!/bin/bash\ntrue'
 sees "kernel style" checkpatch kmod/vm.c "${gpl}\nint  a( int b ){\n}" \
 	"${gpl}\nint a;"
+
+# documented API EXITS: what the check says of an ABI of one ioctl and one exit.
+documented()
+{
+	local tree said
+
+	tree=$(mktemp -d)
+	mkdir -p "$tree/include/uapi/linux" "$tree/docs"
+	printf '#define VMM_RUN 0x40\nenum vmm_stat_exit {\n\tVMM_STAT_HLT,\n};\n' \
+		>"$tree/include/uapi/linux/vmm.h"
+	echo "$1" >"$tree/docs/api.md"
+	echo "$2" >"$tree/docs/exits.md"
+	said=$(LINT_TOP=$tree "$lint" abi_documents 2>&1 | sed -n 's/^# //p')
+	rm -rf "$tree"
+	echo "$said"
+}
+ok "an ABI in its documents: nothing seen" "" \
+	"$(documented '`VMM_RUN`, `enum vmm_stat_exit`' '| `HLT` | a | b |')"
+ok "an ioctl in no document: seen" "docs/api.md: VMM_RUN is missing" \
+	"$(documented '`VMM_RUNS`, `enum vmm_stat_exit`' '| `HLT` | a | b |')"
+ok "a type in no document: seen" "docs/api.md: vmm_stat_exit is missing" \
+	"$(documented '`VMM_RUN`' '| `HLT` | a | b |')"
+ok "an exit without a row: seen" "docs/exits.md: HLT has no row" \
+	"$(documented '`VMM_RUN`, `enum vmm_stat_exit`' 'HLT')"
 echo "1..$n"
 exit $bad
