@@ -246,6 +246,49 @@ TEST(an_illegal_vector_is_an_error_in_esr)
 	vcpu_done(vcpu_new(vm_new(), 0, guest_error));
 }
 
+static u32 take_errors(void)
+{
+	write32(APIC_PAGE + APIC_ESR, 0);
+	return read32(APIC_PAGE + APIC_ESR);
+}
+
+static void guest_error_interrupts(void)
+{
+	guest_handlers[VECTOR] = guest_count_irq;
+	enable_xapic();
+	take_errors();
+	write32(APIC_PAGE + APIC_LVT_ERROR, VECTOR);
+	sti();
+	write32(APIC_PAGE + APIC_ICR, APIC_ICR_SELF | 5);
+	cpu_relax();
+	GUEST_EQ(1, guest_irqs[VECTOR]);
+	GUEST_EQ(1U << 5, take_errors());	/* "Send Illegal Vector" */
+	/* An interrupt of its own of a vector that there is not. */
+	write32(APIC_PAGE + APIC_LVT_TIMER, 5);
+	write32(APIC_PAGE + APIC_TMICT, 1);
+	while (read32(APIC_PAGE + APIC_TMCCT))
+		cpu_relax();
+	cpu_relax();
+	GUEST_EQ(2, guest_irqs[VECTOR]);
+	GUEST_EQ(1U << 6, take_errors());	/* "Receive Illegal Vector" */
+	read32(APIC_PAGE + 0x50);
+	cpu_relax();
+	GUEST_EQ(3, guest_irqs[VECTOR]);
+	GUEST_EQ(1U << 7, take_errors());	/* "Illegal Register Address" */
+	/* Masked, it is an error all the same. */
+	write32(APIC_PAGE + APIC_LVT_ERROR, APIC_LVT_MASKED | VECTOR);
+	write32(APIC_PAGE + APIC_ICR, APIC_ICR_SELF | 5);
+	cpu_relax();
+	GUEST_EQ(3, guest_irqs[VECTOR]);
+	GUEST_EQ(1U << 5, take_errors());
+	GUEST_DONE();
+}
+
+TEST(errors_interrupt_unless_their_entry_is_masked)
+{
+	vcpu_done(vcpu_new(vm_new(), 0, guest_error_interrupts));
+}
+
 /* ---- the timer ---- */
 
 static void wait_irq(u64 want)
