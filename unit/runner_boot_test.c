@@ -518,6 +518,26 @@ static void test_random(void)
 	ok(ok_count > 0, "random damage does no harm (%u of 20000 can still boot)", ok_count);
 }
 
+static void test_no_kernels(void)
+{
+	static const struct {
+		const char *start, *says;
+	} cases[] = {
+		{ "\x1f\x8b\x08", "gzip; unpack" }, { "\3757zXZ", "xz; unpack" },
+		{ "\x28\xb5\x2f\xfd", "zstd; unpack" }, { "MZ", "an EFI program" },
+		{ "\x1f", "is no Linux bzImage" },
+	};
+	uint8_t file[4096] = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(file, 0, sizeof(file));
+		memcpy(file, cases[i].start, strlen(cases[i].start));
+		set_kernel(file, sizeof(file));
+		is(plan_for(64 * MIB), STATUS_BAD_FILE, "a file that is no kernel");
+		ok(strstr(complaint, cases[i].says), "and is told as: %s", cases[i].says);
+	}
+}
+
 int main(void)
 {
 	test_linux_plan();
@@ -530,6 +550,7 @@ int main(void)
 	test_linux_load();
 	test_pvh();
 	test_pvh_broken();
+	test_no_kernels();
 	make_elf();
 	test_cut("ELF", (uint8_t *)&elf, sizeof(elf));
 	test_random();

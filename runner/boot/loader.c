@@ -74,6 +74,19 @@ static const char *const clockless[] = { "nopv", "no-kvmclock" };
 /* Room for all of them and the TSC's, each behind a space. */
 #define DEFAULTS_SIZE	256
 
+/* What users have instead of a kernel, and what to do about it. */
+static const struct {
+	const char *magic;
+	size_t size;
+	const char *what;
+} others[] = {
+	{ "\x1f\x8b", 2, "packed with gzip; unpack it before" },
+	{ "\3757zXZ", 5, "packed with xz; unpack it before" },
+	{ "\x28\xb5\x2f\xfd", 4, "packed with zstd; unpack it before" },
+	{ "MZ", 2, "an EFI program, and there is no EFI; give a bzImage, a multiboot kernel or "
+	  "an ELF file with a PVH entry" },
+};
+
 static enum status detect(const struct image *kernel, struct boot_plan *plan)
 {
 	uint8_t start[BOOT_MAGIC_SIZE];
@@ -86,6 +99,12 @@ static enum status detect(const struct image *kernel, struct boot_plan *plan)
 			plan->format = formats[i];
 			return STATUS_OK;
 		}
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (memcmp(start, others[i].magic, others[i].size))
+			continue;
+		complain("the kernel %s is %s", kernel->path, others[i].what);
+		return STATUS_BAD_FILE;
 	}
 	complain("the kernel %s is no Linux bzImage, has no multiboot header and is no ELF file; "
 		 "give one of these, or use --flat", kernel->path);
