@@ -439,6 +439,72 @@ TEST(an_nmi_masks_further_ones_until_iret)
 	EXPECT_EQ(0, state.events.nmi_pending);
 }
 
+#define HOLE_STACK	(GUEST_HOLE + 0x800)
+
+static volatile u64 iret_frame[5], flags_seen;
+
+static void behind_iret(void)
+{
+	GUEST_DONE();
+}
+
+/* Interrupts are open when IRET finds no memory where its frame should be. */
+static void iret_in_a_hole(struct guest_frame *frame)
+{
+	iret_frame[0] = (u64)behind_iret;
+	iret_frame[1] = SEL_CODE64;
+	iret_frame[2] = 2;
+	iret_frame[3] = (frame->rsp & ~15UL) - 8;
+	iret_frame[4] = SEL_DATA;
+	__asm__ volatile("movq %0, %%rsp; sti; nop; iretq" : : "r"(HOLE_STACK) : "memory");
+}
+
+static void on_irq_in_nmi(struct guest_frame *frame)
+{
+	flags_seen = frame->rflags;
+	GUEST_SYNC(2);
+	guest_eoi();
+}
+
+static void guest_iret_in_a_hole(void)
+{
+	guest_apic_enable();
+	guest_handlers[VEC_NMI] = iret_in_a_hole;
+	guest_handlers[LOW] = on_irq_in_nmi;
+	GUEST_SYNC(1);
+	for (;;)
+		cpu_relax();
+}
+
+/* The NMI is served until an IRET executes, and this one did not. */
+TEST(an_interrupt_before_the_iret_of_an_nmi_leaves_nmis_masked)
+{
+	for (u32 second_nmi = 0; second_nmi < 2; second_nmi++) {
+		struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_iret_in_a_hole);
+		u8 *memory = map_memory(4096);
+		struct vmm_state state;
+
+		vcpu_sync(vcpu, 1);
+		VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+		vcpu_expect(vcpu, VMM_EXIT_INSN);
+		for (u32 i = 0; i < 5; i++)
+			((u64 *)(memory + 0x800))[i] = guest_var(vcpu->vm, iret_frame[i]);
+		ASSERT_EQ(0, vm_slot(vcpu->vm, 1, GUEST_HOLE, 4096, memory, 0));
+		ASSERT_EQ(1, send(vcpu->vm, LOW));
+		if (second_nmi)
+			VMM_MUST(vcpu->fd, VMM_NMI, NULL);
+		vcpu_sync(vcpu, 2);
+		vcpu_get(vcpu, &state, VMM_STATE_EVENTS);
+		EXPECT_EQ(1, state.events.nmi_masked);
+		EXPECT_EQ(second_nmi, state.events.nmi_pending);
+		EXPECT_EQ(RFLAGS_IF, guest_var(vcpu->vm, flags_seen) & (RFLAGS_IF | RFLAGS_TF));
+		if (!second_nmi)
+			vcpu_done(vcpu);
+		vm_free(vcpu->vm);
+		vcpu_free(vcpu);
+	}
+}
+
 static void guest_nmi_set(void)
 {
 	guest_handlers[VEC_NMI] = note;

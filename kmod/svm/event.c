@@ -37,6 +37,27 @@ bool svm_event_ready(struct vmm_vcpu *vcpu, enum vmm_event_kind kind)
 	return vcpu->regs.rflags & X86_EFLAGS_IF;
 }
 
+static void step_forget(struct svm_vcpu *svm)
+{
+	struct vmm_regs *regs = &svm->vcpu.regs;
+
+	svm->stepping = false;
+	regs->rflags &= ~(u64)(X86_EFLAGS_TF | X86_EFLAGS_RF);
+	regs->rflags |= svm->stepped_flags;
+}
+
+/*
+ * An event comes before the IRET that was about to execute: RIP moves on without it, and the
+ * frame must not have a step's flags. The next IRET, whose ever, ends the NMI.
+ */
+static void iret_put_off(struct svm_vcpu *svm)
+{
+	svm->iret_pending = false;
+	svm_intercept(svm->vmcb, INTERCEPT_IRET);
+	if (svm->stepping)
+		step_forget(svm);
+}
+
 static void inject_virtual(struct vmcb_control_area *control, u8 vector)
 {
 	control->int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
@@ -63,6 +84,8 @@ void svm_event_inject(struct vmm_vcpu *vcpu, const struct vmm_event *event)
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *control = &svm->vmcb->control;
 
+	if (unlikely(svm->iret_pending))
+		iret_put_off(svm);
 	svm->injected = *event;
 	if (may_go_virtual(vcpu, event)) {
 		inject_virtual(control, event->vector);
@@ -193,13 +216,8 @@ void svm_nmi_progress(struct svm_vcpu *svm)
 /* Anything else ended the turn: the instruction did not run, its flags are the guest's. */
 void svm_step_undo(struct svm_vcpu *svm)
 {
-	struct vmm_regs *regs = &svm->vcpu.regs;
-
-	if (svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
-		return;
-	svm->stepping = false;
-	regs->rflags &= ~(u64)(X86_EFLAGS_TF | X86_EFLAGS_RF);
-	regs->rflags |= svm->stepped_flags;
+	if (svm->vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+		step_forget(svm);
 }
 
 /* A #DB while stepping: true if it is only ours. */
