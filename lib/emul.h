@@ -150,6 +150,11 @@ struct emul_env {
 	/* The x87 unit's words; setting the initial state empties its registers. */
 	int (*x87_get)(void *data, struct emul_x87 *x87);
 	int (*x87_set)(void *data, const struct emul_x87 *x87);
+	/*
+	 * Read or write MMX register @n, which puts all x87 registers to use and their top to
+	 * 0 ("MMX State and MMX Register Aliasing"); 0 or -errno.
+	 */
+	int (*mmx)(void *data, unsigned int n, bool write, uint64_t *val);
 	/* Replace the control registers: 0, -EINVAL if no CPU could hold them, -errno. */
 	int (*set_ctrl)(void *data, const struct vmm_ctrl *ctrl);
 	/* The value that RDMSR would give; 0 or -errno. */
@@ -455,6 +460,13 @@ enum emul_x87_op { EMUL_FNINIT, EMUL_FNCLEX, EMUL_FNOP, EMUL_FNSTCW, EMUL_FNSTSW
 emul_handler emul_do_x87, emul_do_x87_store, emul_do_fldcw, emul_do_fwait;
 /* What FNINIT makes. */
 extern const struct emul_x87 emul_x87_initial;
+/* #NM or #MF, if an instruction that waits for the unit has to raise it. */
+enum emul_status emul_x87_ready(struct emul_ctx *ctx);
+
+/* emul_mmx.c */
+emul_handler emul_do_mmx;
+/* Is one of the first two operands an MMX register? */
+bool emul_moves_mmx(const struct emul_ctx *ctx);
 
 /* emul_sse.c; arg: enum emul_sse_op */
 enum emul_sse_op { EMUL_SSE_ANY, EMUL_SSE_ALIGNED };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Plain moves between memory and a vector register. The legacy encodings touch its
- * low 16 bytes only; a VEX one that loads clears what is above its operand. EVEX,
- * masks and MMX registers are EMUL_UNSUPPORTED.
+ * low 16 bytes only; a VEX one that loads clears what is above its operand. EVEX
+ * and masks are EMUL_UNSUPPORTED.
  */
 #include <errno.h>
 #include <string.h>
@@ -117,8 +117,11 @@ static enum emul_status move(struct emul_ctx *ctx, bool aligned, unsigned int wr
 
 enum emul_status emul_do_sse(struct emul_ctx *ctx, unsigned int op)
 {
-	enum emul_status status = check_sse(ctx);
+	enum emul_status status;
 
+	if (emul_moves_mmx(ctx))
+		return emul_do_mmx(ctx, 0);
+	status = check_sse(ctx);
 	return status ? status : move(ctx, op == EMUL_SSE_ALIGNED, XMM_SIZE);
 }
 

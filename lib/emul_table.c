@@ -211,6 +211,7 @@ static const struct emul_insn instructions[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_MOVD] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVQ] = { emul_do_sse, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_MOVSS] = { emul_do_sse, EMUL_SSE_ANY },
+	[ZYDIS_MNEMONIC_MOVNTQ] = { emul_do_mmx },
 
 	[ZYDIS_MNEMONIC_VMOVUPS] = { emul_do_avx, EMUL_SSE_ANY },
 	[ZYDIS_MNEMONIC_VMOVUPD] = { emul_do_avx, EMUL_SSE_ANY },

@@ -60,6 +60,16 @@ static void summarize(struct emul_x87 *x87)
 		x87->status |= STATUS_SUMMARY | STATUS_BUSY;
 }
 
+enum emul_status emul_x87_ready(struct emul_ctx *ctx)
+{
+	enum emul_status status = available(ctx);
+	struct emul_x87 x87;
+
+	if (!status)
+		status = get(ctx, &x87);
+	return status ? status : pending(ctx, &x87);
+}
+
 enum emul_status emul_do_fwait(struct emul_ctx *ctx, unsigned int arg)
 {
 	const uint64_t both = EMUL_CR0_MP | EMUL_CR0_TS;

@@ -41,6 +41,11 @@
 #define XSAVE_BV_SSE	2
 #define XSAVE_BV_AVX	4
 
+#define X87_REGS	8
+#define X87_TOP		0x3800u		/* in the status word */
+#define X87_TOP_ONE	0x0800u
+#define X87_EXPONENT	2		/* bytes, with the sign */
+
 struct session {
 	struct vmm_vcpu *vcpu;
 	const struct vmm_emul_ops *ops;
@@ -147,43 +152,84 @@ static int env_vector_set(void *data, unsigned int n, unsigned int size, const v
 	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
 }
 
+static struct emul_x87 get_x87(const unsigned char *area)
+{
+	struct emul_x87 x87 = emul_x87_initial;
+	uint64_t bv;
+
+	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
+	if (!(bv & XSAVE_BV_X87))
+		return x87;
+	memcpy(&x87.control, area + XSAVE_FCW, sizeof(x87.control));
+	memcpy(&x87.status, area + XSAVE_FSW, sizeof(x87.status));
+	x87.tags = area[XSAVE_FTW];
+	return x87;
+}
+
+static void put_x87(unsigned char *area, const struct emul_x87 *x87)
+{
+	uint64_t bv;
+
+	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
+	/* Pointers and registers go with the initial state, or were in it. */
+	if (!(bv & XSAVE_BV_X87) || !memcmp(x87, &emul_x87_initial, sizeof(*x87))) {
+		memset(area, 0, XSAVE_MXCSR);
+		memset(area + XSAVE_ST, 0, XSAVE_XMM - XSAVE_ST);
+	}
+	memcpy(area + XSAVE_FCW, &x87->control, sizeof(x87->control));
+	memcpy(area + XSAVE_FSW, &x87->status, sizeof(x87->status));
+	area[XSAVE_FTW] = x87->tags;
+	bv |= XSAVE_BV_X87;
+	memcpy(area + XSAVE_BV, &bv, sizeof(bv));
+}
+
 static int env_x87_get(void *data, struct emul_x87 *x87)
 {
 	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
 	int ret = xsave_read(vcpu, XSAVE_HALF);
-	uint64_t bv;
 
-	if (ret)
-		return ret;
-	*x87 = emul_x87_initial;
-	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
-	if (!(bv & XSAVE_BV_X87))
-		return 0;
-	memcpy(&x87->control, vcpu->xsave + XSAVE_FCW, sizeof(x87->control));
-	memcpy(&x87->status, vcpu->xsave + XSAVE_FSW, sizeof(x87->status));
-	x87->tags = vcpu->xsave[XSAVE_FTW];
-	return 0;
+	if (!ret)
+		*x87 = get_x87(vcpu->xsave);
+	return ret;
 }
 
 static int env_x87_set(void *data, const struct emul_x87 *x87)
 {
 	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
 	int ret = xsave_read(vcpu, XSAVE_HALF);
-	uint64_t bv;
 
 	if (ret)
 		return ret;
-	memcpy(&bv, vcpu->xsave + XSAVE_BV, sizeof(bv));
-	/* Pointers and registers go with the initial state, or were in it. */
-	if (!(bv & XSAVE_BV_X87) || !memcmp(x87, &emul_x87_initial, sizeof(*x87))) {
-		memset(vcpu->xsave, 0, XSAVE_MXCSR);
-		memset(vcpu->xsave + XSAVE_ST, 0, XSAVE_XMM - XSAVE_ST);
+	put_x87(vcpu->xsave, x87);
+	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
+}
+
+/* The image begins with the register that is the top. */
+static int env_mmx(void *data, unsigned int n, bool write, uint64_t *val)
+{
+	struct vmm_vcpu *vcpu = ((struct session *)data)->vcpu;
+	unsigned char regs[X87_REGS][XSAVE_HALF];
+	int ret = xsave_read(vcpu, XSAVE_HALF);
+	struct emul_x87 x87;
+	unsigned int i, top;
+
+	if (ret)
+		return ret;
+	x87 = get_x87(vcpu->xsave);
+	top = (x87.status & X87_TOP) / X87_TOP_ONE;
+	x87.status &= ~X87_TOP;
+	x87.tags = UINT8_MAX;
+	put_x87(vcpu->xsave, &x87);
+	for (i = 0; i < X87_REGS; i++)
+		memcpy(regs[(top + i) % X87_REGS], vcpu->xsave + XSAVE_ST + i * XSAVE_HALF,
+		       XSAVE_HALF);
+	if (write) {
+		memcpy(regs[n], val, sizeof(*val));
+		memset(regs[n] + sizeof(*val), UINT8_MAX, X87_EXPONENT);
+	} else {
+		memcpy(val, regs[n], sizeof(*val));
 	}
-	memcpy(vcpu->xsave + XSAVE_FCW, &x87->control, sizeof(x87->control));
-	memcpy(vcpu->xsave + XSAVE_FSW, &x87->status, sizeof(x87->status));
-	vcpu->xsave[XSAVE_FTW] = x87->tags;
-	bv |= XSAVE_BV_X87;
-	memcpy(vcpu->xsave + XSAVE_BV, &bv, sizeof(bv));
+	memcpy(vcpu->xsave + XSAVE_ST, regs, sizeof(regs));
 	return vmm_vcpu_set_xsave(vcpu, vcpu->xsave, vcpu->vm->xsave_size);
 }
 
@@ -231,6 +277,7 @@ static const struct emul_env env = {
 	.vector_set = env_vector_set,
 	.x87_get = env_x87_get,
 	.x87_set = env_x87_set,
+	.mmx = env_mmx,
 	.set_ctrl = env_set_ctrl,
 	.get_msr = env_get_msr,
 	.interrupted = env_interrupted,

@@ -167,6 +167,16 @@ static int x87_set(void *data, const struct emul_x87 *x87)
 	return 0;
 }
 
+/* Not compared with the CPU's */
+static int mmx(void *data, unsigned int n, bool write, uint64_t *val)
+{
+	(void)data;
+	(void)n;
+	if (!write)
+		*val = 0;
+	return 0;
+}
+
 static int set_ctrl(void *data, const struct vmm_ctrl *ctrl)
 {
 	(void)data;
@@ -192,7 +202,7 @@ static const struct emul_env env = {
 	.translate = translate, .ram_read = ram_read, .ram_write = ram_write,
 	.ram_replace = ram_replace, .pio = pio, .mmio = mmio,
 	.vector_get = vector_get, .vector_set = vector_set,
-	.x87_get = x87_get, .x87_set = x87_set,
+	.x87_get = x87_get, .x87_set = x87_set, .mmx = mmx,
 	.set_ctrl = set_ctrl, .get_msr = get_msr, .interrupted = interrupted,
 };
 

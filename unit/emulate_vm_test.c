@@ -402,6 +402,37 @@ static void x87(void)
 	vmm_destroy(vm);
 }
 
+/* MMX registers are x87 registers by number, and the image has the top first. */
+static void mmx(void)
+{
+	struct vmm *vm = machine();
+	struct vmm_vcpu *vcpu = processor(vm);
+	uint64_t val = 0x1122334455667788;
+
+	memset(module.xsave, 0, sizeof(module.xsave));
+	module.xsave[512] = 1;
+	module.xsave[0] = 0x7f;
+	module.xsave[1] = 0x03;
+	module.xsave[3] = 0x29;		/* the top is register 5; C0 */
+	memcpy(module.xsave + 32 + 5 * 16, &val, sizeof(val));
+	is(emulate(vcpu, "\x0f\x7f\x13", 3), VMM_EMUL_OK, "movq [nowhere], mm2");
+	is(device.val, val, "the register that was five behind the top");
+	ok(xsave_word(2) == 0x100 && module.xsave[4] == 0xff, "puts the top to 0, and all to use");
+	ok(!memcmp(module.xsave + 32 + 2 * 16, &val, sizeof(val)), "and moves them in the image");
+	is(emulate(vcpu, "\x0f\x6e\x0b", 3), VMM_EMUL_OK, "movd mm1, [nowhere]");
+	memcpy(&val, module.xsave + 32 + 16, sizeof(val));
+	is(val, UINT32_MAX, "fills up with zeros");
+	is(xsave_word(32 + 16 + 8), 0xffff, "and the exponent with ones");
+	is(xsave_word(32 + 2 * 16 + 8), 0, "of this register alone");
+
+	memset(module.xsave, 0xa5, 160);
+	module.xsave[512] = 0;
+	is(emulate(vcpu, "\x0f\xe7\x03", 3), VMM_EMUL_OK, "movntq [nowhere], mm0");
+	is(device.val, 0, "of a unit in its initial state, whatever lies there");
+	vmm_vcpu_destroy(vcpu);
+	vmm_destroy(vm);
+}
+
 static void events(void)
 {
 	struct vmm *vm = machine();
@@ -520,6 +551,7 @@ int main(void)
 	events();
 	users();
 	x87();
+	mmx();
 	devices_and_rom();
 	describing();
 	free(ram);

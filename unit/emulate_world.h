@@ -43,6 +43,7 @@ static struct world {
 	uint64_t answer;		/* what devices and ports read, one more each time */
 	uint8_t vector[16][EMUL_VECTOR_SIZE];
 	struct emul_x87 x87;
+	uint64_t mmx[8];
 	struct vmm_ctrl ctrl;		/* as set last */
 	bool interrupted;
 } world;
@@ -151,6 +152,16 @@ static int world_vector_set(void *data, unsigned int n, unsigned int size, const
 	return 0;
 }
 
+static int world_mmx(void *data, unsigned int n, bool write, uint64_t *val)
+{
+	(void)data;
+	if (write)
+		world.mmx[n] = *val;
+	else
+		*val = world.mmx[n];
+	return 0;
+}
+
 static int world_x87_get(void *data, struct emul_x87 *x87)
 {
 	(void)data;
@@ -193,7 +204,7 @@ static const struct emul_env world_env = {
 	.ram_write = world_ram_write, .ram_replace = world_ram_replace,
 	.pio = world_pio, .mmio = world_mmio,
 	.vector_get = world_vector_get, .vector_set = world_vector_set,
-	.x87_get = world_x87_get, .x87_set = world_x87_set,
+	.x87_get = world_x87_get, .x87_set = world_x87_set, .mmx = world_mmx,
 	.set_ctrl = world_set_ctrl, .get_msr = world_get_msr, .interrupted = world_interrupted,
 };
 

@@ -152,6 +152,45 @@ static void exception_waits(void)
 	is(step(0x9b), EMUL_OK, "ends it");
 }
 
+/* MOVs of MMX registers, with OSFXSR or without */
+static void mmx_moves(void)
+{
+	world_reset(LONG64);
+	world.kind[1] = DEVICE;
+	ctx->regs.rbx = PAGE_AT(1);
+	ctx->ctrl.cr4 = EMUL_CR4_PAE;
+	world.mmx[7] = 0xffeeddccbbaa9988;
+	is(step(0x0f, 0x7f, 0x3b), EMUL_OK, "movq [device], mm7");
+	is_access(0, false, true, 8, PAGE_AT(1), 0xffeeddccbbaa9988, "one write of 8 bytes");
+	is(step(0x0f, 0x7e, 0x3b), EMUL_OK, "movd [device], mm7");
+	is_access(1, false, true, 4, PAGE_AT(1), 0xbbaa9988, "one write of 4 bytes");
+	is(step(0x48, 0x0f, 0x7e, 0x3b), EMUL_OK, "movq [device], mm7 with REX.W");
+	is_access(2, false, true, 8, PAGE_AT(1), 0xffeeddccbbaa9988, "one write of 8 bytes");
+	is(step(0x0f, 0x6f, 0x1b), EMUL_OK, "movq mm3, [device]");
+	is(world.mmx[3], 0x1122334455667788, "what was read");
+	is(step(0x0f, 0x6e, 0x1b), EMUL_OK, "movd mm3, [device]");
+	is(world.mmx[3], 0x55667789, "what was read, and zeros");
+	is(world.logged, 5, "five accesses in all");
+
+	is(step(0x0f, 0x6f, 0xd9), EMUL_UNSUPPORTED, "movq mm3, mm1");
+	world.kind[1] = ABSENT;
+	ctx->ctrl.cr0 |= EMUL_CR0_NE;
+	world.x87.status = 0x8081;
+	is(step(0x0f, 0x6f, 0x1b), EMUL_FAULT, "movq mm3, [absent] when an exception waits");
+	is_exception(EMUL_VECTOR_MF, -1, "is #MF");
+	ctx->ctrl.cr0 |= EMUL_CR0_TS;
+	is(step(0x0f, 0x6f, 0x1b), EMUL_FAULT, "with TS");
+	is_exception(EMUL_VECTOR_NM, -1, "is #NM");
+	ctx->ctrl.cr0 |= EMUL_CR0_EM;
+	is(step(0x0f, 0x6f, 0x1b), EMUL_FAULT, "with EM");
+	is_exception(EMUL_VECTOR_UD, -1, "is #UD");
+	ctx->ctrl.cr0 &= ~(EMUL_CR0_TS | EMUL_CR0_EM);
+	world.x87.status = 0;
+	is(step(0x0f, 0x6f, 0x1b), EMUL_FAULT, "movq mm3, [absent]");
+	is_exception(EMUL_VECTOR_PF, ERROR_BASE + VMM_ACCESS_READ, "is #PF");
+	is(world.mmx[3], 0x55667789, "and loads nothing");
+}
+
 int main(void)
 {
 	probe();
@@ -159,5 +198,6 @@ int main(void)
 	clear();
 	unit_not_available();
 	exception_waits();
+	mmx_moves();
 	return tap_end();
 }
