@@ -24,6 +24,15 @@ case " $(cat /proc/cmdline) " in
 		cpu=$((cpu + 1))
 	done
 	echo "each:$each"
+	mount -t sysfs sysfs /sys 2>/dev/null
+	cpu=$((cpu - 1))
+	online=/sys/devices/system/cpu/cpu$cpu/online
+	echo 0 >$online
+	left=$(nproc)
+	echo 1 >$online
+	set -- $(taskset $(printf %x $((1 << cpu))) cat /proc/self/stat)
+	shift 38
+	echo "inside: $left without the last, $(nproc) with it, this runs on $1"
 	exit ;;
 esac
 mount -t sysfs sysfs /sys 2>/dev/null
@@ -247,6 +256,8 @@ for series in 6.1 6.12; do
 	is "$series, 16 CPUs: cores" "$(values 'core id')" "0 1 2 3 "
 	is "$series, 16 CPUs: threads a socket" "$(values siblings)" "8 "
 	is "$series, 16 CPUs: a process runs on each" "$(line each)" "$(seq -s ' ' 0 15)"
+	is "$series, 16 CPUs: the guest takes one out and in" "$(line inside)" \
+		"15 without the last, 16 with it, this runs on 15"
 done
 echo "1..$n"
 END
