@@ -207,6 +207,7 @@ static enum status prepare(struct session *session)
 		status = host_open(&session->host);
 	if (!status) {
 		session->source.tsc_khz = session->config.tsc_khz ?: session->host.info.tsc_khz;
+		session->source.tsc_in_cpuid = host_is_intel();
 		status = boot_plan_tsc(session->plan, &session->source);
 	}
 	if (!status)

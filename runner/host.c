@@ -3,6 +3,7 @@
  * The way to the module. libvmm has the words for what went wrong; the exit status
  * for it is decided here.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <unistd.h>
 #include "../lib/libvmm.h"
@@ -53,4 +54,12 @@ void host_close(struct host *host)
 	if (host->fd >= 0)
 		close(host->fd);
 	host->fd = -1;
+}
+
+bool host_is_intel(void)
+{
+	unsigned int eax, ebx, ecx, edx;
+
+	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx &&
+	       edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;
 }

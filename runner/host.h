@@ -3,6 +3,7 @@
 #ifndef RUNNER_HOST_H
 #define RUNNER_HOST_H
 
+#include <stdbool.h>
 #include <linux/vmm.h>
 #include "status.h"
 
@@ -14,6 +15,9 @@ struct host {
 /* Open the device and check that the module is one this program can use. Complains. */
 enum status host_open(struct host *host);
 void host_close(struct host *host);
+
+/* Is this CPU Intel's, as the guest's is then? */
+bool host_is_intel(void);
 
 /* The status for an errno of /dev/vmm's open and of creating VMs. */
 enum status host_status(int err);

@@ -54,6 +54,7 @@ struct boot_source {
 	unsigned int modules;
 	const char *append;	/* NULL: what suits the format */
 	uint64_t tsc_khz;	/* the guest's; 0: not known yet, boot_plan_tsc() */
+	bool tsc_in_cpuid;	/* any Linux finds it there */
 	unsigned int cpus;
 	unsigned int max_cpus;	/* CPUs may come and go; 0: those are all */
 	unsigned int virtio_mmio;	/* devices; 0: there is a PCI bus instead */

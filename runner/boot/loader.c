@@ -63,12 +63,6 @@ static const struct {
 	{ "sysctl.vm.stat_interval=", "sysctl.vm.stat_interval=10" },
 };
 
-/*
- * With either, Linux is without kvmclock, and on AMD knows no other way to the frequency
- * of its TSC than timers that are not here.
- */
-static const char *const clockless[] = { "nopv", "no-kvmclock" };
-
 #define TSC_WORD	"tsc_early_khz="
 
 /* Room for all of them and the TSC's, each behind a space. */
@@ -276,26 +270,26 @@ static enum status load_modules(const struct boot_plan *plan, const struct boot_
 
 /* ---- command line ---- */
 
-/* Is there a word in @append that starts with @start, or is it, as a @whole? */
-static bool has_word(const char *append, const char *start, bool whole)
+/* Is there a word in @append that starts with @start? */
+static bool has_word(const char *append, const char *start)
 {
 	const char *at = append;
-	size_t len = strlen(start);
 
 	while ((at = strstr(at, start))) {
-		if ((at == append || at[-1] == ' ') && (!whole || !at[len] || at[len] == ' '))
+		if (at == append || at[-1] == ' ')
 			return true;
 		at++;
 	}
 	return false;
 }
 
-static bool wants_tsc_word(const char *append)
+/*
+ * A Linux without kvmclock reads the TSC's frequency from CPUID if the CPU is Intel's; on others it
+ * knows no way but timers that are not here. Whether a kernel has kvmclock cannot be seen.
+ */
+static bool wants_tsc_word(const struct boot_source *source, const char *append)
 {
-	for (size_t i = 0; i < sizeof(clockless) / sizeof(clockless[0]); i++)
-		if (has_word(append, clockless[i], true))
-			return !has_word(append, TSC_WORD, false);
-	return false;
+	return source->tsc_khz && !source->tsc_in_cpuid && !has_word(append, TSC_WORD);
 }
 
 /* Append @word to the line that ends at @end. */
@@ -319,9 +313,9 @@ static void compose_cmdline(struct boot_plan *plan, const struct boot_source *so
 		end = add_word(plan, end, source->kernel.path);
 	end = add_word(plan, end, append);
 	for (size_t i = 0; linux_words && i < sizeof(defaults) / sizeof(defaults[0]); i++)
-		if (!has_word(append, defaults[i].start, false))
+		if (!has_word(append, defaults[i].start))
 			end = add_word(plan, end, defaults[i].word);
-	if (linux_words && source->tsc_khz && wants_tsc_word(append)) {
+	if (linux_words && wants_tsc_word(source, append)) {
 		snprintf(tsc, sizeof(tsc), TSC_WORD "%llu", (unsigned long long)source->tsc_khz);
 		end = add_word(plan, end, tsc);
 	}
