@@ -58,7 +58,7 @@ void host_close(struct host *host)
 
 bool host_is_intel(void)
 {
-	unsigned int eax, ebx, ecx, edx;
+	unsigned int eax, ebx = 0, ecx = 0, edx = 0;
 
 	return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx &&
 	       edx == signature_INTEL_edx && ecx == signature_INTEL_ecx;

@@ -66,6 +66,11 @@
 #define LAYOUT_X2APIC_FIRST	255	/* from this APIC id on a CPU needs x2APIC mode */
 
 /* Ports */
+#define LAYOUT_PIT		0x40		/* devices/8254.c */
+#define LAYOUT_PIT_SIZE		4
+#define LAYOUT_RTC		0x70
+#define LAYOUT_RTC_SIZE		2
+#define LAYOUT_RTC_CENTURY	0x32		/* a register of it */
 #define LAYOUT_PCI_PORTS	0xcf8
 #define LAYOUT_PCI_PORTS_SIZE	8
 #define LAYOUT_COM1		0x3f8

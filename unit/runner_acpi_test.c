@@ -78,6 +78,7 @@ static void check_fadt(const uint8_t *fadt)
 	is(u32(fadt + 112) & (1 << 20), 1 << 20, "FADT: hardware-reduced");
 	is(u32(fadt + 112) & (1 << 10), 1 << 10, "FADT: reset register");
 	is(fadt[109] | fadt[110] << 8, 0x34, "FADT: no legacy devices, 8042, VGA, RTC");
+	is(fadt[108], LAYOUT_RTC_CENTURY, "FADT: the clock's century, for who reads it");
 	is(u32(fadt + 76), LAYOUT_PM_TIMER, "FADT: timer");
 	is(fadt[91], 4, "FADT: its width");
 	is(u64(fadt + 212), LAYOUT_PM_TIMER, "FADT: timer again");

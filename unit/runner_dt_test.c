@@ -119,6 +119,8 @@ static void test_pci(void)
 	   "ports are the bus's addresses of the same number");
 	ok(has_cells(fdt, "/soc/isa/serial@1,3f8", "interrupts", CELLS(LAYOUT_COM1_IRQ, 3)),
 	   "the serial port's line");
+	ok(has_cells(fdt, "/soc/isa/rtc@1,70", "reg", CELLS(1, LAYOUT_RTC, 2)),
+	   "the clock's ports");
 	ok(has_cells(fdt, "/soc/pci@e0000000", "reg",
 		     CELLS(0, LAYOUT_PCI_ECAM, 0, LAYOUT_PCI_ECAM_SIZE)), "PCI");
 	is(fdt_get_phandle(fdt, node(fdt, "/soc/interrupt-controller@fec00000")), 1,

@@ -28,6 +28,7 @@ say disk "$(dd if=/dev/vda bs=512 skip=7 count=1 2>/dev/null | head -n 1)"
 echo "written by the guest" | dd of=/dev/vda bs=512 seek=9 conv=notrunc,fsync 2>/dev/null
 say rng "$(cat /sys/class/misc/hw_random/rng_current)"
 say random "$(dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c)"
+say year "$(date -u +%Y)"
 say uart "$(grep -c 'ttyS0\|serial' /proc/interrupts)"
 echo "all said"
 # Nobody but ACPI knows how to switch off.
@@ -88,15 +89,16 @@ lab/lab --host "$host" --kernel "$kernel" --no-selftests --timeout "${LIMIT:-400
 	</dev/null >"$work/out" 2>"$work/err"
 ok "the host ran" test $? = 0
 disk="disk=line of the disk"
+year=year=$(date -u +%Y)
 has "by a device tree alone the guest comes up" tree-mmio \
 	"tree=vmm" "acpi=" "cpus=2" "all said" "status=20"
 has "both virtio devices and the serial port" tree-mmio "mmio=2" "irqs=2" "uart=1" "$disk" \
 	"rng=virtio_rng.0" "random=64" "host=written by the guest"
 has "a PCI bus by the tree" tree-pci "tree=vmm" "acpi=" "cpus=2" "pci=2" "uart=1" "$disk" \
-	"random=64" "host=written by the guest" "all said" "status=20"
+	"random=64" "$year" "host=written by the guest" "all said" "status=20"
 has "CPUs by the MP table, devices by words of the command line" words "tree=" "acpi=" "cpus=2" \
 	"mmio=2" "irqs=2" "uart=1" "$disk" "random=64" "host=written by the guest" "all said" "status=20"
-has "CPUs and the serial port's line by the MP table, devices by PCI" table "tree=" "acpi=" "cpus=2" \
-	"pci=2" "uart=1" "$disk" "random=64" "all said" "status=20"
+has "CPUs and the serial port's line by the MP table, devices by PCI, the date by the RTC" table "tree=" "acpi=" \
+	"cpus=2" "pci=2" "uart=1" "$year" "$disk" "random=64" "all said" "status=20"
 echo "1..$n"
 exit $bad

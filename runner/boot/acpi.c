@@ -69,7 +69,7 @@ struct address {
 
 /*
  * What hardware-reduced ACPI ignores is left out of the names, but for the power-management
- * timer: programs for bare machines look here for one.
+ * timer and the century: programs for bare machines look here for them.
  */
 struct fadt {
 	struct table_header header;
@@ -79,7 +79,8 @@ struct fadt {
 	uint32_t pm_timer;
 	uint8_t ignored2[11];
 	uint8_t pm_timer_len;
-	uint8_t ignored3[17];
+	uint8_t ignored3[16];
+	uint8_t century;
 	uint16_t boot_flags;
 	uint8_t reserved;
 	uint32_t flags;
@@ -109,6 +110,7 @@ struct fadt {
 
 _Static_assert(offsetof(struct fadt, pm_timer) == 76, "as the specification has it");
 _Static_assert(offsetof(struct fadt, pm_timer_len) == 91, "as the specification has it");
+_Static_assert(offsetof(struct fadt, century) == 108, "as the specification has it");
 _Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "as the specification has it");
 _Static_assert(offsetof(struct fadt, boot_flags) == 109, "as the specification has it");
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "as the specification has it");
@@ -326,6 +328,8 @@ static uint64_t fadt(struct aml *area, uint64_t dsdt_gpa)
 		.pm_timer_len = LAYOUT_PM_TIMER_SIZE,
 		.x_pm_timer = { .space = SPACE_IO, .bit_width = 32, .access_size = ACCESS_DWORD,
 				.address = LAYOUT_PM_TIMER },
+		/* No clock for who wants its interrupts, but time and date are there. */
+		.century = LAYOUT_RTC_CENTURY,
 		.reset = port(LAYOUT_RESET),
 		.reset_value = LAYOUT_RESET_VALUE,
 		.minor_revision = FADT_MINOR_REVISION,

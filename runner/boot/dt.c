@@ -156,6 +156,12 @@ static void ports(struct tree *tree)
 	number(tree, "current-speed", UART_SPEED);
 	CELLS(tree, "interrupts", LAYOUT_COM1_IRQ, LINE_EDGE);
 	close_node(tree);
+	/* It has no interrupt, which the binding allows. */
+	open_node(tree, "rtc@1,70");
+	_Static_assert(LAYOUT_RTC == 0x70, "the node's name says so");
+	string(tree, "compatible", "motorola,mc146818");
+	CELLS(tree, "reg", ISA_PORTS, LAYOUT_RTC, LAYOUT_RTC_SIZE);
+	close_node(tree);
 	close_node(tree);
 }
 

@@ -95,10 +95,12 @@ extern const struct device_type pc16550_type;
 extern const struct device_type acpi_pm_type;
 extern const struct device_type pm_timer_type;
 extern const struct device_type pvpanic_type;
+extern const struct device_type mc146818_type;
+extern const struct device_type no_8254_type;
 
 /* In the order of creation. */
 extern const struct device_type *const device_types[];
-#define DEVICE_COUNT	5
+#define DEVICE_COUNT	7
 
 /* If CPUs can come and go. */
 extern const struct device_type cpu_hotplug_type;

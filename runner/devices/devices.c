@@ -11,4 +11,6 @@ const struct device_type *const device_types[DEVICE_COUNT] = {
 	&acpi_pm_type,
 	&pm_timer_type,
 	&pvpanic_type,
+	&mc146818_type,
+	&no_8254_type,
 };
