@@ -18,6 +18,9 @@ struct time_info {
 	u8 pad[2];
 } __attribute__((packed));
 
+/* In flags: the clocks of all vCPUs are one. Else each goes forwards by itself. */
+#define KVMCLOCK_STABLE		(1U << 0)
+
 static inline u64 read_clock(const volatile struct time_info *info)
 {
 	u64 delta, ns;
