@@ -3,7 +3,9 @@
  * What is delivered to the guest, and in which order: first vcpu->event (an
  * event whose delivery was interrupted, or an exception that an exit raised),
  * then an NMI, then the APIC's highest interrupt. One at an entry; for what is
- * left a window is opened, that is, the backend exits when it can be taken.
+ * left a window is opened, that is, the backend exits when it can be taken. An
+ * interrupt controller of the process has its turn before the APIC: it is told when
+ * one can be taken, and gives it as vcpu->event.
  *
  * Two exceptions at once combine as in "Interrupt and Exception Handling",
  * "Double Fault Exception": to both in turn, to #DF, or to a shutdown.
@@ -215,13 +217,23 @@ void vmm_events_deliver(struct vmm_vcpu *vcpu)
 			vmm_ops->event_window(vcpu, VMM_KIND_NMI);
 	}
 	vector = vmm_apic_pending(vcpu);
-	if (vector < 0)
-		return;
-	if (!taken && vector != VMM_APIC_ASK && deliver_interrupt(vcpu, vector)) {
+	if (vector >= 0 && !taken && vector != VMM_APIC_ASK && deliver_interrupt(vcpu, vector)) {
 		vector = vmm_apic_pending(vcpu);
 		if (vector < 0)
 			vmm_apic_offer_eoi(vcpu);
 	}
-	if (vector >= 0)
+	if (unlikely(vector >= 0 || vcpu->wants_window))
 		vmm_ops->event_window(vcpu, VMM_KIND_INTR);
+}
+
+bool vmm_interrupt_window(struct vmm_vcpu *vcpu)
+{
+	if (vcpu->mp_state != VMM_MP_RUNNABLE && vcpu->mp_state != VMM_MP_HALTED)
+		return false;
+	if (vcpu->event.type != VMM_EVENT_NONE || !(vcpu->regs.rflags & X86_EFLAGS_IF))
+		return false;
+	if (atomic_read(&vcpu->nmi_pending) && !vcpu->nmi_masked)
+		return false;
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
+	return !vcpu->shadow;
 }

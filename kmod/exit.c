@@ -861,10 +861,10 @@ static bool fast_pio(struct vmm_vcpu *vcpu)
 	return true;
 }
 
-/* Nothing but a window: the next event is delivered at once. */
+/* Nothing but a window: the next event is delivered at once, if it is not the process's. */
 static bool fast_window(struct vmm_vcpu *vcpu)
 {
-	return true;
+	return !vcpu->wants_window;
 }
 
 static bool (*const fast_handlers[VMM_X_NR])(struct vmm_vcpu *) = {

@@ -247,9 +247,15 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
 	preempt_enable();
 }
 
+/* Is there what the process asked to be told of? */
+static bool is_at_window(struct vmm_vcpu *vcpu)
+{
+	return unlikely(vcpu->wants_window) && vmm_interrupt_window(vcpu);
+}
+
 static bool must_wake(struct vmm_vcpu *vcpu)
 {
-	return vmm_events_pending(vcpu) ||
+	return vmm_events_pending(vcpu) || is_at_window(vcpu) ||
 	       (READ_ONCE(vcpu->requests) & REQUESTS_OUTSIDE) ||
 	       READ_ONCE(vcpu->run->immediate_exit);
 }
@@ -483,6 +489,10 @@ static int vcpu_loop(struct vmm_vcpu *vcpu)
 		if (r)
 			return r;
 		vmm_apic_accept_init(vcpu);
+		if (is_at_window(vcpu) && !vcpu->step_done) {
+			vcpu->run->exit_reason = VMM_EXIT_WINDOW;
+			return 0;
+		}
 		if (vcpu->mp_state != VMM_MP_RUNNABLE && !vcpu->step_done) {
 			vcpu_block(vcpu);
 			if (signal_pending(current))
@@ -545,6 +555,7 @@ int vmm_vcpu_run(struct vmm_vcpu *vcpu)
 	vmm_vcpu_load(vcpu);
 	vmm_fpu_load(vcpu);
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
+	vcpu->wants_window = READ_ONCE(vcpu->run->interrupt_window);
 
 	r = vcpu->pending == VMM_PENDING_NONE ? 0 : vmm_exit_complete(vcpu);
 	if (!r)

@@ -271,6 +271,7 @@ struct vmm_vcpu {
 	struct vmm_guest_debug guest_debug;	/* (t) as the process asked */
 	bool stepping;			/* (t) the turn is one instruction or one event */
 	bool step_armed;		/* (t) RFLAGS.TF is the debugger's */
+	bool wants_window;		/* (t) interrupt_window of this VMM_RUN */
 	bool step_done;			/* (t) to be told at the next VMM_RUN */
 	bool emulated;			/* (t) as VMM_EXIT_INSN: the process may have written */
 	u64 step_rip;			/* (t) where the step began */
@@ -427,6 +428,8 @@ void vmm_queue_debug(struct vmm_vcpu *vcpu, u64 bits);
 void vmm_queue_page_fault(struct vmm_vcpu *vcpu, gva_t gva, u32 error);	/* sets CR2 */
 bool vmm_events_pending(struct vmm_vcpu *vcpu);	/* would HLT end? any context of the thread */
 void vmm_events_deliver(struct vmm_vcpu *vcpu);	/* [entry] */
+/* Could the guest take an interrupt from outside of its APIC now? [load] */
+bool vmm_interrupt_window(struct vmm_vcpu *vcpu);
 void vmm_nmi(struct vmm_vcpu *vcpu);		/* any context */
 
 /* ---- debug.c: a debugger in the process ---- */

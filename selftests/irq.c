@@ -246,6 +246,112 @@ TEST(a_running_guest_takes_each_at_once)
 	EXPECT_EQ(200, guest_var(vcpu->vm, guest_irqs[LOW]));
 }
 
+static volatile u64 progress;
+
+/* Of a chip that is not the APIC: no EOI. */
+static void note_progress(struct guest_frame *frame)
+{
+	order[taken++ & 63] = progress;
+	progress = 0;
+}
+
+static void guest_window(void)
+{
+	setup();
+	guest_handlers[MIDDLE] = note_progress;
+	/* IF is clear: exits, and no window. */
+	__asm__ volatile("movl $0, %%eax; cpuid" : : : "rax", "rbx", "rcx", "rdx", "memory");
+	GUEST_SYNC(1);
+	/* Behind the shadow of STI. */
+	__asm__ volatile("movq $1, progress; sti; movq $2, progress; movq $3, progress; cli"
+			 : : : "memory");
+	GUEST_EQ(1, taken);
+	GUEST_EQ(2, order[0]);
+	GUEST_EQ(3, progress);
+	GUEST_SYNC(2);
+	/* Behind POPF at once. */
+	__asm__ volatile("cli; movq $4, progress; pushfq; orq $0x200, (%%rsp); popfq;"
+			 "movq $5, progress; cli" : : : "memory");
+	GUEST_EQ(2, taken);
+	GUEST_EQ(4, order[1]);
+	GUEST_SYNC(3);
+	/* While it is halted. */
+	__asm__ volatile("cli; movq $6, progress; sti; hlt; cli" : : : "memory");
+	GUEST_EQ(3, taken);
+	GUEST_EQ(6, order[2]);
+	GUEST_SYNC(4);
+	/* The APIC's comes behind it, at the first instruction of a handler that lets it. */
+	__asm__ volatile("movq $7, progress; sti; nop; nop; cli" : : : "memory");
+	GUEST_EQ(5, taken);
+	GUEST_EQ(7, order[3]);
+	GUEST_EQ(LOW, order[4]);
+	GUEST_DONE();
+}
+
+/*
+ * What a process does whose 8259 has an interrupt. True: the guest could take it, @halted or
+ * not.
+ */
+static bool deliver_extint(struct vcpu *vcpu, bool halted)
+{
+	struct vmm_state state;
+
+	vcpu->run->interrupt_window = 1;
+	vcpu_expect(vcpu, VMM_EXIT_WINDOW);
+	vcpu_get(vcpu, &state, VMM_STATE_REGS | VMM_STATE_EVENTS);
+	state.events.event = (struct vmm_event) { .type = VMM_EVENT_INTR, .vector = MIDDLE };
+	vcpu_set(vcpu, &state, VMM_STATE_EVENTS);
+	vcpu->run->interrupt_window = 0;
+	return (state.regs.rflags & 0x200) && !state.events.shadow &&
+	       state.events.mp_state == (halted ? VMM_MP_HALTED : VMM_MP_RUNNABLE);
+}
+
+TEST(a_chip_of_the_process_is_told_when_an_interrupt_can_be_taken)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_window);
+
+	vcpu->run->interrupt_window = 1;
+	vcpu_sync(vcpu, 1);
+	EXPECT_TRUE(deliver_extint(vcpu, false));
+	vcpu_sync(vcpu, 2);
+	EXPECT_TRUE(deliver_extint(vcpu, false));
+	vcpu_sync(vcpu, 3);
+	/* Who takes nothing finds it halted still, and the window open. */
+	vcpu->run->interrupt_window = 1;
+	vcpu_expect(vcpu, VMM_EXIT_WINDOW);
+	EXPECT_TRUE(deliver_extint(vcpu, true));
+	vcpu_sync(vcpu, 4);
+	EXPECT_EQ(1, send(vcpu->vm, LOW));
+	EXPECT_TRUE(deliver_extint(vcpu, false));
+	vcpu_done(vcpu);
+}
+
+static void guest_window_in_shadow(void)
+{
+	setup();
+	guest_handlers[MIDDLE] = note_progress;
+	/* The host sets IF and the shadow of an STI here. */
+	__asm__ volatile("outl %%eax, %%dx; movq $8, progress; movq $9, progress; cli"
+			 : : "a"(1), "d"(PORT_SYNC) : "memory");
+	GUEST_EQ(1, taken);
+	GUEST_EQ(8, order[0]);
+	GUEST_DONE();
+}
+
+TEST(an_interrupt_cannot_be_taken_in_a_shadow)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_window_in_shadow);
+	struct vmm_state state;
+
+	vcpu_sync(vcpu, 1);
+	vcpu_get(vcpu, &state, VMM_STATE_REGS | VMM_STATE_EVENTS);
+	state.regs.rflags |= 0x200;
+	state.events.shadow = VMM_SHADOW_STI;
+	vcpu_set(vcpu, &state, VMM_STATE_REGS | VMM_STATE_EVENTS);
+	EXPECT_TRUE(deliver_extint(vcpu, false));
+	vcpu_done(vcpu);
+}
+
 TEST(an_irqfd_sends_its_message_on_each_signal)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0, guest_count);

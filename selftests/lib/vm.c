@@ -410,6 +410,9 @@ static const char *const exit_names[] = {
 	[VMM_EXIT_FAIL_ENTRY] = "FAIL_ENTRY",
 	[VMM_EXIT_MEMORY] = "MEMORY",
 	[VMM_EXIT_INTERNAL] = "INTERNAL",
+	[VMM_EXIT_EOI] = "EOI",
+	[VMM_EXIT_DEBUG] = "DEBUG",
+	[VMM_EXIT_WINDOW] = "WINDOW",
 };
 
 const char *exit_name(u32 reason)

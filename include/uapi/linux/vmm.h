@@ -682,6 +682,7 @@ struct vmm_vcpu_stats {
 #define VMM_EXIT_INTERNAL	8	/* a bug of the module or of the machine */
 #define VMM_EXIT_EOI		9	/* the end of a level-triggered interrupt */
 #define VMM_EXIT_DEBUG		10	/* what VMM_SET_GUEST_DEBUG asked for */
+#define VMM_EXIT_WINDOW		11	/* interrupt_window: an interrupt could be taken */
 
 struct vmm_exit_pio {
 	__u16 port;
@@ -777,6 +778,11 @@ struct vmm_exit_debug {
  * struct vmm_run - the run page, shared between a vCPU and its thread
  * @immediate_exit: in: not 0: VMM_RUN completes the last exit, then returns
  *	-EINTR without entering the guest. Signal handlers set it.
+ * @interrupt_window: in: not 0: this VMM_RUN returns with VMM_EXIT_WINDOW as soon as
+ *	the guest could take an interrupt: RFLAGS.IF is set, nothing holds interrupts back
+ *	and no other event comes first; it may be halted. For interrupt controllers of
+ *	the process ("ExtINT"), which then acknowledge one and give it as
+ *	vmm_events.event of type VMM_EVENT_INTR. Read once, as VMM_RUN begins
  * @sync_out: in: sections copied into @state at each exit
  * @sync_in: in: sections taken from @state by the next VMM_RUN, which sets it to
  *	0; checked as VMM_SET_STATE does, -EINVAL and the guest does not run
@@ -792,7 +798,8 @@ struct vmm_exit_debug {
  */
 struct vmm_run {
 	__u8  immediate_exit;
-	__u8  pad0[7];
+	__u8  interrupt_window;
+	__u8  pad0[6];
 	__u64 sync_out;
 	__u64 sync_in;
 	__u32 exit_reason;
