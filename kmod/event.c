@@ -232,8 +232,8 @@ bool vmm_interrupt_window(struct vmm_vcpu *vcpu)
 		return false;
 	if (vcpu->event.type != VMM_EVENT_NONE || !(vcpu->regs.rflags & X86_EFLAGS_IF))
 		return false;
+	vmm_pull(vcpu, VMM_STATE_EVENTS);
 	if (atomic_read(&vcpu->nmi_pending) && !vcpu->nmi_masked)
 		return false;
-	vmm_pull(vcpu, VMM_STATE_EVENTS);
 	return !vcpu->shadow;
 }
