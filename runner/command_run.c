@@ -94,6 +94,7 @@ static enum status open_modules(const struct config *config, struct boot_source 
 		struct boot_module *module = &source->module[source->modules++];
 
 		module->args = "";
+		module->initrd = true;
 		status = image_open(&module->image, "initrd", config->initrd);
 	}
 	for (unsigned int i = 0; !status && i < config->module.count; i++)

@@ -38,6 +38,7 @@ static void set_initrd(uint64_t size)
 		return;
 	source.modules = 1;
 	source.module[0].args = "";
+	source.module[0].initrd = true;
 	put_file(&source.module[0].image, "initrd", "initrd!", 7);
 	if (ftruncate(source.module[0].image.fd, size))
 		abort();
@@ -143,7 +144,7 @@ static void test_linux_narrow(void)
 	source.modules = 2;
 	is(plan_bzimage(64 * MIB), STATUS_USAGE, "Linux has no modules beside the initrd");
 	source.modules = 1;
-	source.module[0].image.what = "module";
+	source.module[0].initrd = false;
 	is(plan_bzimage(64 * MIB), STATUS_USAGE, "nor in its place");
 	ok(strstr(complaint, "as --initrd"), "but takes it as one");
 	set_initrd(0);

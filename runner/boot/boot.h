@@ -29,6 +29,7 @@ enum boot_mode {
 struct boot_module {
 	struct image image;
 	const char *args;	/* "": none */
+	bool initrd;		/* given as that; a bzImage has no other */
 };
 
 /* GRUB's users have a dozen at most; nobody has more, and tables of them are small. */

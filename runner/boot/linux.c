@@ -94,7 +94,7 @@ static enum status linux_plan(const struct boot_source *source, struct boot_plan
 
 	if (status)
 		return status;
-	if (source->modules && !strcmp(source->module[0].image.what, "module")) {
+	if (source->modules && !source->module[0].initrd) {
 		complain("a bzImage has no modules; give %s as --initrd, or leave it out",
 			 source->module[0].image.path);
 		return STATUS_USAGE;
