@@ -26,6 +26,8 @@
 
 static uint8_t emulated[SIZE];
 static uint8_t tables[GDT - TABLES];
+#define X87_TOP	0x3800u	/* in the status word */
+
 static struct cpu_state emulated_unit;	/* vectors and x87 */
 /* The emulator asked for what the arena does not say: the CPU is not to be asked. */
 static bool unknown;
@@ -167,13 +169,15 @@ static int x87_set(void *data, const struct emul_x87 *x87)
 	return 0;
 }
 
-/* Not compared with the CPU's */
+/* Registers are 0 and are not compared with the CPU's; what an access does to the unit is. */
 static int mmx(void *data, unsigned int n, bool write, uint64_t *val)
 {
 	(void)data;
 	(void)n;
 	if (!write)
 		*val = 0;
+	emulated_unit.x87.status &= ~X87_TOP;
+	emulated_unit.x87.tags = UINT8_MAX;
 	return 0;
 }
 
