@@ -18,7 +18,7 @@ struct time_info {
 	u8 pad[2];
 } __attribute__((packed));
 
-/* In flags: the clocks of all vCPUs are one. Else each goes forwards by itself. */
+/* In flags: the clocks of all vCPUs are one. Else each reading may be a little off another. */
 #define KVMCLOCK_STABLE		(1U << 0)
 
 static inline u64 read_clock(const volatile struct time_info *info)
