@@ -47,6 +47,9 @@ enum {
 #define NS_BEFORE_UPDATE	244000
 #define NS			1000000000
 
+#define YEAR_0			1900	/* of struct tm */
+#define YEARS			10000
+
 struct mc146818 {
 	pthread_mutex_t lock;
 	uint8_t index;
@@ -64,7 +67,15 @@ static struct timespec host_time(void)
 	return now;
 }
 
-/* The guest's clock: years that a guest sets are of four digits, so nothing is out of range. */
+/* There are four digits: what carries over from month to year goes round, not out of range. */
+static void wrap_year(struct tm *tm)
+{
+	int year = (tm->tm_year + YEAR_0) % YEARS;
+
+	tm->tm_year = (year < 0 ? year + YEARS : year) - YEAR_0;
+}
+
+/* The guest's clock. */
 static struct tm clock_of(const struct mc146818 *rtc)
 {
 	time_t now = host_time().tv_sec + rtc->ahead;
@@ -73,6 +84,7 @@ static struct tm clock_of(const struct mc146818 *rtc)
 	if (rtc->byte[REG_B] & B_SET)
 		return rtc->set;
 	gmtime_r(&now, &tm);
+	wrap_year(&tm);
 	return tm;
 }
 
@@ -128,9 +140,9 @@ static uint8_t read_register(struct mc146818 *rtc)
 	case MONTH:
 		return encode(rtc, tm.tm_mon + 1);
 	case YEAR:
-		return encode(rtc, (tm.tm_year + 1900) % 100);
+		return encode(rtc, (tm.tm_year + YEAR_0) % 100);
 	case CENTURY:
-		return encode(rtc, (tm.tm_year + 1900) / 100);
+		return encode(rtc, (tm.tm_year + YEAR_0) / 100);
 	case REG_A:
 		if (now.tv_nsec < NS - NS_BEFORE_UPDATE || (rtc->byte[REG_B] & B_SET))
 			return rtc->byte[REG_A];
@@ -156,7 +168,7 @@ static void write_b(struct mc146818 *rtc, uint8_t value)
 static void write_register(struct mc146818 *rtc, uint8_t value)
 {
 	struct tm tm = clock_of(rtc);
-	int year = tm.tm_year + 1900;
+	int year = tm.tm_year + YEAR_0;
 
 	switch (rtc->index) {
 	case SECONDS:
@@ -175,10 +187,10 @@ static void write_register(struct mc146818 *rtc, uint8_t value)
 		tm.tm_mon = decode(rtc, value) - 1;
 		break;
 	case YEAR:
-		tm.tm_year = year / 100 * 100 + decode(rtc, value) % 100 - 1900;
+		tm.tm_year = year / 100 * 100 + decode(rtc, value) % 100 - YEAR_0;
 		break;
 	case CENTURY:
-		tm.tm_year = decode(rtc, value) % 100 * 100 + year % 100 - 1900;
+		tm.tm_year = decode(rtc, value) % 100 * 100 + year % 100 - YEAR_0;
 		break;
 	case REG_A:
 		rtc->byte[REG_A] = value & ~A_UIP;
