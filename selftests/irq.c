@@ -330,6 +330,8 @@ static void guest_window_in_shadow(void)
 {
 	setup();
 	guest_handlers[MIDDLE] = note_progress;
+	/* Written before, as a page fault that shadow paging mends takes the shadow in Bochs. */
+	progress = 0;
 	/* The host sets IF and the shadow of an STI here. */
 	__asm__ volatile("outl %%eax, %%dx; movq $8, progress; movq $9, progress; cli"
 			 : : "a"(1), "d"(PORT_SYNC) : "memory");
