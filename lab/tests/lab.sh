@@ -266,6 +266,24 @@ case_patched()
 	ok "for other reasons it starts once" 0 "$(grep -c "starts anew" "$work/err")"
 }
 
+case_selftests()
+{
+	local name
+
+	for name in 0 4 3; do
+		printf '#!/bin/sh\nexit %s\n' $name >"$work/ends$name"
+		chmod +x "$work/ends$name"
+	done
+	lab --put "$work/ends0" --put "$work/ends4" --put "$work/ends3" -- sh -c '
+		run-selftests ends0 ends4; echo "status $?"
+		run-selftests ends3 ends0; echo "status $?"
+		run-selftests nonesuch; echo "status $?"' </dev/null >"$work/out" 2>"$work/err"
+	ok "self-tests of which one fails have status 1, and so has one that is not there" \
+		"0 1 1" "$(echo $(sed -n 's/^status //p' "$work/out"))"
+	ok "which is a failure by name too" "not ok 1 no such self-test here" \
+		"$(grep '^not ok' "$work/out")"
+}
+
 case_usage()
 {
 	lab/lab --host svm 2>"$work/err"
@@ -279,7 +297,7 @@ case_usage()
 
 echo "TAP version 13"
 for each in ${*:-usage status signal not_found input binary live put timeout panic patched \
-	      hang complaint reset emulator start terminal leaves_nothing}; do
+	      hang complaint reset emulator start terminal leaves_nothing selftests}; do
 	"case_$each"
 done
 echo "1..$n"

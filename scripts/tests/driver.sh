@@ -55,6 +55,10 @@ closes "a program that does not end" "1 passed, 1 failed, 0 skipped" \
 	"$run" "1..1" "ok 1 a" "$end"
 closes "a host that fails" "1 passed, 1 failed, 0 skipped" \
 	"$run" "1..1" "ok 1 a" "# end prog 0" "# job 125"
+closes "status 1 of a job whose point failed says no more" "0 passed, 1 failed, 0 skipped" \
+	"$run" "1..1" "not ok 1 b" "# end prog 1" "# job 1"
+closes "status 1 of a job without a failure is one" "1 passed, 1 failed, 0 skipped" \
+	"$run" "1..1" "ok 1 a" "# end prog 0" "# job 1"
 closes "a job that does not end" "1 passed, 1 failed, 0 skipped" \
 	"$run" "1..1" "ok 1 a" "# end prog 0"
 closes "what a job took of a processor is no result" "1 passed, 0 failed, 0 skipped" \
