@@ -65,7 +65,7 @@ struct session {
 
 /* ---- preparation ---- */
 
-/* A file whose name may have arguments or keys behind it, which go to @rest. */
+/* A file whose name may have arguments or keys behind it, which go to @rest with their comma. */
 static enum status open_file(struct image *image, const char *what, const char *text,
 			     const char **rest)
 {
@@ -82,8 +82,11 @@ static enum status open_file(struct image *image, const char *what, const char *
 static enum status open_module(struct boot_source *source, const char *text)
 {
 	struct boot_module *module = &source->module[source->modules++];
+	const char *rest;
+	enum status status = open_file(&module->image, "module", text, &rest);
 
-	return open_file(&module->image, "module", text, &module->args);
+	module->args = rest + !!*rest;
+	return status;
 }
 
 static enum status open_modules(const struct config *config, struct boot_source *source)

@@ -18,7 +18,7 @@ size_t keys_split(const char *text, const char **keys)
 {
 	size_t len = strcspn(text, ",");
 
-	*keys = text[len] ? text + len + 1 : text + len;
+	*keys = text + len;
 	return len;
 }
 
@@ -115,12 +115,14 @@ enum status keys_parse(const char *option, const char *keys, const struct key_ro
 	uint64_t seen = 0;
 
 	while (*keys) {
-		size_t len = strcspn(keys, ",");
+		size_t len = strcspn(++keys, ",");
 		size_t name_len = strcspn(keys, "=");
 		const struct key_row *row = name_len < len ? find(rows, count, keys, name_len) :
 							     NULL;
 		uint64_t value, bit;
 
+		if (!len)
+			return refuse(option, ",", 1, "nothing behind it; leave it out");
 		if (!row)
 			return refuse_key(option, keys, len, rows, count);
 		bit = 1ULL << (row - rows);
@@ -131,8 +133,6 @@ enum status keys_parse(const char *option, const char *keys, const struct key_ro
 			return refuse_value(option, keys, len, row);
 		*(uint64_t *)((char *)out + row->offset) = value;
 		keys += len;
-		if (*keys && !*++keys)
-			return refuse(option, ",", 1, "nothing behind it; leave it out");
 	}
 	return STATUS_OK;
 }

@@ -18,14 +18,14 @@ struct key_row {
 };
 
 /*
- * Fill *@out from @keys, "key=value,..." or "". Numbers are decimal, or hexadecimal
+ * Fill *@out from @keys, ",key=value,..." or "". Numbers are decimal, or hexadecimal
  * with 0x before them. STATUS_USAGE, with a message that names @option, for a key
- * that is unknown, given twice, or whose value is none of it.
+ * that is missing behind its comma, unknown, given twice, or whose value is none of it.
  */
 enum status keys_parse(const char *option, const char *keys, const struct key_row *rows,
 		       unsigned int count, void *out);
 
-/* The length of what stands before the keys, and the keys: "" if there are none. */
+/* The length of what stands before the first comma, and the rest with it: "" if there is none. */
 size_t keys_split(const char *text, const char **keys);
 
 /* A decimal or, with 0x before it, hexadecimal number that is all of @len bytes. */

@@ -83,7 +83,8 @@ static void test_flat(void)
 		  { 0x100000, 0x100010, CONFIG_PROTECTED } },
 		{ "a.bin,entry=4096,addr=0", STATUS_OK, { 0, 4096, CONFIG_REAL } },
 		{ "a.bin,addr=0xffffffff", STATUS_OK, { UINT32_MAX, UINT32_MAX, CONFIG_REAL } },
-		{ "a.bin,", STATUS_OK, { 0x7c00, 0x7c00, CONFIG_REAL } },
+		{ "a.bin,", STATUS_USAGE, { 0 } },
+		{ "a.bin,,mode=real", STATUS_USAGE, { 0 } },
 		{ "a.bin,addr=0x100000000", STATUS_USAGE, { 0 } },
 		{ "a.bin,mode=", STATUS_USAGE, { 0 } },
 		{ "a.bin,mode=reals", STATUS_USAGE, { 0 } },
@@ -135,6 +136,8 @@ static void test_cpus(void)
 		{ "4,sockets=3", STATUS_USAGE }, { "4,cores=0", STATUS_USAGE },
 		{ "6,sockets=2,cores=3", STATUS_USAGE }, { "6,threads=3,cores=2", STATUS_USAGE },
 		{ "4,dies=2", STATUS_USAGE }, { "4,cores", STATUS_USAGE },
+		{ "1,", STATUS_USAGE }, { ",", STATUS_USAGE }, { "1,max=4,", STATUS_USAGE },
+		{ "1,,max=4", STATUS_USAGE },
 		{ "512,sockets=512,cores=512,threads=512", STATUS_USAGE },
 	};
 
