@@ -61,6 +61,12 @@ guests_dir()
 	echo "$VMM_CACHE/guests-2"
 }
 
+# GRUB's multiboot kernel and modules, and grub-mkimage.
+grub_dir()
+{
+	echo "$VMM_CACHE/grub-1"
+}
+
 # The disk of a Debian system, with the modules of the kernels and initial RAM disks.
 debian_dir()
 {
