@@ -72,8 +72,11 @@ static long call_locked(const struct ioctl_row *row, void *object, void *arg)
 		return row->call(object, arg);
 	if (mutex_lock_killable(&vcpu->lock))
 		return -EINTR;
-	if (row->flags & ROW_LOAD)
+	if (row->flags & ROW_LOAD) {
 		vmm_vcpu_load(vcpu);
+		if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
+			vmm_tsc_moved(vcpu);
+	}
 	r = row->call(object, arg);
 	if (row->flags & ROW_LOAD)
 		vmm_vcpu_put(vcpu);
@@ -247,15 +250,10 @@ static long vm_ioeventfd(void *object, void *arg)
 static long vm_get_clock(void *object, void *arg)
 {
 	struct vmm_clock *clock = arg;
-	unsigned long flags;
 
-	if (clock->flags || clock->realtime || clock->pad)
+	if (clock->flags || clock->realtime || clock->tsc)
 		return -EINVAL;
-	/* "At the same moment": nothing may come between the two. */
-	local_irq_save(flags);
-	clock->ns = vmm_pv_clock_ns(object);
-	clock->realtime = ktime_get_real_ns();
-	local_irq_restore(flags);
+	vmm_pv_get_clock(object, clock);
 	return 0;
 }
 
@@ -263,7 +261,7 @@ static long vm_set_clock(void *object, void *arg)
 {
 	const struct vmm_clock *clock = arg;
 
-	if ((clock->flags & ~(u64)(VMM_CLOCK_STOPPED | VMM_CLOCK_REALTIME)) || clock->pad)
+	if (clock->flags & ~(u64)(VMM_CLOCK_STOPPED | VMM_CLOCK_REALTIME | VMM_CLOCK_TSC))
 		return -EINVAL;
 	if (!(clock->flags & VMM_CLOCK_REALTIME) && clock->realtime)
 		return -EINVAL;

@@ -145,15 +145,6 @@ static int read_tsc(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u6
 	return 0;
 }
 
-static void move_tsc(struct vmm_vcpu *vcpu, u64 delta)
-{
-	vcpu->tsc_offset += delta;
-	vmm_dirty(vcpu, VMM_STATE_TSC);
-	vmm_apic_tsc_changed(vcpu);
-	/* kvmclock's page names a value of the guest's TSC. */
-	vmm_request(vcpu, VMM_REQ_CLOCK);
-}
-
 /* "IA32_TSC_ADJUST Register Support": it follows what the guest does to its TSC. */
 static int write_tsc(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u64 value)
 {
@@ -161,7 +152,7 @@ static int write_tsc(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u
 
 	if (origin == VMM_ORIGIN_GUEST)
 		vcpu->msr->tsc_adjust += delta;
-	move_tsc(vcpu, delta);
+	vmm_tsc_set_offset(vcpu, vcpu->tsc_offset + delta);
 	return 0;
 }
 
@@ -178,7 +169,7 @@ static int write_tsc_adjust(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin or
 
 	vcpu->msr->tsc_adjust = value;
 	if (origin == VMM_ORIGIN_GUEST && delta)
-		move_tsc(vcpu, delta);
+		vmm_tsc_set_offset(vcpu, vcpu->tsc_offset + delta);
 	return 0;
 }
 
@@ -554,6 +545,6 @@ void vmm_msr_reset(struct vmm_vcpu *vcpu)
 			vmm_ops->set_msr(vcpu, rule->first,
 					 rule->first == MSR_IA32_CR_PAT ? PAT_RESET : 0);
 	/* All vCPUs of a VM count alike. */
-	vcpu->tsc_offset = -vmm_tsc_scale(vcpu->vm, vcpu->vm->tsc_start);
+	vcpu->tsc_offset = 0;
 	vmm_dirty(vcpu, VMM_STATE_TSC);
 }

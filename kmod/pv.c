@@ -81,7 +81,8 @@ static int clock_now(struct vmm_vm *vm, struct clock_base *base)
 	return cpu;
 }
 
-u64 vmm_pv_clock_ns(struct vmm_vm *vm)
+/* What the clock shows now, and the host's TSC at the same moment. */
+static u64 clock_ns(struct vmm_vm *vm, u64 *tsc)
 {
 	struct clock_base base;
 	u64 cycles;
@@ -89,17 +90,40 @@ u64 vmm_pv_clock_ns(struct vmm_vm *vm)
 	s8 shift;
 
 	clock_now(vm, &base);
+	*tsc = base.tsc;
 	if (!base.stable)
 		return base.ns;
 	/* As guests calculate it: rounded alike, however long they run. */
+	*tsc = vmm_host_tsc();
 	tsc_factor(vm, &mul, &shift);
-	cycles = vmm_tsc_scale(vm, vmm_host_tsc()) - vmm_tsc_scale(vm, base.tsc);
+	cycles = vmm_tsc_scale(vm, *tsc) - vmm_tsc_scale(vm, base.tsc);
 	return base.ns + pvclock_scale_delta(cycles, mul, shift);
+}
+
+u64 vmm_pv_clock_ns(struct vmm_vm *vm)
+{
+	u64 tsc;
+
+	return clock_ns(vm, &tsc);
+}
+
+void vmm_pv_get_clock(struct vmm_vm *vm, struct vmm_clock *clock)
+{
+	unsigned long flags;
+	u64 tsc;
+
+	lockdep_assert_held(&vm->lock);
+	/* "At the same moment": nothing may come between. */
+	local_irq_save(flags);
+	clock->ns = clock_ns(vm, &tsc);
+	clock->realtime = ktime_get_real_ns();
+	local_irq_restore(flags);
+	clock->tsc = vmm_vm_tsc(vm, tsc);
 }
 
 void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
 {
-	u64 tsc, boot, now, ns = clock->ns;
+	u64 tsc, boot, now, since = 0;
 	unsigned long flags;
 
 	lockdep_assert_held(&vm->lock);
@@ -108,14 +132,13 @@ void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
 	now = ktime_get_real_ns();
 	local_irq_restore(flags);
 	if ((clock->flags & VMM_CLOCK_REALTIME) && now > clock->realtime)
-		ns += now - clock->realtime;
-	/* The VM's first: guests' TSCs start at 0 here. */
-	if (!vm->tsc_start)
-		vm->tsc_start = tsc;
+		since = now - clock->realtime;
+	if (clock->flags & VMM_CLOCK_TSC)
+		vmm_vm_set_tsc(vm, tsc, clock->tsc + vmm_ns_to_tsc(vm, since));
 	write_seqcount_begin(&vm->clock_seq);
 	vm->clock_tsc = tsc;
-	vm->clock_ns = ns;
-	vm->clock_offset = ns - boot;
+	vm->clock_ns = clock->ns + since;
+	vm->clock_offset = vm->clock_ns - boot;
 	write_seqcount_end(&vm->clock_seq);
 	WRITE_ONCE(vm->clock_stops,
 		   vm->clock_stops + !!(clock->flags & VMM_CLOCK_STOPPED));
@@ -187,7 +210,7 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	WRITE_ONCE(pv->clock_cpu, NO_CPU);
 	barrier();
 	WRITE_ONCE(pv->clock_cpu, clock_now(vcpu->vm, &base));
-	info.tsc_timestamp = vmm_tsc_scale(vcpu->vm, base.tsc) + vcpu->tsc_offset;
+	info.tsc_timestamp = vmm_vm_tsc(vcpu->vm, base.tsc) + vcpu->tsc_offset;
 	info.system_time = base.ns;
 	tsc_factor(vcpu->vm, &info.tsc_to_system_mul, &info.tsc_shift);
 	info.flags = stop_not_seen(vcpu->vm, gpa);

@@ -283,7 +283,8 @@ static bool state_valid(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state 
 		return false;
 	if ((mask & VMM_STATE_LAPIC) && vmm_apic_check_state(vcpu, &state->lapic))
 		return false;
-	return true;
+	return !(mask & VMM_STATE_TSC) ||
+	       !memchr_inv(state->tsc.pad, 0, sizeof(state->tsc.pad));
 }
 
 /* ---- get and set ---- */
@@ -331,7 +332,7 @@ static u64 cached(u64 mask)
 {
 	if (mask & VMM_STATE_EVENT)
 		mask |= VMM_STATE_EVENTS;
-	return mask & ~(VMM_STATE_LAPIC | VMM_STATE_EVENT);
+	return mask & ~(VMM_STATE_LAPIC | VMM_STATE_EVENT | VMM_STATE_TSC);
 }
 
 void vmm_get_pdptes(struct vmm_vcpu *vcpu, u64 pdpte[4])
@@ -366,6 +367,8 @@ void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 		get_events(vcpu, &state->events);
 	if (mask & VMM_STATE_LAPIC)
 		vmm_apic_get_state(vcpu, &state->lapic);
+	if (mask & VMM_STATE_TSC)
+		state->tsc = (struct vmm_tsc) { .offset = vcpu->tsc_offset };
 }
 
 int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
@@ -379,6 +382,9 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 		vcpu->regs = state->regs;
 	if (mask & VMM_STATE_SEGS)
 		vcpu->segs = state->segs;
+	/* Before the deadline that is compared with it. */
+	if (mask & VMM_STATE_TSC)
+		vmm_tsc_set_offset(vcpu, state->tsc.offset);
 	if (mask & VMM_STATE_LAPIC)
 		vmm_apic_set_state(vcpu, &state->lapic);
 	if (mask & VMM_STATE_CTRL) {

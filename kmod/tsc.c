@@ -5,6 +5,10 @@
  * guest TSC = (host TSC * ratio >> fraction) + offset; "Time-Stamp Counter Offsetting
  * and Scaling" of the one manual, "TSC Ratio MSR (C000_0104h)" of the other.
  *
+ * The offset has two parts: a VM's TSC, which VMM_SET_CLOCK sets, and what a vCPU's own was
+ * moved by against that. So vCPUs that nobody wrote to count alike, and all can be saved and
+ * restored to the tick.
+ *
  * A host that was suspended may come back with a TSC that began anew. What it lost is
  * added wherever it is read for a guest, so for guests it stood still meanwhile.
  *
@@ -100,9 +104,45 @@ u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host)
 	return vm->tsc_ratio ? mul_u64_u64_shr(host, vm->tsc_ratio, vmm_caps.tsc_fraction) : host;
 }
 
+u64 vmm_vm_tsc(const struct vmm_vm *vm, u64 host)
+{
+	return vmm_tsc_scale(vm, host) + READ_ONCE(vm->tsc_offset);
+}
+
+void vmm_vm_set_tsc(struct vmm_vm *vm, u64 host, u64 tsc)
+{
+	lockdep_assert_held(&vm->lock);
+	WRITE_ONCE(vm->tsc_offset, tsc - vmm_tsc_scale(vm, host));
+	vmm_vm_kick(vm, VMM_REQ_TSC);
+}
+
+/* The caller's ns may be any: no division here may overflow. */
+u64 vmm_ns_to_tsc(const struct vmm_vm *vm, u64 ns)
+{
+	const u32 ns_khz = NSEC_PER_SEC / 1000;
+	u32 rest;
+	u64 units = div_u64_rem(ns, ns_khz, &rest);
+
+	return units * vm->tsc_khz + mul_u64_u32_div(vm->tsc_khz, rest, ns_khz);
+}
+
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
 {
-	return vmm_tsc_scale(vcpu->vm, rdtsc() + lost) + vcpu->tsc_offset;
+	return vmm_vm_tsc(vcpu->vm, rdtsc() + lost) + vcpu->tsc_offset;
+}
+
+void vmm_tsc_moved(struct vmm_vcpu *vcpu)
+{
+	vmm_dirty(vcpu, VMM_STATE_TSC);
+	vmm_apic_tsc_changed(vcpu);
+}
+
+void vmm_tsc_set_offset(struct vmm_vcpu *vcpu, u64 offset)
+{
+	vcpu->tsc_offset = offset;
+	vmm_tsc_moved(vcpu);
+	/* kvmclock's page names a value of the guest's TSC. */
+	vmm_request(vcpu, VMM_REQ_CLOCK);
 }
 
 /* Also where the thread is scheduled in. One that was frozen slept, so it changes nothing. */
@@ -116,5 +156,5 @@ void vmm_tsc_load(struct vmm_vcpu *vcpu)
 
 u64 vmm_tsc_offset(const struct vmm_vcpu *vcpu)
 {
-	return vcpu->tsc_offset + vmm_tsc_scale(vcpu->vm, vcpu->tsc_lost);
+	return vmm_vm_tsc(vcpu->vm, vcpu->tsc_lost) + vcpu->tsc_offset;
 }

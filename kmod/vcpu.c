@@ -24,8 +24,9 @@
 #include "pv.h"
 
 /* Requests that need the vCPU's thread with IRQs on. */
-#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_DEAD) | BIT(VMM_REQ_ROOT) | \
-			  BIT(VMM_REQ_STEAL) | BIT(VMM_REQ_EOI) | BIT(VMM_REQ_STEPPED))
+#define REQUESTS_OUTSIDE (BIT(VMM_REQ_CLOCK) | BIT(VMM_REQ_TSC) | BIT(VMM_REQ_DEAD) | \
+			  BIT(VMM_REQ_ROOT) | BIT(VMM_REQ_STEAL) | BIT(VMM_REQ_EOI) | \
+			  BIT(VMM_REQ_STEPPED))
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
@@ -426,6 +427,8 @@ static int leave_for_signal(struct vmm_vcpu *vcpu)
 static int serve_outside(struct vmm_vcpu *vcpu)
 {
 	clear_bit(VMM_REQ_DEAD, &vcpu->requests);
+	if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
+		vmm_tsc_moved(vcpu);
 	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
 		vmm_pv_update_clock(vcpu);
 	if (test_and_clear_bit(VMM_REQ_STEAL, &vcpu->requests))

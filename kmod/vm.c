@@ -60,7 +60,7 @@ struct vmm_vm *vmm_vm_create(const struct vmm_create_vm *args)
 	if (r)
 		goto out_ops;
 	mutex_lock(&vm->lock);
-	vmm_pv_set_clock(vm, &(struct vmm_clock){});
+	vmm_pv_set_clock(vm, &(struct vmm_clock){ .flags = VMM_CLOCK_TSC });
 	mutex_unlock(&vm->lock);
 	return vm;
 
@@ -115,6 +115,19 @@ void vmm_vm_kill(struct vmm_vm *vm)
 /* The interrupt itself is what counts: it makes the CPU leave the guest. */
 static void acknowledge(void *unused)
 {
+}
+
+void vmm_vm_kick(struct vmm_vm *vm, enum vmm_request req)
+{
+	struct vmm_vcpu *vcpu;
+	unsigned long id;
+
+	rcu_read_lock();
+	xa_for_each(&vm->vcpus, id, vcpu) {
+		vmm_request(vcpu, req);
+		vmm_vcpu_kick(vcpu);
+	}
+	rcu_read_unlock();
 }
 
 void vmm_vm_request(struct vmm_vm *vm, enum vmm_request req)

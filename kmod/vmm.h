@@ -179,7 +179,7 @@ struct vmm_vm {
 	u64 clock_ns;			/* this many ns */
 	s64 clock_offset;		/* kvmclock ns - host boot-time ns */
 	u32 clock_stops;		/* (v) for writing: how often to tell of a stop */
-	u64 tsc_start;			/* (c) host TSC at which guests' TSCs are 0 */
+	u64 tsc_offset;			/* (v) for writing: its TSC - vmm_host_tsc(), in ticks */
 	u64 tsc_ratio;			/* (c) guest TSC : host TSC, see tsc.c; 0: 1 : 1 */
 	u32 tsc_khz;			/* (c) of the guests' TSCs */
 	struct list_head irqfds;	/* irqfd_lock in irq/irqfd.c */
@@ -206,6 +206,7 @@ enum vmm_request {
 	VMM_REQ_FLUSH,		/* flush the TLB */
 	VMM_REQ_ROOT,		/* shadow paging: find the root */
 	VMM_REQ_CLOCK,		/* write kvmclock's page */
+	VMM_REQ_TSC,		/* the VM's TSC was set */
 	VMM_REQ_EVENT,		/* look for events; no data of its own */
 	VMM_REQ_DEAD,		/* vm->dead was set */
 	VMM_REQ_STEAL,		/* the thread was away: steal time, and what it missed */
@@ -216,8 +217,7 @@ enum vmm_request {
 
 /* Sections of the cache that the ABI does not have; in vcpu->have and ->dirty */
 #define VMM_STATE_CS		BIT_ULL(32)	/* of SEGS only CS and SS */
-#define VMM_STATE_TSC		BIT_ULL(33)	/* vcpu->tsc_offset */
-#define VMM_STATE_APIC		BIT_ULL(34)	/* ->dirty only: what vmm_apic_give() says */
+#define VMM_STATE_APIC		BIT_ULL(33)	/* ->dirty only: what vmm_apic_give() says */
 
 /* What the next VMM_RUN has to do with the answer of the process. */
 enum vmm_pending {
@@ -248,7 +248,7 @@ struct vmm_vcpu {
 	bool preempted;			/* (a) by the host, while it could have gone on */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
-	u64 tsc_offset;			/* (t) guest TSC - vmm_host_tsc() in guest's ticks */
+	u64 tsc_offset;			/* (t) its TSC - the VM's */
 	u64 tsc_lost;			/* (t) by the host's TSC, as far as the backend knows */
 	struct vmm_segs segs;		/* (t) cached sections */
 	struct vmm_ctrl ctrl;
@@ -328,6 +328,8 @@ void vmm_vm_put(struct vmm_vm *vm);	/* [sleep] */
 void vmm_vm_kill(struct vmm_vm *vm);	/* after a host bug; any context with IRQs on */
 int vmm_vm_init(void);
 void vmm_vm_exit(void);		/* module exit: waits for the last VM's memory */
+/* Set @req on all vCPUs; those that run or sleep take it soon. */
+void vmm_vm_kick(struct vmm_vm *vm, enum vmm_request req);
 /* Set @req on all vCPUs and wait until none runs without having seen it. */
 void vmm_vm_request(struct vmm_vm *vm, enum vmm_request req);
 
@@ -337,6 +339,12 @@ void vmm_tsc_init(void);		/* after probe(): is there scaling, and is it wanted? 
 int vmm_tsc_set(struct vmm_vm *vm, u32 khz);
 u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host);	/* in guests' ticks, without offset */
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
+u64 vmm_vm_tsc(const struct vmm_vm *vm, u64 host);	/* at vmm_host_tsc() @host */
+/* It shows @tsc where vmm_host_tsc() is @host, and so its vCPUs, at their next turn. */
+void vmm_vm_set_tsc(struct vmm_vm *vm, u64 host, u64 tsc);	/* vm->lock */
+u64 vmm_ns_to_tsc(const struct vmm_vm *vm, u64 ns);	/* in guests' ticks, modulo 2^64 */
+void vmm_tsc_set_offset(struct vmm_vcpu *vcpu, u64 offset);	/* from the VM's TSC */
+void vmm_tsc_moved(struct vmm_vcpu *vcpu);		/* VMM_REQ_TSC */
 /* The host's TSC as it counts for guests: suspend does not set it back. Ordered. */
 u64 vmm_host_tsc(void);
 void vmm_tsc_suspend(void);	/* IRQs are off, all tasks are frozen */
@@ -798,6 +806,7 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu);	/* VMM_REQ_CLOCK; [sleep] */
 void vmm_pv_hypercall(struct vmm_vcpu *vcpu);	/* RAX number, RBX.. in; RAX out; [load] */
 bool vmm_pv_hypercall_sleeps(const struct vmm_vcpu *vcpu);	/* not with IRQs off */
 u64 vmm_pv_clock_ns(struct vmm_vm *vm);
+void vmm_pv_get_clock(struct vmm_vm *vm, struct vmm_clock *clock);
 /* vm->lock. A checked VMM_SET_CLOCK. */
 void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock);
 

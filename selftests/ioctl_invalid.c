@@ -209,12 +209,11 @@ TEST_F(invalid, clock)
 {
 	struct subject *s = self->s;
 
-	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.flags = 4);
-	REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.flags = 4);
-	for (int i = 0; i < 2; i++) {
-		REFUSED(-EINVAL, VMM_GET_CLOCK, *(&a->clock.realtime + i) = 1);
-		REFUSED(-EINVAL, VMM_SET_CLOCK, *(&a->clock.realtime + i) = 1);
-	}
+	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.flags = VMM_CLOCK_TSC);
+	REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.flags = 8);
+	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.realtime = 1);
+	REFUSED(-EINVAL, VMM_GET_CLOCK, a->clock.tsc = 1);
+	REFUSED(-EINVAL, VMM_SET_CLOCK, a->clock.realtime = 1);
 }
 
 TEST_F(invalid, dirty)

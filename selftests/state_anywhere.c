@@ -121,7 +121,7 @@ struct saved {
 	u32 msrs;
 	u8 *xsave;
 	u32 xsave_size;
-	u64 clock;
+	struct vmm_clock clock;
 };
 
 static struct vcpu *current;
@@ -160,15 +160,17 @@ static void save(struct saved *saved, struct vcpu *vcpu)
 		die("VMM_GET_MSRS: expected all %u", saved->msrs);
 	VMM_MUST(vcpu->fd, VMM_GET_XSAVE, &xsave);
 	VMM_MUST(vcpu->vm->fd, VMM_GET_CLOCK, &clock);
-	saved->clock = clock.ns;
+	saved->clock = clock;
 }
 
 static void restore(struct saved *saved, struct vcpu *vcpu)
 {
 	struct vmm_msrs msrs = { .count = saved->msrs, .msrs = (u64)saved->msr };
 	struct vmm_xsave xsave = { .size = saved->xsave_size, .data = (u64)saved->xsave };
-	struct vmm_clock clock = { .ns = saved->clock };
+	struct vmm_clock clock = saved->clock;
 
+	clock.flags = VMM_CLOCK_TSC;
+	clock.realtime = 0;
 	VMM_MUST(vcpu->vm->fd, VMM_SET_CLOCK, &clock);
 	if (VMM_MUST(vcpu->fd, VMM_SET_MSRS, &msrs) != (int)saved->msrs)
 		die("VMM_SET_MSRS: expected all %u", saved->msrs);

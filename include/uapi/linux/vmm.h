@@ -311,9 +311,10 @@ struct vmm_ioeventfd {
 /* vmm_clock.flags, for VMM_SET_CLOCK */
 #define VMM_CLOCK_STOPPED	(1U << 0)	/* tell the guest that it was stopped */
 #define VMM_CLOCK_REALTIME	(1U << 1)	/* add what has passed since @realtime */
+#define VMM_CLOCK_TSC		(1U << 2)	/* set the VM's TSC as well */
 
 /*
- * struct vmm_clock - the VM's paravirtual clock (VMM_GET_CLOCK, VMM_SET_CLOCK)
+ * struct vmm_clock - the VM's paravirtual clock and TSC (VMM_GET_CLOCK, VMM_SET_CLOCK)
  * @flags: 0 to get. VMM_CLOCK_STOPPED: kvmclock's page says on each vCPU, until the guest
  *	clears it, that it did not run for a while (PVCLOCK_GUEST_STOPPED), so that its
  *	watchdogs keep quiet.
@@ -321,12 +322,18 @@ struct vmm_ioeventfd {
  * @realtime: the host's CLOCK_REALTIME in ns, out: at the same moment; in, with
  *	VMM_CLOCK_REALTIME: as it was got with @ns, maybe on another host: the guest's time
  *	of day is right again. Nothing is taken off if it is in the future. Else 0.
+ * @tsc: the VM's TSC, out: at the same moment. It was 0 when the VM was made, and a vCPU
+ *	differs from it by what was written to its own (struct vmm_tsc). In, with
+ *	VMM_CLOCK_TSC: what it shows now, before the time since @realtime is added to it as
+ *	to @ns. The TSCs of all vCPUs move with it, and what their APICs' timers count to
+ *	by them is due accordingly; a vCPU that is running follows within its turn.
+ *	IA32_TSC_ADJUST stays. Without the flag it is not looked at.
  */
 struct vmm_clock {
 	__u64 flags;
 	__u64 ns;
 	__u64 realtime;
-	__u64 pad;
+	__u64 tsc;
 };
 
 /*
@@ -498,6 +505,18 @@ struct vmm_lapic {
 	__u32 regs[64];
 };
 
+/*
+ * struct vmm_tsc - what a vCPU's TSC has of its own
+ * @offset: IA32_TIME_STAMP_COUNTER less the VM's (struct vmm_clock), modulo 2^64: 0 unless
+ *	somebody wrote it, or IA32_TSC_ADJUST
+ *
+ * Restored on all vCPUs, with the VM's TSC, none is apart from another by more than it was.
+ */
+struct vmm_tsc {
+	__u64 offset;
+	__u64 pad[3];
+};
+
 /* Sections of struct vmm_state */
 #define VMM_STATE_REGS		(1ULL << 0)
 #define VMM_STATE_SEGS		(1ULL << 1)
@@ -510,7 +529,8 @@ struct vmm_lapic {
  * not undo an NMI or a start-up that comes meanwhile.
  */
 #define VMM_STATE_EVENT		(1ULL << 6)
-#define VMM_STATE_ALL		((1ULL << 7) - 1)
+#define VMM_STATE_TSC		(1ULL << 7)
+#define VMM_STATE_ALL		((1ULL << 8) - 1)
 
 /*
  * struct vmm_state - registers of a vCPU, by sections
@@ -532,6 +552,7 @@ struct vmm_state {
 	struct vmm_debug debug;
 	struct vmm_events events;
 	struct vmm_lapic lapic;
+	struct vmm_tsc tsc;
 };
 
 struct vmm_msr {

@@ -7,6 +7,11 @@
 
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
+#define NSEC_PER_SEC		1000000000L
+
+#define READ_ONCE(variable)		(*(const volatile __typeof__(variable) *)&(variable))
+#define WRITE_ONCE(variable, value)	(*(volatile __typeof__(variable) *)&(variable) = (value))
+
 #define min(a, b) ({				\
 	__typeof__(a) _min_a = (a);		\
 	__typeof__(b) _min_b = (b);		\

@@ -20,6 +20,12 @@ static inline u64 mul_u64_u32_div(u64 a, u32 b, u32 divisor)
 	return mul_u64_u64_div_u64(a, b, divisor);
 }
 
+static inline u64 div_u64_rem(u64 dividend, u32 divisor, u32 *remainder)
+{
+	*remainder = dividend % divisor;
+	return dividend / divisor;
+}
+
 static inline u64 mul_u64_u64_shr(u64 a, u64 b, unsigned int shift)
 {
 	return (unsigned __int128)a * b >> shift;
