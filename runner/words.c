@@ -107,6 +107,8 @@ static enum status parse_word(const struct word_table *table, const char *word, 
 {
 	size_t name = 0;
 
+	if (!len)
+		return refuse(table, ",", 1, "nothing behind it; leave it out");
 	while (name < len && word[name] != '=')
 		name++;
 	for (unsigned int i = 0; i < table->count; i++) {

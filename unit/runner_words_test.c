@@ -84,6 +84,8 @@ static void test_bad(void)
 	}
 	is(refused, 19, "what is wrong is refused");
 	ok(told >= 17, "with the option, the word, and what to do");
+	parse("f,flag,");
+	is_str(complaint, "--thing: ',': nothing behind it; leave it out", "a comma too many");
 }
 
 static void test_fd(void)

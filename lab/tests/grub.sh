@@ -63,7 +63,8 @@ hexdump -s 0x\$start -n 64 "(mem)"
 date
 outb 0xf4 21
 END
-	image load "$(kernel_image_dir "$kernel")/vmlinuz" build/lab/initrd "$work/script.cpio" <<END
+	image load "$(kernel_image_dir "$kernel")/vmlinuz" build/lab/initrd \
+		"$work/script.cpio" <<END
 linux (memdisk)/vmlinuz console=ttyS0 $quick reboot=acpi panic=-1 by=grub script
 initrd (memdisk)/initrd (memdisk)/script.cpio
 boot
@@ -94,7 +95,8 @@ echo "cpus=$(grep -c ^processor /proc/cpuinfo)"
 echo "loader=$(cat /proc/sys/kernel/bootloader_type)"
 echo "MiB=$(awk '/MemTotal/ { print int($2 / 64 / 1024) * 64 }' /proc/meminfo)"
 END
-(cd "$work/guest" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n >"$work/script.cpio"
+(cd "$work/guest" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n \
+	>"$work/script.cpio"
 
 # said NAME LABEL PATTERN...: LABEL's guest said each, as a whole line.
 said()
