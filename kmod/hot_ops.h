@@ -10,6 +10,7 @@ VMM_HOT_OP(vcpu_put, vmm_ops->vcpu_put);
 VMM_HOT_OP(state_pull, vmm_ops->state_pull);
 VMM_HOT_OP(state_push, vmm_ops->state_push);
 VMM_HOT_OP(enter, vmm_ops->enter);
+VMM_HOT_OP(exit_at, vmm_ops->exit_at);
 VMM_HOT_OP(exit_irqoff, vmm_ops->exit_irqoff);
 VMM_HOT_OP(decode_exit, vmm_ops->decode_exit);
 VMM_HOT_OP(advance_rip, vmm_ops->advance_rip);

@@ -31,6 +31,7 @@ struct vmm_caps {
 	u8 levels;		/* of the nested page table */
 	bool pdpte_registers;	/* PAE's top table is in ctrl.pdpte, not read at each walk */
 	bool virtual_apic;	/* VMM_STATE_APIC: the CPU may have a part of an APIC */
+	bool deadline;		/* there is exit_at() */
 	u8 tsc_fraction;	/* bits of a TSC ratio behind the point; 0: no scaling */
 	u64 tsc_ratio_max;
 	bool no_rdtscp;		/* instructions that guests cannot execute here, */
@@ -138,6 +139,13 @@ struct vmm_ops {
 	 * after (vcpu->have is VMM_STATE_REGS). Host NMIs are served inside.
 	 */
 	void (*enter)(struct vmm_vcpu *vcpu);
+	/*
+	 * exit_at - the next enter() exits when the host's TSC is @tsc, not sooner for its sake;
+	 * it has just been @now, which is less. The kind is VMM_X_INTR. [entry], only with
+	 * vmm_caps.deadline. Said before each entry that it is for; one without it may exit once
+	 * for what was said before.
+	 */
+	void (*exit_at)(struct vmm_vcpu *vcpu, u64 now, u64 tsc);
 	/*
 	 * exit_irqoff - what has to happen before host IRQs are enabled: machine
 	 * check, NMI, the log of written pages. [entry], once a turn, behind its

@@ -126,9 +126,36 @@ u64 vmm_ns_to_tsc(const struct vmm_vm *vm, u64 ns)
 	return units * vm->tsc_khz + mul_u64_u32_div(vm->tsc_khz, rest, ns_khz);
 }
 
+static u64 guest_tsc_at(const struct vmm_vcpu *vcpu, u64 host)
+{
+	return vmm_vm_tsc(vcpu->vm, host + lost) + vcpu->tsc_offset;
+}
+
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
 {
-	return vmm_vm_tsc(vcpu->vm, rdtsc() + lost) + vcpu->tsc_offset;
+	return guest_tsc_at(vcpu, rdtsc());
+}
+
+/* Ticks of the host's that make @guest; one too many rather than one too few. */
+static u64 unscale(const struct vmm_vm *vm, u64 guest)
+{
+	const unsigned int fraction = vmm_caps.tsc_fraction;
+
+	/* The quotient would have more than 63 bits. */
+	if (guest >> (64 - fraction) >= vm->tsc_ratio / 2)
+		return U64_MAX;
+	return mul_u64_u64_div_u64(guest, BIT_ULL(fraction), vm->tsc_ratio) + 1;
+}
+
+u64 vmm_tsc_when(const struct vmm_vcpu *vcpu, u64 guest, u64 host)
+{
+	u64 now = guest_tsc_at(vcpu, host), left = guest - now;
+
+	if (guest <= now)
+		return host;
+	if (vcpu->vm->tsc_ratio)
+		left = unscale(vcpu->vm, left);
+	return host + min_t(u64, left, S64_MAX - host);
 }
 
 void vmm_tsc_moved(struct vmm_vcpu *vcpu)
@@ -152,6 +179,9 @@ void vmm_tsc_load(struct vmm_vcpu *vcpu)
 		return;
 	vcpu->tsc_lost = lost;
 	vmm_dirty(vcpu, VMM_STATE_TSC);
+	/* The hrtimer's clock stood still as well. */
+	if (vcpu->deadline)
+		vmm_apic_tsc_changed(vcpu);
 }
 
 u64 vmm_tsc_offset(const struct vmm_vcpu *vcpu)

@@ -291,8 +291,6 @@ static void wait_for_event(struct vmm_vcpu *vcpu)
 		    vmm_pv_may_poll(vcpu);
 	u64 start;
 
-	if (must_wake(vcpu))
-		return;
 	start = poll ? ktime_get_ns() : 0;
 	if (poll && vcpu->poll_ns && poll_for_event(vcpu, start + vcpu->poll_ns))
 		return;
@@ -306,7 +304,11 @@ static void vcpu_block(struct vmm_vcpu *vcpu)
 {
 	/* Before looking for events; pairs with vmm_vcpu_kick(). */
 	smp_store_mb(vcpu->mode, VMM_BLOCKED);
-	wait_for_event(vcpu);
+	if (!must_wake(vcpu)) {
+		vmm_apic_sleep(vcpu);
+		wait_for_event(vcpu);
+		vmm_apic_wake(vcpu);
+	}
 	WRITE_ONCE(vcpu->mode, VMM_LOADED);
 	/* INIT is the loop's, and so is a start-up message, which ends no HLT. */
 	if (vcpu->mp_state != VMM_MP_HALTED || vmm_apic_init_pending(vcpu) ||
@@ -404,6 +406,8 @@ static bool vcpu_enter(struct vmm_vcpu *vcpu)
 		serve_requests(vcpu);
 		push_state(vcpu);
 		vmm_mmu_load(vcpu);
+		if (vcpu->deadline)
+			vmm_apic_keep_deadline(vcpu);
 		vmm_events_deliver(vcpu);
 		enter_guest(vcpu);
 		done = vmm_exit_fast(vcpu);

@@ -250,6 +250,7 @@ struct vmm_vcpu {
 	u8 mp_state;			/* (a) written by the thread */
 	u64 tsc_offset;			/* (t) its TSC - the VM's */
 	u64 tsc_lost;			/* (t) by the host's TSC, as far as the backend knows */
+	u64 deadline;			/* (t) of the timer, by the host's TSC; 0: none kept */
 	struct vmm_segs segs;		/* (t) cached sections */
 	struct vmm_ctrl ctrl;
 	struct vmm_debug debug;		/* dr[] is always current: not kept in hardware */
@@ -339,6 +340,11 @@ void vmm_tsc_init(void);		/* after probe(): is there scaling, and is it wanted? 
 int vmm_tsc_set(struct vmm_vm *vm, u32 khz);
 u64 vmm_tsc_scale(const struct vmm_vm *vm, u64 host);	/* in guests' ticks, without offset */
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu);
+/*
+ * What rdtsc(), @host now, will be when the guest's TSC is @guest: @host if it has been,
+ * S64_MAX at most.
+ */
+u64 vmm_tsc_when(const struct vmm_vcpu *vcpu, u64 guest, u64 host);
 u64 vmm_vm_tsc(const struct vmm_vm *vm, u64 host);	/* at vmm_host_tsc() @host */
 /* It shows @tsc where vmm_host_tsc() is @host, and so its vCPUs, at their next turn. */
 void vmm_vm_set_tsc(struct vmm_vm *vm, u64 host, u64 tsc);	/* vm->lock */
@@ -664,6 +670,14 @@ int vmm_apic_msr_write_fast(struct vmm_vcpu *vcpu, u32 msr, u64 value);
  * be told of, or 0; once.
  */
 u8 vmm_apic_take_eoi(struct vmm_vcpu *vcpu);
+/*
+ * irq/timer.c, for CPUs that keep deadlines (vmm_caps.deadline). Before an entry with
+ * vcpu->deadline: it has come, or is told the backend. [entry]
+ */
+void vmm_apic_keep_deadline(struct vmm_vcpu *vcpu);
+/* Around a sleep, which a deadline ends. The thread, IRQs on. */
+void vmm_apic_sleep(struct vmm_vcpu *vcpu);
+void vmm_apic_wake(struct vmm_vcpu *vcpu);
 /*
  * INIT and SIPI that other vCPUs sent: act on them (vmm_vcpu_reset(), mp_state).
  * [load], IRQs on, at the head of the run loop. Does nothing when there are none.

@@ -37,6 +37,7 @@ struct vmm_vm {
 struct vmm_vcpu {
 	struct vmm_vm *vm;
 	u64 tsc_offset, tsc_lost, dirty;
+	u64 deadline;
 };
 
 static void vmm_dirty(struct vmm_vcpu *vcpu, u64 mask)
@@ -44,8 +45,11 @@ static void vmm_dirty(struct vmm_vcpu *vcpu, u64 mask)
 	vcpu->dirty |= mask;
 }
 
+static unsigned int changes;
+
 static void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu)
 {
+	changes++;
 }
 
 static void vmm_request(struct vmm_vcpu *vcpu, enum vmm_request request)
@@ -112,6 +116,37 @@ static void suspends(u32 khz, const char *what)
 	is(vcpu.dirty, 0, "for the backend as well");
 	suspend(2000, 0);
 	is(vmm_host_tsc(), host + 1500, "and one set back again adds up");
+	is(changes, 0, "there is no deadline to be found anew");
+	vcpu.deadline = 1;
+	vmm_tsc_load(&vcpu);
+	is(changes, 1, "but now there is");
+	changes = 0;
+}
+
+/* A deadline comes no sooner than its guest's TSC, and at most two ticks later. */
+static void deadlines(u32 khz, const char *what)
+{
+	static const u64 ahead[] = { 1, 2, 3, 1000, 999999937, 1ULL << 45 };
+	struct vmm_vm vm = {};
+	struct vmm_vcpu vcpu = { .vm = &vm, .tsc_offset = -98765ULL };
+	const u64 host = 1ULL << 40;
+	u64 guest, when;
+
+	unit_shim_tsc = host;
+	is(vmm_tsc_set(&vm, khz), 0, "deadlines %s", what);
+	guest = vmm_guest_tsc(&vcpu);
+	is(vmm_tsc_when(&vcpu, guest, host), host, "now is now");
+	is(vmm_tsc_when(&vcpu, guest - 5, host), host, "and so is the past");
+	for (unsigned int i = 0; i < sizeof(ahead) / sizeof(*ahead); i++) {
+		when = vmm_tsc_when(&vcpu, guest + ahead[i], host);
+		unit_shim_tsc = when;
+		ok(when > host && vmm_guest_tsc(&vcpu) >= guest + ahead[i],
+		   "%llu ahead: not before", (unsigned long long)ahead[i]);
+		unit_shim_tsc = when - 2 - tsc_khz / vm.tsc_khz;
+		ok(vmm_guest_tsc(&vcpu) < guest + ahead[i], "nor much later");
+	}
+	when = vmm_tsc_when(&vcpu, ~0ULL, host);
+	ok(when >> 60 && when <= S64_MAX, "the furthest is never");
 }
 
 static void limits(void)
@@ -168,11 +203,15 @@ int main(void)
 {
 	conversions();
 	suspends(0, "with the host's frequency");
+	deadlines(0, "of the host's frequency");
 	vmm_caps.tsc_fraction = 48;
 	vmm_caps.tsc_ratio_max = ~0ULL;
 	vmm_tsc_init();
 	suspends(2500000, "with another frequency");
 	settings();
+	deadlines(2500000, "of a higher one");
+	deadlines(VMM_TSC_KHZ_MIN, "of the lowest");
+	deadlines(VMM_TSC_KHZ_MAX, "of the highest");
 	limits();
 	return tap_end();
 }

@@ -74,14 +74,14 @@ struct vmx_host {
 };
 
 struct vmx_config {
-	int unused;
+	u32 turn;
 };
 
 struct vmx_vcpu {
 	struct vmm_vcpu vcpu;
 	const struct vmx_config *config;
 	struct vmx_host host;
-	u32 exit_reason, controls;
+	u32 exit_reason, controls, vmcs_timer;
 	u8 refused_by;
 };
 
@@ -142,7 +142,8 @@ static struct perf_guest_switch_msr *perf_guest_get_msrs(int *nr, void *data)
 
 /* ---- the tests ---- */
 
-static struct vmx_vcpu vmx;
+static const struct vmx_config config = { .turn = 1000 };
+static struct vmx_vcpu vmx = { .config = &config };
 
 static enum vmm_exit_kind kind_of(u32 reason)
 {
@@ -174,6 +175,14 @@ static void undefined(void)
 	is(kind_of(78), VMM_X_UNKNOWN, "what the table does not have is unknown");
 }
 
+static void timer(void)
+{
+	vmx.vmcs_timer = 1;
+	is(kind_of(EXIT_REASON_PREEMPTION_TIMER), VMM_X_INTR, "the end of a turn is an exit");
+	is(vmcs[VMX_PREEMPTION_TIMER_VALUE], config.turn, "after which turns are long again");
+	is(vmx.vmcs_timer, config.turn, "as is known");
+}
+
 static void perf(void)
 {
 	msrs[MSR_IA32_DEBUGCTLMSR] = 0x4001;
@@ -199,6 +208,7 @@ int main(void)
 {
 	machine_checks();
 	undefined();
+	timer();
 	perf();
 	return tap_end();
 }

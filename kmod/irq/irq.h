@@ -172,6 +172,8 @@ u32 apic_timer_left(const struct vmm_apic *apic);		/* TMCCT */
 void apic_timer_divide(struct vmm_apic *apic, u32 tdcr);	/* TDCR was written */
 void apic_timer_mode(struct vmm_apic *apic, u32 lvtt);		/* LVTT was written */
 void apic_timer_deadline(struct vmm_apic *apic, u64 guest_tsc);
+/* Before IRR or what the timer is set to matters: has a deadline that the CPU keeps come? */
+void apic_timer_settle(struct vmm_apic *apic);
 bool apic_timer_by_deadline(const struct vmm_apic *apic);
 
 #endif

@@ -433,14 +433,16 @@ int vmm_apic_msr_read(struct vmm_vcpu *vcpu, u32 msr, enum vmm_origin origin, u6
 {
 	struct vmm_apic *apic = vcpu->apic;
 
-	if (msr == MSR_IA32_TSC_DEADLINE)
+	if (msr == MSR_IA32_TSC_DEADLINE) {
+		apic_timer_settle(apic);
 		*value = READ_ONCE(apic->tsc_deadline);
-	else if (msr == MSR_IA32_APICBASE)
+	} else if (msr == MSR_IA32_APICBASE) {
 		*value = apic->base;
-	else if (origin != VMM_ORIGIN_GUEST || !apic_is_x2(apic->base))
+	} else if (origin != VMM_ORIGIN_GUEST || !apic_is_x2(apic->base)) {
 		return -EINVAL;
-	else
+	} else {
 		return x2apic_read(apic, msr - APIC_BASE_MSR, value);
+	}
 	return 0;
 }
 

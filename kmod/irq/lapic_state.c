@@ -56,6 +56,7 @@ void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic)
 
 	apic_hold(apic);
 	vmm_apic_settle_eoi(vcpu);
+	apic_timer_settle(apic);
 	left = apic_timer_left(apic);
 	/* The timer before IRR: one that expires meanwhile shows twice, not never. */
 	*lapic = (struct vmm_lapic) {
@@ -63,7 +64,7 @@ void vmm_apic_get_state(struct vmm_vcpu *vcpu, struct vmm_lapic *lapic)
 		.tsc_deadline = READ_ONCE(apic->tsc_deadline),
 		.errors = READ_ONCE(apic->errors),
 	};
-	/* As just said; the other side is the order in expired(), timer.c. */
+	/* As just said; the other side is the order in fire(), timer.c. */
 	smp_rmb();
 	for (n = 0; n < ARRAY_SIZE(lapic->regs); n++)
 		lapic->regs[n] = apic_read_reg(apic, n);
@@ -174,18 +175,4 @@ void vmm_apic_set_init(struct vmm_vcpu *vcpu, const struct vmm_events *events)
 		init |= BIT(APIC_SIPI);
 	WRITE_ONCE(vcpu->apic->sipi_vector, events->sipi_vector);
 	WRITE_ONCE(vcpu->apic->init, init);
-}
-
-void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu)
-{
-	struct vmm_apic *apic = vcpu->apic;
-	u64 deadline;
-
-	if (!READ_ONCE(apic->tsc_deadline))
-		return;
-	/* Not one that has just expired: that would come a second time. */
-	apic_timer_stop(apic);
-	deadline = READ_ONCE(apic->tsc_deadline);
-	if (deadline)
-		apic_timer_deadline(apic, deadline);
 }

@@ -5,6 +5,11 @@
  * TSC, turned into host time when it is armed. A count is one cycle of the guest's TSC
  * before the divider: cpuid.c tells guests so.
  *
+ * Where the CPU can end a guest's turn at a time of its TSC (vmm_caps.deadline) that is
+ * what keeps a deadline, as vcpu->deadline, and the hrtimer does only while the vCPU
+ * sleeps. Else nobody waits for it: not a process that has the vCPU, nor a thread that
+ * is away. So whoever looks at the timer settles first whether it has come.
+ *
  * The callback runs in interrupt context and touches only @expires, @tsc_deadline
  * and what apic_local() does. The thread stops the timer, waiting for a callback
  * under way, before it changes anything the callback reads. docs/locking.md: the
@@ -12,6 +17,7 @@
  */
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <asm/tsc.h>
 
 #include "irq.h"
 
@@ -61,14 +67,28 @@ bool apic_timer_by_deadline(const struct vmm_apic *apic)
 	return apic_get(apic, APIC_LVTT) & APIC_LVT_TIMER_TSCDEADLINE;
 }
 
-static enum hrtimer_restart expired(struct hrtimer *timer)
+static void fire(struct vmm_apic *apic)
 {
-	struct vmm_apic *apic = container_of(timer, struct vmm_apic, timer);
-
 	apic_local(apic, APIC_LVTT);
 	/* IRR before the timer reads as stopped: pairs with vmm_apic_get_state(). */
 	smp_wmb();
 	WRITE_ONCE(apic->tsc_deadline, 0);
+}
+
+/* With vcpu->deadline: has it come, if the host's TSC is @host? */
+static void settle_at(struct vmm_apic *apic, u64 host)
+{
+	if (host < apic->vcpu->deadline)
+		return;
+	apic->vcpu->deadline = 0;
+	fire(apic);
+}
+
+static enum hrtimer_restart expired(struct hrtimer *timer)
+{
+	struct vmm_apic *apic = container_of(timer, struct vmm_apic, timer);
+
+	fire(apic);
 	if (!is_periodic(apic) || !READ_ONCE(apic->expires)) {
 		WRITE_ONCE(apic->expires, 0);
 		return HRTIMER_NORESTART;
@@ -88,6 +108,7 @@ void apic_timer_stop(struct vmm_apic *apic)
 {
 	hrtimer_cancel(&apic->timer);
 	WRITE_ONCE(apic->expires, 0);
+	apic->vcpu->deadline = 0;
 }
 
 static void start_at(struct vmm_apic *apic, u64 expires)
@@ -151,6 +172,7 @@ void apic_timer_mode(struct vmm_apic *apic, u32 lvtt)
 {
 	u32 changed = lvtt ^ apic_get(apic, APIC_LVTT);
 
+	apic_timer_settle(apic);
 	/* "TSC-Deadline Mode": entering or leaving it disarms the timer. */
 	if (changed & APIC_LVT_TIMER_TSCDEADLINE) {
 		apic_timer_stop(apic);
@@ -160,24 +182,108 @@ void apic_timer_mode(struct vmm_apic *apic, u32 lvtt)
 	apic_set(apic, APIC_LVTT, lvtt);
 }
 
+/* ---- deadlines ---- */
+
+static void by_hrtimer(struct vmm_apic *apic, u64 deadline)
+{
+	u64 now = vmm_guest_tsc(apic->vcpu), delta = deadline - now;
+
+	if (deadline <= now)
+		fire(apic);
+	else if (delta < ns_to_tsc(apic, MAX_DELTA_NS))
+		/* One more, so that the guest never sees its deadline ahead. */
+		start_at(apic, ktime_get_ns() + tsc_to_ns(apic, delta) + 1);
+}
+
+/* @host: the host's TSC now */
+static void by_cpu(struct vmm_apic *apic, u64 deadline, u64 host)
+{
+	u64 when = vmm_tsc_when(apic->vcpu, deadline, host);
+
+	apic->vcpu->deadline = when;
+	settle_at(apic, host);
+}
+
 void apic_timer_deadline(struct vmm_apic *apic, u64 deadline)
 {
-	u64 now, delta;
+	u64 host;
 
 	if (!apic_timer_by_deadline(apic))
 		return;
-	apic_timer_stop(apic);
-	WRITE_ONCE(apic->tsc_deadline, deadline);
-	if (!deadline)
-		return;
-	now = vmm_guest_tsc(apic->vcpu);
-	if (deadline <= now) {
-		WRITE_ONCE(apic->tsc_deadline, 0);
-		apic_local(apic, APIC_LVTT);
+	if (!vmm_caps.deadline) {
+		apic_timer_stop(apic);
+		WRITE_ONCE(apic->tsc_deadline, deadline);
+		if (deadline)
+			by_hrtimer(apic, deadline);
 		return;
 	}
-	delta = deadline - now;
-	if (delta < ns_to_tsc(apic, MAX_DELTA_NS))
-		/* One more, so that the guest never sees its deadline ahead. */
-		start_at(apic, ktime_get_ns() + tsc_to_ns(apic, delta) + 1);
+	host = rdtsc();
+	if (apic->vcpu->deadline)
+		settle_at(apic, host);
+	apic->vcpu->deadline = 0;
+	WRITE_ONCE(apic->tsc_deadline, deadline);
+	if (deadline)
+		by_cpu(apic, deadline, host);
+}
+
+void vmm_apic_tsc_changed(struct vmm_vcpu *vcpu)
+{
+	struct vmm_apic *apic = vcpu->apic;
+	u64 deadline;
+
+	if (!READ_ONCE(apic->tsc_deadline))
+		return;
+	/* Not one that has just expired, which would come a second time. */
+	if (vmm_caps.deadline)
+		apic_timer_settle(apic);
+	else
+		apic_timer_stop(apic);
+	deadline = READ_ONCE(apic->tsc_deadline);
+	if (!deadline)
+		return;
+	if (vmm_caps.deadline)
+		by_cpu(apic, deadline, rdtsc());
+	else
+		by_hrtimer(apic, deadline);
+}
+
+void apic_timer_settle(struct vmm_apic *apic)
+{
+	if (apic->vcpu->deadline)
+		settle_at(apic, rdtsc());
+}
+
+void vmm_apic_keep_deadline(struct vmm_vcpu *vcpu)
+{
+	u64 host = rdtsc();
+
+	if (host < vcpu->deadline)
+		vmm_op(exit_at)(vcpu, host, vcpu->deadline);
+	else
+		settle_at(vcpu->apic, host);
+}
+
+void vmm_apic_sleep(struct vmm_vcpu *vcpu)
+{
+	u64 left;
+
+	if (!vcpu->deadline)
+		return;
+	left = vcpu->deadline - rdtsc();
+	if ((s64)left <= 0)
+		apic_timer_settle(vcpu->apic);
+	else if (left < mul_u64_u64_div_u64(MAX_DELTA_NS, tsc_khz, NS_KHZ))
+		start_at(vcpu->apic, ktime_get_ns() + 1 +
+			 mul_u64_u64_div_u64(left, NS_KHZ, tsc_khz));
+}
+
+void vmm_apic_wake(struct vmm_vcpu *vcpu)
+{
+	struct vmm_apic *apic = vcpu->apic;
+
+	if (!vmm_caps.deadline || !apic_timer_by_deadline(apic))
+		return;
+	hrtimer_cancel(&apic->timer);
+	if (!READ_ONCE(apic->tsc_deadline))
+		vcpu->deadline = 0;
 }

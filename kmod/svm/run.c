@@ -132,6 +132,11 @@ void svm_enter(struct vmm_vcpu *vcpu)
 		svm_nmi_progress(svm);
 }
 
+/* There is no such timer: not called, as vmm_caps.deadline is false. */
+void svm_exit_at(struct vmm_vcpu *vcpu, u64 now, u64 tsc)
+{
+}
+
 void svm_exit_irqoff(struct vmm_vcpu *vcpu)
 {
 	/* The machine check that the intercept took from the host. */

@@ -194,6 +194,7 @@ const struct vmm_ops svm_ops = {
 	.set_msr = svm_set_msr,
 	.set_intercepts = svm_set_intercepts,
 	.enter = svm_enter,
+	.exit_at = svm_exit_at,
 	.exit_irqoff = svm_exit_irqoff,
 	.decode_exit = svm_decode_exit,
 	.advance_rip = svm_advance_rip,

@@ -77,6 +77,7 @@ void svm_assign_asid(struct svm_vcpu *svm, struct svm_cpu *cpu);
 void svm_vcpu_load(struct vmm_vcpu *vcpu, int cpu);
 void svm_vcpu_put(struct vmm_vcpu *vcpu);
 void svm_enter(struct vmm_vcpu *vcpu);
+void svm_exit_at(struct vmm_vcpu *vcpu, u64 now, u64 tsc);
 void svm_exit_irqoff(struct vmm_vcpu *vcpu);
 
 /* enter.S: GPRs but RAX and RSP, which are in the VMCB; GIF is 0 */

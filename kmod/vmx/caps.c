@@ -300,6 +300,16 @@ static bool is_bochs(void)
 }
 
 /*
+ * "The VMX-Preemption Timer Does Not Count Down at the Rate Specified" is an erratum of
+ * CPUs that have no deadline timer themselves. For the end of a turn that will do.
+ * Bochs' count as they should, and have none either.
+ */
+static bool timer_is_exact(void)
+{
+	return boot_cpu_has(X86_FEATURE_TSC_DEADLINE_TIMER) || is_bochs();
+}
+
+/*
  * apic.c switches it on and off. In a mode that the CPU cannot run the process delivers
  * interrupts, and without the bitmap all MSRs exit: both would need a third way.
  */
@@ -324,8 +334,10 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 	/* What the host does without, guests are not shown. */
 	if (!boot_cpu_has(X86_FEATURE_XSAVES))
 		c->secondary &= ~CONTROL_XSAVES;
-	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER)
+	if (c->pin & PIN_BASED_VMX_PREEMPTION_TIMER) {
 		c->turn = longest_turn(misc);
+		c->timer_shift = vmx_misc_preemption_timer_rate(misc);
+	}
 	/* The one way to get a guest out of a loop on a CPU that has none of the others. */
 	if (c->turn || (c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING))
 		c->primary &= ~CPU_BASED_PAUSE_EXITING;
@@ -341,6 +353,7 @@ static void find_abilities(struct vmx_config *c, struct vmm_caps *caps)
 	if (c->unrestricted)
 		caps->features |= VMM_FEATURE_REAL_MODE;
 	caps->virtual_apic = c->virtual_apic;
+	caps->deadline = c->turn && timer_is_exact();
 	if (c->virtual_apic)
 		caps->features |= VMM_FEATURE_VIRTUAL_APIC;
 	if (c->virtual_nmi)
@@ -405,6 +418,7 @@ int vmx_find_controls(struct vmm_caps *caps)
 		caps->no_rdtscp = beside.no_rdtscp;
 		caps->no_invpcid = beside.no_invpcid;
 		caps->no_xsaves = beside.no_xsaves;
+		caps->deadline = beside.deadline;
 	}
 	caps->pdpte_registers = true;
 	/* 16.48 bits; vmx_secondary() adds the control for a VM that needs it. */

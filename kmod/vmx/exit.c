@@ -233,6 +233,11 @@ static noinline void decode_event(struct vmx_vcpu *vmx, struct vmm_exit *exit)
 		vmx->controls &= ~CPU_BASED_NMI_WINDOW_EXITING;
 		break;
 	default:
+		/* A deadline that was near is none any more, or comes with the next entry. */
+		if (vmx->exit_reason == EXIT_REASON_PREEMPTION_TIMER) {
+			vmx->vmcs_timer = vmx->config->turn;
+			vmcs_write(VMX_PREEMPTION_TIMER_VALUE, vmx->config->turn);
+		}
 		if (vmx->exit_reason == EXIT_REASON_PML_FULL &&
 		    (vmcs_read(EXIT_QUALIFICATION) & UNBLOCKED_NMI))
 			vmx_iret_faulted(vmx);

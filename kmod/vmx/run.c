@@ -223,6 +223,24 @@ void vmx_enter(struct vmm_vcpu *vcpu)
 		vmx_nmi_progress(vmx);
 }
 
+/*
+ * "VMX-Preemption Timer": it counts down whenever the lowest bit of the TSC's upper part
+ * changes, so an exit comes at the first value that has 0 below it and is not before @tsc.
+ * The end of a turn may come first; if it does the field has it from the start.
+ */
+void vmx_exit_at(struct vmm_vcpu *vcpu, u64 now, u64 tsc)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	const unsigned int shift = vmx->config->timer_shift;
+	u64 end = (tsc + BIT(shift) - 1) >> shift;
+	u64 ticks = min_t(u64, end - (now >> shift), vmx->config->turn);
+
+	if (vmx->vmcs_timer == ticks)
+		return;
+	vmx->vmcs_timer = ticks;
+	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, ticks);
+}
+
 void vmx_exit_irqoff(struct vmm_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);

@@ -194,7 +194,8 @@ static void write_constants(struct vmx_vcpu *vmx)
 	if (config->primary & CPU_BASED_USE_MSR_BITMAPS)
 		vmcs_write(MSR_BITMAP, vmx_bitmap(false));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
-	/* Exits leave it as it is: each entry starts from there. */
+	/* Exits leave it as it is: each entry starts from there. See vmx_exit_at(). */
+	vmx->vmcs_timer = config->turn;
 	if (config->turn)
 		vmcs_write(VMX_PREEMPTION_TIMER_VALUE, config->turn);
 	if (config->secondary & SECONDARY_EXEC_ENCLS_EXITING)

@@ -255,6 +255,7 @@ const struct vmm_ops vmx_ops = {
 	.set_msr = vmx_set_msr,
 	.set_intercepts = vmx_set_intercepts,
 	.enter = vmx_enter,
+	.exit_at = vmx_exit_at,
 	.exit_irqoff = vmx_exit_irqoff,
 	.decode_exit = vmx_decode_exit,
 	.advance_rip = vmx_advance_rip,

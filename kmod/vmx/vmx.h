@@ -85,6 +85,7 @@ struct vmx_vcpu {
 	u64 eoi_exits[4];		/* as in the VMCS */
 	u64 vmcs_rsp;			/* what the VMCS holds, to write changes only */
 	u64 vmcs_rflags;
+	u32 vmcs_timer;			/* start value of the preemption timer, if there is one */
 	u64 host_rsp;
 	struct vmm_event injected;	/* while unrunnable: what was to be delivered */
 	struct vmx_host host;
@@ -123,7 +124,8 @@ struct vmx_config {
 	u32 entry;
 	u64 cr0_fixed;			/* bits that are set in VMX operation */
 	u64 cr4_fixed;
-	u32 turn;			/* start value of the preemption timer; 0: none */
+	u32 turn;			/* longest start value of the preemption timer; 0: none */
+	u8 timer_shift;			/* its unit: the TSC's bit that counts it down */
 	enum vmx_switched switched[VMX_NR_SWITCHED];
 	unsigned int nr_switched;
 	bool ept;			/* nested paging */
@@ -219,6 +221,7 @@ void vmx_vmcs_clear_all(struct vmx_cpu *cpu);
 void vmx_vcpu_load(struct vmm_vcpu *vcpu, int cpu);
 void vmx_vcpu_put(struct vmm_vcpu *vcpu);
 void vmx_enter(struct vmm_vcpu *vcpu);
+void vmx_exit_at(struct vmm_vcpu *vcpu, u64 now, u64 tsc);
 void vmx_exit_irqoff(struct vmm_vcpu *vcpu);
 
 /* enter.S: GPRs but RSP, which is in the VMCS. Not 0: the entry failed, as CF or ZF says. */

@@ -5,6 +5,9 @@
 
 #include <linux/types.h>
 
+#define U64_MAX			((u64)~0ULL)
+#define S64_MAX			((s64)(U64_MAX >> 1))
+
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
 #define NSEC_PER_SEC		1000000000L
