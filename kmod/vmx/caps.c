@@ -302,7 +302,7 @@ static bool is_bochs(void)
 /*
  * "The VMX-Preemption Timer Does Not Count Down at the Rate Specified" is an erratum of
  * CPUs that have no deadline timer themselves. For the end of a turn that will do.
- * Bochs' count as they should, and have none either.
+ * Bochs' count as they should, though Linux finds none there or switches it off.
  */
 static bool timer_is_exact(void)
 {
