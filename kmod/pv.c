@@ -133,13 +133,14 @@ void vmm_pv_set_clock(struct vmm_vm *vm, const struct vmm_clock *clock)
 	local_irq_restore(flags);
 	if ((clock->flags & VMM_CLOCK_REALTIME) && now > clock->realtime)
 		since = now - clock->realtime;
-	if (clock->flags & VMM_CLOCK_TSC)
-		vmm_vm_set_tsc(vm, tsc, clock->tsc + vmm_ns_to_tsc(vm, since));
 	write_seqcount_begin(&vm->clock_seq);
 	vm->clock_tsc = tsc;
 	vm->clock_ns = clock->ns + since;
 	vm->clock_offset = vm->clock_ns - boot;
 	write_seqcount_end(&vm->clock_seq);
+	/* Behind it: who takes the new TSC writes the page by the new pair before it enters. */
+	if (clock->flags & VMM_CLOCK_TSC)
+		vmm_vm_set_tsc(vm, tsc, clock->tsc + vmm_ns_to_tsc(vm, since));
 	WRITE_ONCE(vm->clock_stops,
 		   vm->clock_stops + !!(clock->flags & VMM_CLOCK_STOPPED));
 	vmm_vm_request(vm, VMM_REQ_CLOCK);

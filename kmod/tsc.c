@@ -162,14 +162,14 @@ void vmm_tsc_moved(struct vmm_vcpu *vcpu)
 {
 	vmm_dirty(vcpu, VMM_STATE_TSC);
 	vmm_apic_tsc_changed(vcpu);
+	/* kvmclock's page names a value of the guest's TSC. */
+	vmm_request(vcpu, VMM_REQ_CLOCK);
 }
 
 void vmm_tsc_set_offset(struct vmm_vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
 	vmm_tsc_moved(vcpu);
-	/* kvmclock's page names a value of the guest's TSC. */
-	vmm_request(vcpu, VMM_REQ_CLOCK);
 }
 
 /* Also where the thread is scheduled in. One that was frozen slept, so it changes nothing. */

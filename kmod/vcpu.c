@@ -431,6 +431,7 @@ static int leave_for_signal(struct vmm_vcpu *vcpu)
 static int serve_outside(struct vmm_vcpu *vcpu)
 {
 	clear_bit(VMM_REQ_DEAD, &vcpu->requests);
+	/* Asks for the clock's page, which belongs to it. */
 	if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
 		vmm_tsc_moved(vcpu);
 	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))

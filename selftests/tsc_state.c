@@ -4,11 +4,13 @@
  * VMM_STATE_TSC what a vCPU's own has been moved by, and both together bring all vCPUs back
  * to the tick, beside kvmclock.
  */
+#include "lib/kvmclock.h"
 #include "lib/test.h"
 #include "lib/thread.h"
 
 #define VECTOR		0x41
 #define FAR		(1ULL << 50)	/* ticks: days, and more than any test takes */
+#define HOUR_NS		(3600ULL * 1000000000)
 #define ROUNDS		20		/* of a measurement that the host may disturb */
 
 static volatile u64 tsc_seen;
@@ -151,14 +153,13 @@ TEST(a_vm_is_restored_to_the_tick)
 
 TEST(the_time_since_counts_for_the_tsc_as_well)
 {
-	const u64 hour = 3600ULL * 1000000000;
 	struct vm *vm = vm_new();
 	struct vcpu *vcpu = vcpu_new(vm, 0, guest_looks);
 	struct vmm_clock clock = get_clock(vm), now;
 	u64 ticks = (u64)get_info().tsc_khz * 3600 * 1000;
 
 	clock.flags = VMM_CLOCK_TSC | VMM_CLOCK_REALTIME;
-	clock.realtime -= hour;
+	clock.realtime -= HOUR_NS;
 	VMM_MUST(vm->fd, VMM_SET_CLOCK, &clock);
 	now = get_clock(vm);
 	EXPECT_LE(clock.tsc + ticks, now.tsc);
@@ -211,6 +212,40 @@ TEST(vcpus_that_run_or_halt_follow_the_vms_tsc)
 	set_tsc(vm, FAR);
 	runner_join(&runs, 30);
 	runner_join(&halts, 30);
+}
+
+static void guest_reads_clock(void)
+{
+	volatile struct time_info *info = (void *)GUEST_DATA;
+	u64 last, now;
+
+	wrmsr(MSR_KVM_SYSTEM_TIME, GUEST_DATA | 1);
+	last = read_clock(info);
+	GUEST_SYNC(1);
+	for (;;) {
+		now = read_clock(info);
+		if (now - last + HOUR_NS > 2 * HOUR_NS)
+			GUEST_FAIL("kvmclock jumped", last, now);
+		last = now;
+	}
+}
+
+TEST(kvmclock_does_not_jump_with_the_tsc)
+{
+	struct vm *vm = vm_new();
+	struct runner runner;
+
+	runner_start(&runner, vcpu_new(vm, 0, guest_reads_clock));
+	runner_wait_sync(&runner, 1, 30);
+	for (u32 i = 0; i < share_of(2000); i++) {
+		struct vmm_clock clock = get_clock(vm);
+
+		clock.flags = VMM_CLOCK_TSC;
+		clock.realtime = 0;
+		clock.tsc = i & 1 ? 0 : FAR;
+		VMM_MUST(vm->fd, VMM_SET_CLOCK, &clock);
+	}
+	runner_stop(&runner);
 }
 
 static void guest_arms(void)
