@@ -112,7 +112,7 @@ TEST(a_guest_that_spins)
 	rounds = share_of(2000);
 	vcpu = vcpu_new(vm_new(), 0, guest_spins);
 	vcpu_done(vcpu);
-	/* The host's tick, every 4 ms, would end the turns as well. QEMU's time is the machine's. */
+	/* The host's tick, each 4 ms, would end the turns as well. QEMU's time is the machine's. */
 	if (!host_is_tcg())
 		EXPECT_GE(rounds / 4, guest_var(vcpu->vm, late));
 }
