@@ -75,7 +75,7 @@ static long call_locked(const struct ioctl_row *row, void *object, void *arg)
 	if (row->flags & ROW_LOAD) {
 		vmm_vcpu_load(vcpu);
 		if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
-			vmm_tsc_moved(vcpu);
+			vmm_tsc_move(vcpu, 0);
 	}
 	r = row->call(object, arg);
 	if (row->flags & ROW_LOAD)

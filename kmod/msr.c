@@ -152,7 +152,7 @@ static int write_tsc(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin origin, u
 
 	if (origin == VMM_ORIGIN_GUEST)
 		vcpu->msr->tsc_adjust += delta;
-	vmm_tsc_set_offset(vcpu, vcpu->tsc_offset + delta);
+	vmm_tsc_move(vcpu, delta);
 	return 0;
 }
 
@@ -169,7 +169,7 @@ static int write_tsc_adjust(struct vmm_vcpu *vcpu, u32 index, enum vmm_origin or
 
 	vcpu->msr->tsc_adjust = value;
 	if (origin == VMM_ORIGIN_GUEST && delta)
-		vmm_tsc_set_offset(vcpu, vcpu->tsc_offset + delta);
+		vmm_tsc_move(vcpu, delta);
 	return 0;
 }
 
@@ -545,6 +545,5 @@ void vmm_msr_reset(struct vmm_vcpu *vcpu)
 			vmm_ops->set_msr(vcpu, rule->first,
 					 rule->first == MSR_IA32_CR_PAT ? PAT_RESET : 0);
 	/* All vCPUs of a VM count alike. */
-	vcpu->tsc_offset = 0;
-	vmm_dirty(vcpu, VMM_STATE_TSC);
+	vmm_tsc_reset(vcpu);
 }

@@ -211,7 +211,7 @@ void vmm_pv_update_clock(struct vmm_vcpu *vcpu)
 	WRITE_ONCE(pv->clock_cpu, NO_CPU);
 	barrier();
 	WRITE_ONCE(pv->clock_cpu, clock_now(vcpu->vm, &base));
-	info.tsc_timestamp = vmm_vm_tsc(vcpu->vm, base.tsc) + vcpu->tsc_offset;
+	info.tsc_timestamp = vmm_tsc_scale(vcpu->vm, base.tsc) + vcpu->tsc_offset;
 	info.system_time = base.ns;
 	tsc_factor(vcpu->vm, &info.tsc_to_system_mul, &info.tsc_shift);
 	info.flags = stop_not_seen(vcpu->vm, gpa);

@@ -368,7 +368,7 @@ void vmm_state_get(struct vmm_vcpu *vcpu, u64 mask, struct vmm_state *state)
 	if (mask & VMM_STATE_LAPIC)
 		vmm_apic_get_state(vcpu, &state->lapic);
 	if (mask & VMM_STATE_TSC)
-		state->tsc = (struct vmm_tsc) { .offset = vcpu->tsc_offset };
+		state->tsc = (struct vmm_tsc) { .offset = vmm_tsc_own(vcpu) };
 }
 
 int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state)
@@ -384,7 +384,7 @@ int vmm_state_set(struct vmm_vcpu *vcpu, u64 mask, const struct vmm_state *state
 		vcpu->segs = state->segs;
 	/* Before the deadline that is compared with it. */
 	if (mask & VMM_STATE_TSC)
-		vmm_tsc_set_offset(vcpu, state->tsc.offset);
+		vmm_tsc_move(vcpu, state->tsc.offset - vmm_tsc_own(vcpu));
 	if (mask & VMM_STATE_LAPIC)
 		vmm_apic_set_state(vcpu, &state->lapic);
 	if (mask & VMM_STATE_CTRL) {

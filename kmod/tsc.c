@@ -7,7 +7,8 @@
  *
  * The offset has two parts: a VM's TSC, which VMM_SET_CLOCK sets, and what a vCPU's own was
  * moved by against that. So vCPUs that nobody wrote to count alike, and all can be saved and
- * restored to the tick.
+ * restored to the tick. A vCPU takes a new one of the VM's at a moment of its own: what the
+ * CPU, kvmclock's page and the APIC's timer have is then all of one time.
  *
  * A host that was suspended may come back with a TSC that began anew. What it lost is
  * added wherever it is read for a guest, so for guests it stood still meanwhile.
@@ -128,7 +129,7 @@ u64 vmm_ns_to_tsc(const struct vmm_vm *vm, u64 ns)
 
 static u64 guest_tsc_at(const struct vmm_vcpu *vcpu, u64 host)
 {
-	return vmm_vm_tsc(vcpu->vm, host + lost) + vcpu->tsc_offset;
+	return vmm_tsc_scale(vcpu->vm, host + lost) + vcpu->tsc_offset;
 }
 
 u64 vmm_guest_tsc(const struct vmm_vcpu *vcpu)
@@ -158,18 +159,34 @@ u64 vmm_tsc_when(const struct vmm_vcpu *vcpu, u64 guest, u64 host)
 	return host + min_t(u64, left, S64_MAX - host);
 }
 
-void vmm_tsc_moved(struct vmm_vcpu *vcpu)
+static void take_vms(struct vmm_vcpu *vcpu)
 {
+	u64 base = READ_ONCE(vcpu->vm->tsc_offset);
+
+	vcpu->tsc_offset += base - vcpu->tsc_base;
+	vcpu->tsc_base = base;
+}
+
+void vmm_tsc_reset(struct vmm_vcpu *vcpu)
+{
+	take_vms(vcpu);
+	vcpu->tsc_offset = vcpu->tsc_base;
+	vmm_dirty(vcpu, VMM_STATE_TSC);
+}
+
+void vmm_tsc_move(struct vmm_vcpu *vcpu, u64 ticks)
+{
+	take_vms(vcpu);
+	vcpu->tsc_offset += ticks;
 	vmm_dirty(vcpu, VMM_STATE_TSC);
 	vmm_apic_tsc_changed(vcpu);
 	/* kvmclock's page names a value of the guest's TSC. */
 	vmm_request(vcpu, VMM_REQ_CLOCK);
 }
 
-void vmm_tsc_set_offset(struct vmm_vcpu *vcpu, u64 offset)
+u64 vmm_tsc_own(const struct vmm_vcpu *vcpu)
 {
-	vcpu->tsc_offset = offset;
-	vmm_tsc_moved(vcpu);
+	return vcpu->tsc_offset - vcpu->tsc_base;
 }
 
 /* Also where the thread is scheduled in. One that was frozen slept, so it changes nothing. */
@@ -186,5 +203,5 @@ void vmm_tsc_load(struct vmm_vcpu *vcpu)
 
 u64 vmm_tsc_offset(const struct vmm_vcpu *vcpu)
 {
-	return vmm_vm_tsc(vcpu->vm, vcpu->tsc_lost) + vcpu->tsc_offset;
+	return vmm_tsc_scale(vcpu->vm, vcpu->tsc_lost) + vcpu->tsc_offset;
 }

@@ -433,7 +433,7 @@ static int serve_outside(struct vmm_vcpu *vcpu)
 	clear_bit(VMM_REQ_DEAD, &vcpu->requests);
 	/* Asks for the clock's page, which belongs to it. */
 	if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
-		vmm_tsc_moved(vcpu);
+		vmm_tsc_move(vcpu, 0);
 	if (test_and_clear_bit(VMM_REQ_CLOCK, &vcpu->requests))
 		vmm_pv_update_clock(vcpu);
 	if (test_and_clear_bit(VMM_REQ_STEAL, &vcpu->requests))

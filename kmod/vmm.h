@@ -248,7 +248,8 @@ struct vmm_vcpu {
 	bool preempted;			/* (a) by the host, while it could have gone on */
 	u8 shadow;			/* (t) VMM_SHADOW_*, section EVENTS */
 	u8 mp_state;			/* (a) written by the thread */
-	u64 tsc_offset;			/* (t) its TSC - the VM's */
+	u64 tsc_offset;			/* (t) its TSC - vmm_host_tsc(), in ticks */
+	u64 tsc_base;			/* (t) of that: the VM's, as far as it was taken */
 	u64 tsc_lost;			/* (t) by the host's TSC, as far as the backend knows */
 	u64 deadline;			/* (t) of the timer, by the host's TSC; 0: none kept */
 	struct vmm_segs segs;		/* (t) cached sections */
@@ -349,8 +350,10 @@ u64 vmm_vm_tsc(const struct vmm_vm *vm, u64 host);	/* at vmm_host_tsc() @host */
 /* It shows @tsc where vmm_host_tsc() is @host, and so its vCPUs, at their next turn. */
 void vmm_vm_set_tsc(struct vmm_vm *vm, u64 host, u64 tsc);	/* vm->lock */
 u64 vmm_ns_to_tsc(const struct vmm_vm *vm, u64 ns);	/* in guests' ticks, modulo 2^64 */
-void vmm_tsc_set_offset(struct vmm_vcpu *vcpu, u64 offset);	/* from the VM's TSC */
-void vmm_tsc_moved(struct vmm_vcpu *vcpu);		/* VMM_REQ_TSC */
+void vmm_tsc_reset(struct vmm_vcpu *vcpu);		/* it is the VM's */
+/* Further by @ticks, and by what the VM's was since the vCPU took it: VMM_REQ_TSC is 0. */
+void vmm_tsc_move(struct vmm_vcpu *vcpu, u64 ticks);
+u64 vmm_tsc_own(const struct vmm_vcpu *vcpu);		/* how much further than the VM's */
 /* The host's TSC as it counts for guests: suspend does not set it back. Ordered. */
 u64 vmm_host_tsc(void);
 void vmm_tsc_suspend(void);	/* IRQs are off, all tasks are frozen */

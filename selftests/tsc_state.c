@@ -237,7 +237,7 @@ TEST(kvmclock_does_not_jump_with_the_tsc)
 
 	runner_start(&runner, vcpu_new(vm, 0, guest_reads_clock));
 	runner_wait_sync(&runner, 1, 30);
-	for (u32 i = 0; i < share_of(2000); i++) {
+	for (u32 i = 0; i < share_of(10000); i++) {
 		struct vmm_clock clock = get_clock(vm);
 
 		clock.flags = VMM_CLOCK_TSC;

@@ -36,7 +36,7 @@ struct vmm_vm {
 
 struct vmm_vcpu {
 	struct vmm_vm *vm;
-	u64 tsc_offset, tsc_lost, dirty;
+	u64 tsc_offset, tsc_base, tsc_lost, dirty;
 	u64 deadline;
 };
 
@@ -188,11 +188,19 @@ static void settings(void)
 
 	vmm_tsc_set(&vm, 2500000);
 	unit_shim_tsc = 1ULL << 42;
-	vmm_tsc_set_offset(&vcpus[1], -7ULL);
+	for (unsigned int i = 0; i < 2; i++)
+		vmm_tsc_reset(&vcpus[i]);
+	vcpus[1].dirty = 0;
+	vmm_tsc_move(&vcpus[1], -7ULL);
 	is(vcpus[1].dirty, VMM_STATE_TSC, "an offset is told to the backend");
 	vmm_vm_set_tsc(&vm, vmm_host_tsc(), 1ULL << 60);
 	for (unsigned int i = 0; i < 2; i++) {
+		u64 before = vmm_guest_tsc(&vcpus[i]);
+
 		vmm_tsc_load(&vcpus[i]);
+		ok(near(in_guest(&vcpus[i]), before), "vCPU %u has not taken it yet", i);
+		vmm_tsc_move(&vcpus[i], 0);
+		is(vmm_tsc_own(&vcpus[i]), i * -7ULL, "now it has, and its own offset");
 		ok(near(vmm_guest_tsc(&vcpus[i]), (1ULL << 60) - i * 7), "vCPU %u has it", i);
 		ok(near(in_guest(&vcpus[i]), (1ULL << 60) - i * 7), "and its guest");
 	}
