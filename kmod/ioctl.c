@@ -74,6 +74,7 @@ static long call_locked(const struct ioctl_row *row, void *object, void *arg)
 		return -EINTR;
 	if (row->flags & ROW_LOAD) {
 		vmm_vcpu_load(vcpu);
+		/* What VMM_SET_CLOCK has done is to be seen by who only looks, too. */
 		if (test_and_clear_bit(VMM_REQ_TSC, &vcpu->requests))
 			vmm_tsc_move(vcpu, 0);
 	}

@@ -63,20 +63,15 @@ END
 # has NAME LABEL LINE...: LABEL's guest said each LINE.
 has()
 {
-	local name=$1 label=$2 line missing=
+	local name=$1 label=$2
 
 	shift 2
-	for line; do
-		grep -qxF "$label $line" "$work/out" || missing="$missing '$line'"
-	done
-	[ -z "$missing" ] || echo "# $label: not said:$missing"
-	ok "$label: $name" test -z "$missing"
+	said -F "$label: $name" "$label" "$@"
 }
 
 failed()
 {
-	tail -n 40 "$work/err" | sed 's/^/# lab: /'
-	sed 's/^/# out: /' "$work/out" | tail -n 60
+	show_lab
 }
 
 echo "TAP version 13"

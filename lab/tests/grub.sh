@@ -98,23 +98,9 @@ END
 (cd "$work/guest" && find . -mindepth 1 | cpio --quiet -o -H newc -R 0:0) | gzip -n \
 	>"$work/script.cpio"
 
-# said NAME LABEL PATTERN...: LABEL's guest said each, as a whole line.
-said()
-{
-	local name=$1 label=$2 pattern missing=
-
-	shift 2
-	for pattern; do
-		grep -qxE "$label $pattern" "$work/out" || missing="$missing '$pattern'"
-	done
-	[ -z "$missing" ] || echo "# $label: not said:$missing"
-	ok "$name" test -z "$missing"
-}
-
 failed()
 {
-	tail -n 40 "$work/err" | sed 's/^/# lab: /'
-	sed 's/^/# out: /' "$work/out" | tail -n 60
+	show_lab
 }
 
 echo "TAP version 13"
@@ -129,20 +115,20 @@ lab/lab --host "$host" --kernel "$kernel" --no-selftests --timeout "${LIMIT:-300
 	--put "$work/look" --put "$work/load" --put "$work/one" --put "$work/two" \
 	--put "$work/host.sh" -- sh host.sh </dev/null >"$work/out" 2>"$work/err"
 ok "the host ran" test $? = 0
-said "it comes up on the serial port" look '.*GRUB: i386-multiboot'
-said "the memory map" look 'base_addr = 0x0, length = 0xa0000, available RAM' \
+said -E "it comes up on the serial port" look '.*GRUB: i386-multiboot'
+said -E "the memory map" look 'base_addr = 0x0, length = 0xa0000, available RAM' \
 	'base_addr = 0xa0000, length = 0x60000, reserved RAM' \
 	'base_addr = 0x100000, length = 0xff00000, available RAM'
-said "the PCI devices" look '00:00.0 1b36:0008 \[0600\] Host Bridge' '00:01.0 1af4:1044 .*'
-said "ACPI's tables, and CPUs in them" look 'RSDPv2 signature:RSD PTR  chksum:.. \(valid\).*' \
+said -E "the PCI devices" look '00:00.0 1b36:0008 \[0600\] Host Bridge' '00:01.0 1af4:1044 .*'
+said -E "ACPI's tables, and CPUs in them" look 'RSDPv2 signature:RSD PTR  chksum:.. \(valid\).*' \
 	'XSDT .*\(valid\).*' 'FACP .*\(valid\).*' 'APIC .*\(valid\).*' \
 	' *LAPIC ACPI_ID=01 APIC_ID=01 Flags=00000001'
-said "the command line" look 'memory=look words of its line\..*'
-said "two modules, with their own words" look 'modules: 2' \
+said -E "the command line" look 'memory=look words of its line\..*'
+said -E "two modules, with their own words" look 'modules: 2' \
 	'memory=.*\.one its=own\.two\..*' 'memory=.*contents of the first.*'
-said "the time" look "$(date -u +%Y)-.*"
-said "the debug-exit port ends it" look 'status=43'
-said "a stock kernel and two RAM disks that GRUB loads" load 'line=.*by=grub script' 'cpus=2' \
+said -E "the time" look "$(date -u +%Y)-.*"
+said -E "the debug-exit port ends it" look 'status=43'
+said -E "a stock kernel and two RAM disks that GRUB loads" load 'line=.*by=grub script' 'cpus=2' \
 	'MiB=192' 'loader=114' 'status=0'
 echo "1..$n"
 exit $bad
